@@ -1,0 +1,1 @@
+export type { Driver, QueryOptions, SqlExecutor, SqlValue, Unlisten } from "./driver.ts"
