@@ -1,1 +1,60 @@
+export type {
+  ArchiveAccessor,
+  ArchivedMessage,
+  ArchiveFilter,
+  AttemptError,
+  MessageFilter,
+  MessageInfo,
+  MessagesAccessor,
+  MessageState,
+  Outcome,
+  Page,
+  PageOptions,
+  QueueFilter,
+  QueuesAccessor,
+} from "./admin/inspect.ts"
+export type { Admin } from "./admin/admin.ts"
+export type { InstallResult, MigrationSql } from "./admin/install.ts"
+export type { CreatedQueueInfo, CreateQueueOptions, DropQueueOptions, QueueInfo, QueueOptions } from "./admin/queues.ts"
+export type { UninstallOptions } from "./admin/uninstall.ts"
+export type { Verification } from "./admin/verify.ts"
+export { createClient } from "./client.ts"
+export type { Client, ClientOptions } from "./client.ts"
 export type { Driver, QueryOptions, SqlExecutor, SqlValue, Unlisten } from "./driver.ts"
+export type { Duration } from "./duration.ts"
+export {
+  AbortedError,
+  ConnectionError,
+  DeadLetterCycleError,
+  InvalidNameError,
+  InvalidOptionError,
+  IsolationLevelError,
+  PayloadInvalidError,
+  PayloadTooLargeError,
+  PermissionDeniedError,
+  QueueAlreadyExistsError,
+  QueueInUseError,
+  QueueNotFoundError,
+  QueueOptionsDifferError,
+  SchemaNotInstalledError,
+  SchemaVersionError,
+  SluiceError,
+  StaleLeaseError,
+  StatementCancelledError,
+  WrongKindError,
+} from "./errors.ts"
+export type { OptionDifference } from "./errors.ts"
+export type { PayloadLimits } from "./json.ts"
+export type { Leased, Message, PoppedMessage } from "./message.ts"
+export type { QueueMetrics } from "./queue/metrics.ts"
+export type { PopBatchOptions } from "./queue/pop.ts"
+export type { Queue, QueueTypes } from "./queue/queue.ts"
+export type { PollOptions } from "./queue/read-with-poll.ts"
+export type { ReadBatchOptions, ReadOptions } from "./queue/read.ts"
+export type { RetryOptions, RetryResult } from "./queue/retry.ts"
+export type { BatchItem } from "./queue/send-batch.ts"
+export type { MessageOptions, SendOptions } from "./queue/send.ts"
+export type { SettleOptions, SettleResult } from "./queue/settle.ts"
+export { sqlState } from "./sql-state.ts"
+export type { SchemaIssue, SchemaResult, StandardSchema } from "./standard-schema.ts"
+export type { Json, JsonObject, TxOption } from "./types.ts"

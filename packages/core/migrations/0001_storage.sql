@@ -1,0 +1,158 @@
+create table {schema}.migration (
+  version int primary key,
+  name text not null,
+  breaking boolean not null,
+  applied_at timestamptz not null default clock_timestamp()
+)
+-- next
+/* The one clock of the installation. Tests move time by replacing it. Read it once into a variable: a volatile call
+   inside a statement is no index bound. */
+create function {schema}.clock() returns timestamptz language sql volatile as 'select clock_timestamp()'
+-- next
+/* Queues and streams share one namespace. A dropped queue leaves its row behind: archived messages still name it. */
+create table {schema}.queue (
+  id int generated always as identity primary key,
+  name text collate "C" not null check (name ~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$'),
+  kind text not null default 'work' check (kind in ('work', 'stream')),
+  storage int not null default 0,
+  levels smallint not null default 4 check (levels between 1 and 16),
+  /* Highest `levels` this queue ever had. Claims visit them all, so that a send racing with a lowering is never stranded. */
+  deepest smallint not null default 4 check (deepest between levels and 16),
+  lease interval not null default '30 seconds' check (lease > interval '0'),
+  max_attempts int default 20 check (max_attempts > 0),
+  dead_letter int references {schema}.queue check (dead_letter <> id),
+  notify text not null default 'off' check (notify in ('off', 'transaction')),
+  created_at timestamptz not null,
+  dropped_at timestamptz
+)
+-- next
+create unique index queue_name on {schema}.queue (name) where dropped_at is null
+-- next
+create index queue_dead_letter on {schema}.queue (dead_letter) where dead_letter is not null
+-- next
+create sequence {schema}.message_id
+-- next
+/* Work storage. Delay, backoff, lease expiry and parking are all just values of vt. Two segments, so that maintenance can
+   move the live rows over and truncate the rest. */
+create table {schema}.message (
+  segment smallint not null,
+  queue int not null,
+  id bigint not null default nextval('{schema}.message_id'),
+  priority smallint not null,
+  attempt int not null default 0,
+  lease bigint,
+  vt timestamptz not null,
+  enqueued_at timestamptz not null,
+  origin int,
+  headers jsonb,
+  payload jsonb not null,
+  errors jsonb,
+  primary key (queue, id, segment)
+) partition by list (segment)
+-- next
+create table {schema}.message_0 partition of {schema}.message for values in (0)
+  with (fillfactor = 90, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0)
+-- next
+create table {schema}.message_1 partition of {schema}.message for values in (1)
+  with (fillfactor = 90, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0)
+-- next
+/* Partial, so that a by-id plan can never pick it. */
+create index message_claim on {schema}.message (queue, priority, vt, id) where vt < 'infinity'
+-- next
+/* Which segment takes new rows and which ones readers visit. Insert-only, the newest generation counts. */
+create table {schema}.segment (
+  storage int not null,
+  generation bigint not null,
+  current smallint not null,
+  live smallint[] not null,
+  at timestamptz not null,
+  primary key (storage, generation)
+)
+-- next
+insert into {schema}.segment (storage, generation, current, live, at) values (0, 1, 0, '{0}', {schema}.clock())
+-- next
+/* Where a claim scan starts, so that dead entries below cost nothing. Insert-only, the newest version counts. */
+create table {schema}.floor (
+  storage int not null,
+  queue int not null,
+  priority smallint not null,
+  version bigint generated always as identity,
+  vt timestamptz not null,
+  swept_at timestamptz not null,
+  primary key (storage, queue, priority, version)
+)
+-- next
+create table {schema}.archive (
+  queue int not null,
+  id bigint not null,
+  archived_at timestamptz not null,
+  outcome text not null check (outcome in ('done', 'dead')),
+  priority smallint not null,
+  attempt int not null,
+  enqueued_at timestamptz not null,
+  origin int,
+  headers jsonb,
+  payload jsonb not null,
+  errors jsonb
+) partition by range (archived_at)
+-- next
+/* No settle ever fails because maintenance did not make a partition. */
+create table {schema}.archive_default partition of {schema}.archive default
+-- next
+create index archive_message on {schema}.archive (queue, id)
+-- next
+create index archive_id on {schema}.archive (id)
+-- next
+/* The one definition of a message's states, used by metrics, inspection and audit. No SET clause: it is inlined. */
+create function {schema}.message_state(p_lease bigint, p_vt timestamptz, p_now timestamptz) returns text
+language sql immutable as $$
+  select case
+    when p_vt = 'infinity' then 'parked'
+    when p_vt <= p_now then 'visible'
+    when p_lease is not null then 'inFlight'
+    else 'delayed'
+  end
+$$
+-- next
+/* What an operation answers when it refuses: a row, never an error of the server, which would poison the caller's transaction. */
+create function {schema}.queue_fault(p_queue text, p_kind text) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select coalesce(
+    (select jsonb_build_object('code', 'wrong_kind', 'queue', p_queue, 'expected', p_kind, 'actual', kind)
+       from queue where name = p_queue and dropped_at is null and kind <> p_kind),
+    jsonb_build_object('code', 'queue_not_found', 'queue', p_queue))
+$$
+-- next
+/* A claim or an install sees nothing new, or meets 40001, under a snapshot that is older than its own statement. */
+create function {schema}.isolation_fault() returns jsonb
+language sql stable as $$
+  select case when current_setting('transaction_isolation') in ('repeatable read', 'serializable')
+    then jsonb_build_object('code', 'isolation', 'actual', current_setting('transaction_isolation')) end
+$$
+-- next
+/* The public SQL functions raise what the client gets as a row. SQLSTATEs are documented in docs/sql.md. */
+create function {schema}.raise_fault(p_fault jsonb) returns void
+language plpgsql stable as $$
+declare
+  v_code text := p_fault->>'code';
+begin
+  if p_fault is null then
+    return;
+  end if;
+  raise exception using
+    message = format('%s: %s', v_code, p_fault - 'code'),
+    detail = p_fault::text,
+    errcode = case v_code
+      when 'queue_not_found' then 'SL001'
+      when 'wrong_kind' then 'SL002'
+      when 'stale_lease' then 'SL003'
+      when 'priority' then 'SL004'
+      when 'isolation' then 'SL005'
+      when 'queue_already_exists' then 'SL006'
+      when 'options_differ' then 'SL007'
+      when 'dead_letter_cycle' then 'SL008'
+      when 'queue_in_use' then 'SL009'
+      else 'SL000'
+    end;
+end
+$$

@@ -1,0 +1,214 @@
+/* Every settle matches (id, lease). p_ids is ascending, so that all settles lock in one order, and width_bucket finds the
+   lease that belongs to an id by binary search. An expired lease that nobody has taken since still settles. */
+create function {schema}.try_delete(p_queue text, p_ids bigint[], p_leases bigint[]) returns table (fault jsonb, id bigint)
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+  q queue;
+begin
+  select * into q from queue where name = p_queue and dropped_at is null;
+  if q.kind is distinct from 'work' then
+    return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
+  end if;
+  return query
+    delete from message m
+     where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+    returning null::jsonb, m.id;
+end
+$$
+-- next
+create function {schema}.try_archive(p_queue text, p_ids bigint[], p_leases bigint[]) returns table (fault jsonb, id bigint)
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+  q queue;
+  v_now timestamptz := clock();
+begin
+  select * into q from queue where name = p_queue and dropped_at is null;
+  if q.kind is distinct from 'work' then
+    return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
+  end if;
+  return query
+    with gone as (
+      delete from message m
+       where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+      returning m.*)
+    insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
+    select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+    returning null::jsonb, archive.id;
+end
+$$
+-- next
+/* Hands messages back, ready at once. The attempt stays counted. */
+create function {schema}.try_release(p_queue text, p_ids bigint[], p_leases bigint[]) returns table (fault jsonb, id bigint)
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+  q queue;
+  v_now timestamptz := clock();
+begin
+  select * into q from queue where name = p_queue and dropped_at is null;
+  if q.kind is distinct from 'work' then
+    return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
+  end if;
+  return query
+    update message m set vt = v_now, lease = null
+     where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+    returning null::jsonb, m.id;
+end
+$$
+-- next
+/* Moves the end of a lease: to p_at, to p_delay from now, or by p_extend. Never below now, so that no reader's floor passes it. */
+create function {schema}.try_set_vt(
+  p_queue text, p_id bigint, p_lease bigint, p_at timestamptz, p_delay interval, p_extend interval
+) returns table (fault jsonb, visible_at timestamptz)
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+  q queue;
+  v_now timestamptz := clock();
+begin
+  select * into q from queue where name = p_queue and dropped_at is null;
+  if q.kind is distinct from 'work' then
+    return query select queue_fault(p_queue, 'work'), null::timestamptz;
+    return;
+  end if;
+  return query
+    update message m set vt = greatest(v_now, p_at, v_now + p_delay, m.vt + p_extend)
+     where m.queue = q.id and m.id = p_id and m.lease = p_lease
+    returning null::jsonb, m.vt;
+end
+$$
+-- next
+/* Gives a failed message back with its error, ready after p_delay; at its limit of attempts it is buried instead.
+   outcome: 'retry' or 'dead'. */
+create function {schema}.try_retry(p_queue text, p_id bigint, p_lease bigint, p_delay interval, p_error jsonb)
+returns table (fault jsonb, outcome text, visible_at timestamptz)
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+  q queue;
+  v_now timestamptz := clock();
+  v_vt timestamptz;
+begin
+  select * into q from queue where name = p_queue and dropped_at is null;
+  if q.kind is distinct from 'work' then
+    return query select queue_fault(p_queue, 'work'), null::text, null::timestamptz;
+    return;
+  end if;
+  update message m
+     set vt = greatest(v_now, v_now + p_delay), lease = null,
+         errors = case when p_error is null then m.errors
+                  else coalesce(m.errors, '[]') || jsonb_build_array(p_error || jsonb_build_object('attempt', m.attempt, 'at', v_now)) end
+   where m.queue = q.id and m.id = p_id and m.lease = p_lease
+  returning m.vt into v_vt;
+  if v_vt is null then
+    return;
+  end if;
+  if bury(q, array[p_id], null, v_now) > 0 then
+    return query select null::jsonb, 'dead', null::timestamptz;
+  else
+    return query select null::jsonb, 'retry', v_vt;
+  end if;
+end
+$$
+-- next
+create function {schema}.stale_fault(p_queue text, p_id bigint) returns jsonb
+language sql immutable as $$ select jsonb_build_object('code', 'stale_lease', 'queue', p_queue, 'id', p_id::text) $$
+-- next
+/* The public forms raise SL003 when the lease is stale. */
+create function {schema}.delete(queue text, id bigint, lease bigint) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  select * into v from try_delete(queue, array[id], array[lease]);
+  perform raise_fault(coalesce(v.fault, case when v.id is null then stale_fault(queue, id) end));
+end
+$$
+-- next
+create function {schema}.archive(queue text, id bigint, lease bigint) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  select * into v from try_archive(queue, array[id], array[lease]);
+  perform raise_fault(coalesce(v.fault, case when v.id is null then stale_fault(queue, id) end));
+end
+$$
+-- next
+create function {schema}.release(queue text, id bigint, lease bigint) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  select * into v from try_release(queue, array[id], array[lease]);
+  perform raise_fault(coalesce(v.fault, case when v.id is null then stale_fault(queue, id) end));
+end
+$$
+-- next
+create function {schema}.set_vt(queue text, id bigint, lease bigint, delay interval) returns timestamptz
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  select * into v from try_set_vt(queue, id, lease, null, delay, null);
+  perform raise_fault(coalesce(v.fault, case when v.visible_at is null then stale_fault(queue, id) end));
+  return v.visible_at;
+end
+$$
+-- next
+create function {schema}.extend(queue text, id bigint, lease bigint, by interval) returns timestamptz
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  select * into v from try_set_vt(queue, id, lease, null, null, by);
+  perform raise_fault(coalesce(v.fault, case when v.visible_at is null then stale_fault(queue, id) end));
+  return v.visible_at;
+end
+$$
+-- next
+create function {schema}.retry(queue text, id bigint, lease bigint, delay interval default '0', error jsonb default null) returns text
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  select * into v from try_retry(queue, id, lease, delay, error);
+  perform raise_fault(coalesce(v.fault, case when v.outcome is null then stale_fault(queue, id) end));
+  return v.outcome;
+end
+$$

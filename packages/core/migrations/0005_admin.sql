@@ -1,0 +1,287 @@
+create function {schema}.queue_info(q {schema}.queue) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select jsonb_build_object(
+    'id', q.id::text, 'name', q.name, 'createdAt', extract(epoch from q.created_at) * 1000,
+    'levels', q.levels, 'lease', extract(epoch from q.lease) * 1000, 'maxAttempts', q.max_attempts,
+    'deadLetter', (select name from queue where id = q.dead_letter), 'notify', q.notify)
+$$
+-- next
+/* Creates a queue or finds it. Options: levels, lease, maxAttempts, deadLetter, notify. Options that differ from the stored
+   ones are an answer that names each difference, never silently kept. */
+create function {schema}.try_create_queue(p_name text, p_options jsonb, p_must_be_new boolean)
+returns table (fault jsonb, created boolean, info jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+#variable_conflict use_column
+declare
+  q queue;
+  v_fault jsonb;
+begin
+  insert into queue (name, created_at) values (p_name, clock())
+    on conflict (name) where dropped_at is null do nothing returning * into q;
+  if found then
+    execute format('create sequence %I.%I', current_schema(), 'sent_' || q.id);
+    v_fault := set_queue(q.id, p_options);
+    if v_fault is not null then
+      execute format('drop sequence %I.%I', current_schema(), 'sent_' || q.id);
+      delete from queue where id = q.id;
+      return query select v_fault, null::boolean, null::jsonb;
+      return;
+    end if;
+    return query select null::jsonb, true, queue_info(n) from queue n where n.id = q.id;
+    return;
+  end if;
+  select * into q from queue where name = p_name and dropped_at is null;
+  if q.kind <> 'work' then
+    v_fault := queue_fault(p_name, 'work');
+  elsif p_must_be_new then
+    v_fault := jsonb_build_object('code', 'queue_already_exists', 'queue', p_name);
+  else
+    v_fault := differences(q, p_options);
+  end if;
+  return query select v_fault, false, queue_info(q);
+end
+$$
+-- next
+create function {schema}.differences(q {schema}.queue, p_options jsonb) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select jsonb_build_object('code', 'options_differ', 'queue', q.name,
+           'differences', jsonb_agg(jsonb_build_object('option', key, 'stored', stored, 'requested', value) order by key))
+    from (select key, queue_info(q)->key as stored,
+                 case when key = 'lease' then to_jsonb(extract(epoch from (value #>> '{}')::interval) * 1000) else value end as value
+            from jsonb_each(p_options)) o
+   where stored is distinct from value
+  having count(*) > 0
+$$
+-- next
+/* Applies a patch of options. Lowering the levels moves the messages of removed levels to the last one. */
+create function {schema}.set_queue(p_id int, p_patch jsonb) returns jsonb
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+#variable_conflict use_column
+declare
+  q queue;
+  v_dead_letter int;
+  v_fault jsonb;
+begin
+  if p_patch->>'deadLetter' is not null then
+    /* Two updates at once must not close a cycle that neither sees. Readers and producers are not held up. */
+    lock table queue in share row exclusive mode;
+    select id into v_dead_letter from queue where name = p_patch->>'deadLetter' and kind = 'work' and dropped_at is null;
+    if v_dead_letter is null then
+      return queue_fault(p_patch->>'deadLetter', 'work');
+    end if;
+    v_fault := dead_letter_cycle(p_id, v_dead_letter);
+    if v_fault is not null then
+      return v_fault;
+    end if;
+  end if;
+  update queue set
+    levels = coalesce((p_patch->>'levels')::smallint, levels),
+    deepest = greatest(deepest, (p_patch->>'levels')::smallint),
+    lease = coalesce((p_patch->>'lease')::interval, lease),
+    max_attempts = case when p_patch ? 'maxAttempts' then (p_patch->>'maxAttempts')::int else max_attempts end,
+    dead_letter = case when p_patch ? 'deadLetter' then v_dead_letter else dead_letter end,
+    notify = coalesce(p_patch->>'notify', notify)
+  where id = p_id returning * into q;
+  update message set priority = q.levels - 1 where queue = q.id and priority >= q.levels;
+  return null;
+end
+$$
+-- next
+create function {schema}.dead_letter_cycle(p_queue int, p_dead_letter int) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  with recursive chain (id, path) as (
+    select q.id, array[(select name from queue where id = p_queue), q.name] from queue q where q.id = p_dead_letter
+    union all
+    select n.id, c.path || n.name from chain c join queue q on q.id = c.id join queue n on n.id = q.dead_letter
+     where c.id <> p_queue)
+  select jsonb_build_object('code', 'dead_letter_cycle', 'queue', path[1], 'path', path) from chain where id = p_queue
+$$
+-- next
+create function {schema}.try_update_queue(p_name text, p_patch jsonb) returns table (fault jsonb, info jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+#variable_conflict use_column
+declare
+  q queue;
+  v_fault jsonb;
+begin
+  select * into q from queue where name = p_name and dropped_at is null for no key update;
+  if q.kind is distinct from 'work' then
+    v_fault := queue_fault(p_name, 'work');
+  else
+    v_fault := set_queue(q.id, p_patch);
+  end if;
+  return query select v_fault, (select queue_info(n) from queue n where n.id = q.id);
+end
+$$
+-- next
+/* Refused while leases are live or other queues bury their dead here, unless forced. existed: whether there was one. */
+create function {schema}.try_drop_queue(p_name text, p_force boolean, p_keep_archive boolean)
+returns table (fault jsonb, existed boolean)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+#variable_conflict use_column
+declare
+  q queue;
+  v_now timestamptz := clock();
+  v_in_flight int;
+  v_buries text[];
+begin
+  select * into q from queue where name = p_name and dropped_at is null for update;
+  if q.id is null then
+    return query select null::jsonb, false;
+    return;
+  elsif q.kind <> 'work' then
+    return query select queue_fault(p_name, 'work'), true;
+    return;
+  end if;
+  select count(*) into v_in_flight from message where queue = q.id and message_state(lease, vt, v_now) = 'inFlight';
+  v_buries := array(select name from queue where dead_letter = q.id and dropped_at is null order by name);
+  if not p_force and (v_in_flight > 0 or v_buries <> '{}') then
+    return query select jsonb_build_object('code', 'queue_in_use', 'queue', p_name, 'inFlight', v_in_flight, 'deadLetterOf', v_buries), true;
+    return;
+  end if;
+  update queue set dropped_at = v_now, dead_letter = null where id = q.id;
+  update queue set dead_letter = null where dead_letter = q.id;
+  /* Also what a send that was open during an earlier drop left behind. */
+  delete from message where queue = any (array(select id from queue where dropped_at is not null));
+  delete from floor where storage = q.storage and queue = q.id;
+  if not p_keep_archive then
+    delete from archive where queue = q.id;
+  end if;
+  perform drop_counters();
+  return query select null::jsonb, true;
+end
+$$
+-- next
+/* Drops the counters of queues that were dropped a minute ago or more. Not at once: a producer may stand between its look-up
+   of the queue and nextval, and would get an error of the server. One that an open transaction used is left for next time. */
+create function {schema}.drop_counters() returns void
+language plpgsql volatile set search_path = {schema}, pg_temp set lock_timeout = '20ms' as $$
+declare
+  v_counter regclass;
+begin
+  for v_counter in
+    select to_regclass('sent_' || id) from queue
+     where dropped_at < clock() - interval '1 minute' and to_regclass('sent_' || id) is not null limit 100
+  loop
+    begin
+      execute 'drop sequence ' || v_counter;
+    exception when lock_not_available or undefined_table then
+      null;
+    end;
+  end loop;
+end
+$$
+-- next
+/* Deletes every message of a queue, leased ones too. The archive stays. */
+create function {schema}.try_purge(p_queue text) returns table (fault jsonb, count int)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+#variable_conflict use_column
+declare
+  q queue;
+  v_count int;
+begin
+  select * into q from queue where name = p_queue and dropped_at is null;
+  if q.kind is distinct from 'work' then
+    return query select queue_fault(p_queue, 'work'), null::int;
+    return;
+  end if;
+  delete from message where queue = q.id;
+  get diagnostics v_count = row_count;
+  return query select null::jsonb, v_count;
+end
+$$
+-- next
+/* Of one queue, or of all where p_queue is null. length counts every row. Ages are of enqueued_at, null where empty. */
+create function {schema}.try_metrics(p_queue text) returns table (
+  fault jsonb, name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint,
+  oldest interval, newest interval, total bigint, scraped_at timestamptz
+)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := clock();
+begin
+  if p_queue is not null and not exists (select from queue where name = p_queue and kind = 'work' and dropped_at is null) then
+    return query select queue_fault(p_queue, 'work'), p_queue, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint,
+      null::interval, null::interval, 0::bigint, v_now;
+    return;
+  end if;
+  return query
+    select null::jsonb, q.name, coalesce(m.length, 0), coalesce(m.visible, 0), coalesce(m.in_flight, 0),
+           coalesce(m.delayed, 0), coalesce(m.parked, 0), v_now - m.oldest, v_now - m.newest,
+           coalesce(pg_sequence_last_value(to_regclass('sent_' || q.id)), 0), v_now
+      from queue q
+      left join lateral (
+        select count(*) as length,
+               count(*) filter (where s.state = 'visible') as visible,
+               count(*) filter (where s.state = 'inFlight') as in_flight,
+               count(*) filter (where s.state = 'delayed') as delayed,
+               count(*) filter (where s.state = 'parked') as parked,
+               min(w.enqueued_at) as oldest, max(w.enqueued_at) as newest
+          from message w, lateral (select message_state(w.lease, w.vt, v_now) as state) s
+         where w.queue = q.id) m on true
+     where q.kind = 'work' and q.dropped_at is null and (p_queue is null or q.name = p_queue)
+     order by q.name;
+end
+$$
+-- next
+create function {schema}.create_queue(name text, options jsonb default '{}', out id int, out created boolean)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  select * into v from try_create_queue(name, options, false);
+  perform raise_fault(v.fault);
+  id := (v.info->>'id')::int;
+  created := v.created;
+end
+$$
+-- next
+create function {schema}.update_queue(name text, patch jsonb) returns jsonb
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  select * into v from try_update_queue(name, patch);
+  perform raise_fault(v.fault);
+  return v.info;
+end
+$$
+-- next
+create function {schema}.drop_queue(name text, force boolean default false, keep_archive boolean default false) returns boolean
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  select * into v from try_drop_queue(name, force, keep_archive);
+  perform raise_fault(v.fault);
+  return v.existed;
+end
+$$
+-- next
+create function {schema}.purge(queue text) returns int
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  select * into v from try_purge(queue);
+  perform raise_fault(v.fault);
+  return v.count;
+end
+$$
+-- next
+create function {schema}.metrics(queue text default null) returns table (
+  name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint,
+  oldest_age interval, newest_age interval, total bigint, scraped_at timestamptz
+)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+#variable_conflict use_column
+declare
+  v record;
+begin
+  for v in select * from try_metrics(queue) loop
+    perform raise_fault(v.fault);
+    return query select v.name, v.length, v.visible, v.in_flight, v.delayed, v.parked, v.oldest, v.newest, v.total, v.scraped_at;
+  end loop;
+end
+$$

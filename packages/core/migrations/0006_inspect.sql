@@ -1,0 +1,85 @@
+/* Read-only listings, each row one JSON document. Keyset paging: pass the last key of a page to get the next. */
+create function {schema}.list_queues(p_prefix text, p_after text, p_limit int) returns setof jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select queue_info(q) from queue q
+   where q.dropped_at is null and q.kind = 'work'
+     and (p_prefix is null or starts_with(q.name, p_prefix))
+     and (p_after is null or q.name > p_after)
+   order by q.name limit p_limit
+$$
+-- next
+create function {schema}.count_queues(p_prefix text) returns bigint
+language sql stable set search_path = {schema}, pg_temp as $$
+  select count(*) from queue q
+   where q.dropped_at is null and q.kind = 'work' and (p_prefix is null or starts_with(q.name, p_prefix))
+$$
+-- next
+create function {schema}.try_get_queue(p_name text) returns table (fault jsonb, info jsonb)
+language sql stable set search_path = {schema}, pg_temp as $$
+  select case when q.id is null then queue_fault(p_name, 'work') end, queue_info(q)
+    from (select 1) one left join queue q on q.name = p_name and q.dropped_at is null and q.kind = 'work'
+$$
+-- next
+create function {schema}.message_info(m {schema}.message, p_now timestamptz) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select jsonb_build_object(
+    'id', m.id::text, 'queue', (select name from queue where id = m.queue), 'state', message_state(m.lease, m.vt, p_now),
+    'priority', m.priority, 'attempt', m.attempt, 'enqueuedAt', extract(epoch from m.enqueued_at) * 1000,
+    'visibleAt', case when m.vt < 'infinity' then extract(epoch from m.vt) * 1000 end,
+    'origin', (select name from queue where id = m.origin),
+    'headers', coalesce(m.headers, '{}'), 'payload', m.payload, 'errors', coalesce(m.errors, '[]'))
+$$
+-- next
+/* p_id, p_queue and p_state narrow the list where they are not null. */
+create function {schema}.list_messages(p_id bigint, p_queue text, p_state text, p_after bigint, p_limit int) returns setof jsonb
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v_now timestamptz := clock();
+begin
+  return query
+    select message_info(m, v_now) from message m
+     where (p_id is null or m.id = p_id)
+       and m.queue = any (array(select q.id from queue q where q.dropped_at is null and (p_queue is null or q.name = p_queue)))
+       and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state)
+       and (p_after is null or m.id > p_after)
+     order by m.id limit p_limit;
+end
+$$
+-- next
+create function {schema}.count_messages(p_queue text, p_state text) returns bigint
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v_now timestamptz := clock();
+begin
+  return (select count(*) from message m
+     where m.queue = any (array(select q.id from queue q where q.dropped_at is null and (p_queue is null or q.name = p_queue)))
+       and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state));
+end
+$$
+-- next
+create function {schema}.archive_info(a {schema}.archive) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select jsonb_build_object(
+    'id', a.id::text, 'queue', (select name from queue where id = a.queue), 'outcome', a.outcome,
+    'priority', a.priority, 'attempt', a.attempt, 'enqueuedAt', extract(epoch from a.enqueued_at) * 1000,
+    'archivedAt', extract(epoch from a.archived_at) * 1000, 'origin', (select name from queue where id = a.origin),
+    'headers', coalesce(a.headers, '{}'), 'payload', a.payload, 'errors', coalesce(a.errors, '[]'))
+$$
+-- next
+/* Also of dropped queues that kept their archive: a name stands for every queue that ever bore it. */
+create function {schema}.list_archive(p_id bigint, p_queue text, p_outcome text, p_after bigint, p_limit int) returns setof jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select archive_info(a) from archive a
+   where (p_id is null or a.id = p_id)
+     and (p_queue is null or a.queue = any (array(select q.id from queue q where q.name = p_queue)))
+     and (p_outcome is null or a.outcome = p_outcome)
+     and (p_after is null or a.id > p_after)
+   order by a.id limit p_limit
+$$
+-- next
+create function {schema}.count_archive(p_queue text, p_outcome text) returns bigint
+language sql stable set search_path = {schema}, pg_temp as $$
+  select count(*) from archive a
+   where (p_queue is null or a.queue = any (array(select q.id from queue q where q.name = p_queue)))
+     and (p_outcome is null or a.outcome = p_outcome)
+$$

@@ -1,0 +1,79 @@
+import { checkOptions } from "../check.ts"
+import type { SqlExecutor } from "../driver.ts"
+import { IsolationLevelError, SchemaVersionError } from "../errors.ts"
+import { type Session, typedError } from "../session.ts"
+import type { TxOption } from "../types.ts"
+import { migrations } from "../generated/migrations.ts"
+import { latestVersion } from "./version.ts"
+
+export interface InstallResult {
+  /** The version before; 0 where nothing was installed. */
+  readonly from: number
+  readonly to: number
+}
+
+/** One step of the schema, as SQL for teams that apply it with a tool of their own. */
+export interface MigrationSql {
+  readonly version: number
+  readonly name: string
+  /** Statements of one transaction, in order, the one that records the version last. */
+  readonly statements: readonly string[]
+}
+
+export function migrationSql(schema: string): MigrationSql[] {
+  const place = (text: string): string => text.replaceAll("{schema}", `"${schema}"`)
+  return migrations.map(({ version, name, breaking, statements }) => ({
+    version,
+    name,
+    statements: [
+      ...(version === 1 ? [place("create schema if not exists {schema}")] : []),
+      ...statements.map(place),
+      place(`insert into {schema}.migration (version, name, breaking) values (${version}, '${name}', ${breaking})`),
+    ],
+  }))
+}
+
+/**
+ * Brings the schema to this version. Safe to repeat and to run from many processes at once: a transaction-level advisory
+ * lock lets one of them work, the others find it done. Keeps all data.
+ */
+export async function install<Tx>(session: Session<Tx>, options: TxOption<Tx>): Promise<InstallResult> {
+  checkOptions(options, ["tx"], "options")
+  const { driver } = session
+  try {
+    if (options.tx !== undefined) return await migrate(session, driver.within(options.tx))
+    return await driver.transaction((tx) => migrate(session, driver.within(tx)))
+  } catch (error) {
+    throw await typedError(session, error, true)
+  }
+}
+
+async function migrate<Tx>(session: Session<Tx>, executor: SqlExecutor): Promise<InstallResult> {
+  const { schema } = session
+  const [level] = await executor.query<{ level: string }>("select current_setting('transaction_isolation') as level")
+  if (level && /repeatable|serializable/.test(level.level)) throw new IsolationLevelError(level.level)
+  await executor.query("select pg_advisory_xact_lock(hashtextextended('sluice install ' || $1::text, 0))::text as locked", [schema])
+  const [found] = await executor.query<{ schema: boolean; installed: boolean }>(
+    "select to_regnamespace($1::text) is not null as schema, to_regclass($2::text) is not null as installed",
+    [`"${schema}"`, `"${schema}".migration`],
+  )
+  const from = found?.installed ? await installedVersion(session, executor) : 0
+  for (const { version, statements } of migrationSql(schema)) {
+    if (version <= from) continue
+    // A role that owns only its schema may not even say CREATE SCHEMA IF NOT EXISTS.
+    const pending = version === 1 && found?.schema ? statements.slice(1) : statements
+    for (const statement of pending) await executor.query(statement)
+  }
+  return { from, to: Math.max(from, latestVersion) }
+}
+
+/** Throws where a newer version made the schema unfit for this one. */
+async function installedVersion<Tx>(session: Session<Tx>, executor: SqlExecutor): Promise<number> {
+  const [row] = await executor.query<{ version: number; broken: boolean }>(
+    session.sql(`select coalesce(max(version), 0)::int4 as version, coalesce(bool_or(breaking and version > $1::int4), false) as broken
+      from {schema}.migration`),
+    [latestVersion],
+  )
+  if (row?.broken) throw new SchemaVersionError(session.schema, row.version, latestVersion)
+  return row?.version ?? 0
+}

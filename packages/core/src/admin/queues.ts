@@ -1,0 +1,106 @@
+import { checkBoolean, checkInteger, checkOneOf, checkOptions, validateQueueName } from "../check.ts"
+import { type Duration, formatDuration, milliseconds } from "../duration.ts"
+import { InvalidOptionError } from "../errors.ts"
+import type { Session } from "../session.ts"
+import type { TxOption } from "../types.ts"
+
+/** What can be set on a queue, at its creation or later. */
+export interface QueueOptions {
+  /** Levels of priority, 1 to 16. Default 4. */
+  readonly levels?: number
+  /** How long a reader holds a message unless it says otherwise. Default "30s". */
+  readonly lease?: Duration
+  /** Deliveries before a message is dead. Default 20; null is unlimited. */
+  readonly maxAttempts?: number | null
+  /** The queue that dead messages move to. Default null: they go to the archive, with outcome `dead`. */
+  readonly deadLetter?: string | null
+  /**
+   * `"transaction"` puts a NOTIFY inside every sending transaction, so that readers wake at its commit whoever commits.
+   * It makes all such commits of the whole cluster wait for one another. Default `"off"`.
+   */
+  readonly notify?: "off" | "transaction"
+}
+
+export interface CreateQueueOptions<Tx> extends QueueOptions, TxOption<Tx> {
+  /** `"error"` throws `QueueAlreadyExistsError` where there is such a queue. Default `"keep"`: found is as good as created. */
+  readonly ifExists?: "keep" | "error"
+}
+
+export interface DropQueueOptions<Tx> extends TxOption<Tx> {
+  /** Drops it though messages are in flight or other queues bury their dead here. Default false. */
+  readonly force?: boolean
+  /** Leaves its archived messages. Default false. */
+  readonly keepArchive?: boolean
+}
+
+export interface QueueInfo extends Required<QueueOptions> {
+  readonly id: string
+  readonly name: string
+  readonly createdAt: Date
+}
+
+export interface CreatedQueueInfo extends QueueInfo {
+  /** False where it had been there. */
+  readonly created: boolean
+}
+
+const optionKeys = ["levels", "lease", "maxAttempts", "deadLetter", "notify"] as const
+
+const statements = {
+  create: { name: "create_queue", text: "select fault::text as fault, created, info::text as info from {schema}.try_create_queue($1::text, $2::text::jsonb, $3::bool)" },
+  update: { name: "update_queue", text: "select fault::text as fault, info::text as info from {schema}.try_update_queue($1::text, $2::text::jsonb)" },
+  get: { name: "get_queue", text: "select fault::text as fault, info::text as info from {schema}.try_get_queue($1::text)" },
+  drop: { name: "drop_queue", text: "select fault::text as fault, existed from {schema}.try_drop_queue($1::text, $2::bool, $3::bool)" },
+}
+
+export async function createQueue<Tx>(session: Session<Tx>, name: string, options: CreateQueueOptions<Tx>): Promise<CreatedQueueInfo> {
+  validateQueueName(name)
+  checkOptions(options, [...optionKeys, "ifExists", "tx"], "options")
+  const mustBeNew = checkOneOf(options.ifExists ?? "keep", ["keep", "error"], "ifExists") === "error"
+  const values = [name, encodeQueueOptions(options, name), mustBeNew]
+  const rows = await session.run<{ created: boolean; info: string }>(statements.create, values, options)
+  return { ...decodeQueueInfo(rows[0]!.info), created: rows[0]!.created }
+}
+
+export async function updateQueue<Tx>(session: Session<Tx>, name: string, patch: QueueOptions, options: TxOption<Tx>): Promise<QueueInfo> {
+  checkOptions(options, ["tx"], "options")
+  checkOptions(patch, optionKeys, "patch")
+  validateQueueName(name)
+  const rows = await session.run<{ info: string }>(statements.update, [name, encodeQueueOptions(patch, name)], options)
+  return decodeQueueInfo(rows[0]!.info)
+}
+
+export async function getQueue<Tx>(session: Session<Tx>, name: string, options: TxOption<Tx>): Promise<QueueInfo> {
+  checkOptions(options, ["tx"], "options")
+  validateQueueName(name)
+  const rows = await session.run<{ info: string }>(statements.get, [name], options)
+  return decodeQueueInfo(rows[0]!.info)
+}
+
+/** Returns whether there was such a queue. */
+export async function dropQueue<Tx>(session: Session<Tx>, name: string, options: DropQueueOptions<Tx>): Promise<boolean> {
+  checkOptions(options, ["force", "keepArchive", "tx"], "options")
+  validateQueueName(name)
+  const force = checkBoolean(options.force ?? false, "force")
+  const keepArchive = checkBoolean(options.keepArchive ?? false, "keepArchive")
+  const rows = await session.run<{ existed: boolean }>(statements.drop, [name, force, keepArchive], options)
+  return rows[0]!.existed
+}
+
+/** Only what was given: an option that is left out is neither compared nor changed. */
+function encodeQueueOptions(options: QueueOptions, name: string): string {
+  const { levels, lease, maxAttempts, deadLetter, notify } = options
+  if (levels !== undefined) checkInteger(levels, "levels", 1, 16)
+  const leaseMs = lease === undefined ? undefined : milliseconds(lease, "lease")
+  if (leaseMs === 0) throw new InvalidOptionError("lease", lease, "must be longer than 0")
+  if (maxAttempts !== undefined && maxAttempts !== null) checkInteger(maxAttempts, "maxAttempts", 1, 2_147_483_647)
+  if (deadLetter !== undefined && deadLetter !== null) validateQueueName(deadLetter)
+  if (deadLetter === name) throw new InvalidOptionError("deadLetter", deadLetter, "must be another queue")
+  if (notify !== undefined) checkOneOf(notify, ["off", "transaction"], "notify")
+  return JSON.stringify({ levels, lease: leaseMs === undefined ? undefined : `${leaseMs} ms`, maxAttempts, deadLetter, notify })
+}
+
+export function decodeQueueInfo(text: string): QueueInfo {
+  const info = JSON.parse(text) as Omit<QueueInfo, "createdAt" | "lease"> & { createdAt: number; lease: number }
+  return { ...info, createdAt: new Date(info.createdAt), lease: formatDuration(info.lease) }
+}

@@ -1,0 +1,77 @@
+import { InvalidNameError, InvalidOptionError } from "./errors.ts"
+
+const NAME = /^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$/
+const SCHEMA = /^[A-Za-z_][A-Za-z0-9_]{0,49}$/
+
+/** Throws unless a queue or stream can have this name: 1 to 63 of letters, digits, `_ . : -`, the first a letter, digit or `_`. */
+export function validateQueueName(name: string): void {
+  if (typeof name !== "string") throw new InvalidNameError(name, `A queue name is a string, got ${describe(name)}.`)
+  if (!NAME.test(name)) {
+    throw new InvalidNameError(name, `"${name}" is no queue name: 1 to 63 letters, digits and _ . : - are allowed, and the first is a letter, a digit or _.`)
+  }
+}
+
+export function validateSchemaName(name: string): void {
+  if (typeof name !== "string" || !SCHEMA.test(name) || /^pg_/i.test(name)) {
+    throw new InvalidNameError(name, `"${String(name)}" is no schema name: 1 to 50 letters, digits and _ are allowed, not starting with a digit or pg_.`)
+  }
+}
+
+/** Refuses what is not an object of known options, so that a misspelt one is never ignored. `tx: undefined` is refused too. */
+export function checkOptions(options: unknown, known: readonly string[], where: string): void {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw new InvalidOptionError(where, options, `options are an object, got ${describe(options)}`)
+  }
+  for (const key of Object.keys(options)) {
+    if (!known.includes(key)) {
+      throw new InvalidOptionError(`${where}.${key}`, (options as Record<string, unknown>)[key], `is no option here; there are ${known.join(", ")}`)
+    }
+  }
+  if ("tx" in options && (options.tx === undefined || options.tx === null)) {
+    throw new InvalidOptionError(`${where}.tx`, options.tx, `is ${String(options.tx)}: the transaction got lost on its way, and without it this would take effect at once; leave the key out to mean that`)
+  }
+}
+
+export function checkInteger(value: unknown, field: string, min: number, max: number): number {
+  if (typeof value !== "number" || !Number.isInteger(value) || value < min || value > max) {
+    throw new InvalidOptionError(field, value, `must be an integer from ${min} to ${max}, got ${describe(value)}`)
+  }
+  return value
+}
+
+export function checkBoolean(value: unknown, field: string): boolean {
+  if (typeof value !== "boolean") throw new InvalidOptionError(field, value, `must be true or false, got ${describe(value)}`)
+  return value
+}
+
+export function checkOneOf<const T extends string>(value: unknown, allowed: readonly T[], field: string): T {
+  if (!allowed.includes(value as T)) {
+    throw new InvalidOptionError(field, value, `must be one of ${allowed.map((a) => `"${a}"`).join(", ")}, got ${describe(value)}`)
+  }
+  return value as T
+}
+
+/** An id or a lease: a decimal string of at most 63 bits. */
+export function checkBigint(value: unknown, field: string): string {
+  if (typeof value !== "string" || !/^\d{1,19}$/.test(value) || BigInt(value) > 9223372036854775807n) {
+    throw new InvalidOptionError(field, value, `must be a decimal string of a 63-bit number, got ${describe(value)}`)
+  }
+  return value
+}
+
+/** Epoch milliseconds of a Date that Postgres can hold. */
+export function checkDate(value: unknown, field: string): number {
+  const ms = value instanceof Date ? value.getTime() : Number.NaN
+  // Years 1 to 9999: both sides write them alike.
+  if (!(ms >= -62_135_596_800_000 && ms <= 253_402_300_799_999)) {
+    throw new InvalidOptionError(field, value, `must be a valid Date, got ${describe(value)}`)
+  }
+  return ms
+}
+
+export function describe(value: unknown): string {
+  if (value === null) return "null"
+  if (typeof value === "string") return value.length > 40 ? `"${value.slice(0, 40)}…"` : `"${value}"`
+  if (typeof value === "object") return Array.isArray(value) ? "an array" : `an object (${value.constructor?.name ?? "no prototype"})`
+  return typeof value === "function" ? "a function" : String(value)
+}

@@ -1,0 +1,123 @@
+import { type Admin, createAdmin } from "./admin/admin.ts"
+import { checkBoolean, checkInteger, checkOptions, describe, validateQueueName, validateSchemaName } from "./check.ts"
+import type { Driver } from "./driver.ts"
+import { InvalidOptionError } from "./errors.ts"
+import { defaultLimits, type PayloadLimits } from "./json.ts"
+import { createNotifier } from "./notifier.ts"
+import { createQueue, type Queue, type QueueTypes } from "./queue/queue.ts"
+import type { SendOptions } from "./queue/send.ts"
+import { createSession, typedError } from "./session.ts"
+import { createWakeHub } from "./wake-hub.ts"
+
+export interface ClientOptions {
+  /** Where Sluice lives in the database. Default `"sluice"`. */
+  readonly schema?: string
+  /** Whether a waiting reader opens a LISTEN connection of its own; without it, it polls. Default true. */
+  readonly listen?: boolean
+  /** Whether sends outside a transaction, and `client.transaction`, wake readers in other processes by NOTIFY. Default true. */
+  readonly notify?: boolean
+  readonly payload?: PayloadLimits
+}
+
+/** The entry to everything. `Tx` is the driver's transaction type: what `{ tx }` takes is inferred from it. */
+export interface Client<Tx = unknown> {
+  readonly admin: Admin<Tx>
+  /** A queue and the type of its messages. No I/O. */
+  queue<Input = unknown, Output = Input>(name: string, types?: QueueTypes<Input, Output>): Queue<Input, Output, Tx>
+  /**
+   * Runs `work` in a transaction of the driver's library, then wakes the readers of the queues that were sent to in it.
+   * Commits when `work` resolves, rolls back when it rejects; nothing is retried.
+   */
+  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+  /** Wakes the readers of a queue: for use after a commit of your own, which Sluice cannot see. Resolves when the hint is out. */
+  wake(queue: string): Promise<void>
+  /** Ends what this client opened: its LISTEN connection, and the driver's pool where the driver made it. */
+  close(): Promise<void>
+}
+
+export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}): Client<Tx> {
+  if (typeof driver?.query !== "function" || typeof driver.within !== "function") {
+    throw new InvalidOptionError("driver", driver, `must be a driver such as pgDriver(pool), got ${describe(driver)}`)
+  }
+  checkOptions(options, ["schema", "listen", "notify", "payload"], "options")
+  const { schema = "sluice", listen = true, notify = true } = options
+  validateSchemaName(schema)
+  const channel = `${schema}_wake`
+  const session = createSession(driver, schema, checkLimits(options.payload ?? {}))
+  const hub = createWakeHub(driver, channel, checkBoolean(listen, "listen"))
+  const notifier = createNotifier(session, channel)
+  checkBoolean(notify, "notify")
+
+  /** Queues sent to inside `client.transaction`, to be woken after its commit. */
+  const sentIn = new WeakMap<object, Set<string>>()
+
+  function wake(queue: string): void {
+    hub.wakeLocal(queue)
+    if (notify) notifier.notify(queue)
+  }
+
+  function onSent(queue: string, { tx }: SendOptions<Tx>): void {
+    if (tx === undefined) wake(queue)
+    else sentIn.get(tx as object)?.add(queue)
+  }
+
+  return {
+    admin: createAdmin(session),
+    queue: (name, types = {}) => {
+      validateQueueName(name)
+      checkOptions(types, ["payload"], "types")
+      checkSchema(types.payload)
+      return createQueue(session, hub, onSent, name, types.payload)
+    },
+    transaction: async (work) => {
+      const queues = new Set<string>()
+      let failed = false
+      try {
+        const result = await driver.transaction(async (tx) => {
+          sentIn.set(tx as object, queues)
+          try {
+            return await work(tx)
+          } catch (error) {
+            failed = true
+            throw error
+          }
+        })
+        queues.forEach(wake)
+        return result
+      } catch (error) {
+        throw failed ? error : await typedError(session, error, true)
+      }
+    },
+    wake: async (queue) => {
+      validateQueueName(queue)
+      hub.wakeLocal(queue)
+      notifier.notify(queue)
+      await notifier.flush()
+    },
+    close: async () => {
+      await notifier.flush()
+      await hub.close()
+      await driver.close?.()
+    },
+  }
+}
+
+function checkLimits(limits: PayloadLimits): Required<PayloadLimits> {
+  checkOptions(limits, ["maxBytes", "maxDepth", "forbiddenKeys"], "options.payload")
+  const all = { ...defaultLimits, ...limits }
+  // One jsonb value cannot exceed 256 MiB; half of that leaves room for its own structure.
+  checkInteger(all.maxBytes, "options.payload.maxBytes", 1, 128 * 1024 * 1024)
+  checkInteger(all.maxDepth, "options.payload.maxDepth", 1, 1000)
+  if (!Array.isArray(all.forbiddenKeys) || all.forbiddenKeys.some((key) => typeof key !== "string")) {
+    throw new InvalidOptionError("options.payload.forbiddenKeys", all.forbiddenKeys, "must be an array of strings")
+  }
+  return all
+}
+
+function checkSchema(schema: unknown): void {
+  if (schema === undefined) return
+  const standard = (schema as { "~standard"?: { validate?: unknown } } | null)?.["~standard"]
+  if (typeof standard?.validate !== "function") {
+    throw new InvalidOptionError("payload", schema, `must be a Standard Schema (zod, valibot, arktype …), got ${describe(schema)}`)
+  }
+}

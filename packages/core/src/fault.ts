@@ -1,0 +1,55 @@
+import {
+  DeadLetterCycleError,
+  InvalidOptionError,
+  IsolationLevelError,
+  type OptionDifference,
+  QueueAlreadyExistsError,
+  QueueInUseError,
+  QueueNotFoundError,
+  QueueOptionsDifferError,
+  SluiceError,
+  WrongKindError,
+} from "./errors.ts"
+
+/** What a statement answers instead of raising, see the SQL function `queue_fault`. */
+interface Fault {
+  readonly code: string
+  readonly queue: string
+  readonly expected: string
+  readonly actual: string
+  readonly levels: number
+  readonly index?: number
+  readonly path: readonly string[]
+  readonly differences: readonly OptionDifference[]
+  readonly inFlight: number
+  readonly deadLetterOf: readonly string[]
+}
+
+/** The typed error for a refusal that came back as a row. */
+export function errorFromFault(text: string): SluiceError {
+  const fault = JSON.parse(text) as Fault
+  switch (fault.code) {
+    case "queue_not_found":
+      return new QueueNotFoundError(fault.queue)
+    case "queue_already_exists":
+      return new QueueAlreadyExistsError(fault.queue)
+    case "wrong_kind":
+      return new WrongKindError(fault.queue, fault.expected, fault.actual)
+    case "options_differ":
+      return new QueueOptionsDifferError(fault.queue, fault.differences)
+    case "dead_letter_cycle":
+      return new DeadLetterCycleError(fault.queue, fault.path)
+    case "queue_in_use":
+      return new QueueInUseError(fault.queue, fault.inFlight, fault.deadLetterOf)
+    case "isolation":
+      return new IsolationLevelError(fault.actual)
+    case "priority":
+      return new InvalidOptionError(
+        fault.index === undefined ? "priority" : `items[${fault.index}].priority`,
+        fault.actual,
+        `must be from 0 to ${fault.levels - 1}, since "${fault.queue}" has ${fault.levels} level(s), got ${fault.actual}`,
+      )
+    default:
+      return new SluiceError(fault.code, `The database answered ${text}`)
+  }
+}

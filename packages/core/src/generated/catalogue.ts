@@ -1,0 +1,1 @@
+export const catalogue: readonly { readonly object: string; readonly definition: string }[] = []

@@ -1,0 +1,42 @@
+import { throwIfAborted } from "../abort.ts"
+import { checkInteger, checkOptions } from "../check.ts"
+import { type Duration, milliseconds } from "../duration.ts"
+import { decodeDeliveries, type DeliveryRow, deliveryColumns, type Message } from "../message.ts"
+import type { Session } from "../session.ts"
+import type { StandardSchema } from "../standard-schema.ts"
+import type { TxOption } from "../types.ts"
+import { releaseBatch } from "./release.ts"
+
+export interface ReadOptions<Tx> extends TxOption<Tx> {
+  /** How long the message is this reader's alone. Default: the queue's lease. */
+  readonly lease?: Duration
+  /** Acts between statements: what the claim in flight leased is released before the call rejects with `AbortedError`. */
+  readonly signal?: AbortSignal
+}
+
+export interface ReadBatchOptions<Tx> extends ReadOptions<Tx> {
+  /** At most this many, from 1 to 10,000. Default 1. */
+  readonly limit?: number
+}
+
+/* The claim. Everything that keeps it flat under load is in the function `lock_ready`. */
+const statement = {
+  name: "read",
+  text: `select ${deliveryColumns} from {schema}.try_read($1::text, $2::int4, $3::float8 * interval '1 millisecond', $4::bool)`,
+}
+
+export async function readBatch<Tx, Out>(
+  session: Session<Tx>,
+  queue: string,
+  schema: StandardSchema<unknown, Out> | undefined,
+  options: ReadBatchOptions<Tx>,
+): Promise<Message<Out>[]> {
+  checkOptions(options, ["limit", "lease", "tx", "signal"], "options")
+  const limit = checkInteger(options.limit ?? 1, "limit", 1, 10_000)
+  const lease = options.lease === undefined ? null : milliseconds(options.lease, "lease")
+  throwIfAborted(options.signal)
+  const rows = await session.run<DeliveryRow>(statement, [queue, limit, lease, options.tx === undefined], options)
+  if (options.signal?.aborted && rows.length > 0) await releaseBatch(session, queue, rows, options)
+  throwIfAborted(options.signal)
+  return decodeDeliveries(queue, rows, schema)
+}

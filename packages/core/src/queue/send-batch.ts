@@ -1,0 +1,60 @@
+import { checkOptions, describe } from "../check.ts"
+import { InvalidOptionError, PayloadTooLargeError } from "../errors.ts"
+import type { Session } from "../session.ts"
+import type { StandardSchema } from "../standard-schema.ts"
+import { encodeOptions, encodePayload, type MessageOptions, messageOptionKeys, type SendOptions } from "./send.ts"
+
+/** One message of a batch. Its options come before those of the batch. */
+export interface BatchItem<Payload> extends MessageOptions {
+  readonly payload: Payload
+}
+
+/** All of a batch travels in one statement; jsonb itself ends at 256 MiB. */
+const MAX_BATCH_BYTES = 64 * 1024 * 1024
+
+const statement = {
+  name: "send_batch",
+  text: `select fault::text as fault, id::text as id from {schema}.try_send_batch($1::text, $2::text::jsonb, $3::text::jsonb,
+    $4::text::jsonb, $5::float8 * interval '1 millisecond', to_timestamp($6::float8 / 1000), $7::int4)`,
+}
+
+export async function sendBatch<Tx>(
+  session: Session<Tx>,
+  queue: string,
+  schema: StandardSchema | undefined,
+  items: readonly BatchItem<unknown>[],
+  options: SendOptions<Tx>,
+): Promise<string[]> {
+  checkOptions(options, [...messageOptionKeys, "tx"], "options")
+  if (!Array.isArray(items)) throw new InvalidOptionError("items", items, `must be an array, got ${describe(items)}`)
+  const batch = encodeOptions(options, "options", session.limits)
+  const payloads: string[] = []
+  const itemOptions: string[] = []
+  for (const [i, item] of items.entries()) {
+    checkOptions(item, [...messageOptionKeys, "payload"], `items[${i}]`)
+    payloads.push(await encodePayload(item.payload, schema, session.limits, i))
+    itemOptions.push(encodeItemOptions(session, item, `items[${i}]`))
+  }
+  if (items.length === 0) return []
+  const payloadText = `[${payloads.join(",")}]`
+  const optionText = itemOptions.every((text) => text === "{}") ? "[]" : `[${itemOptions.join(",")}]`
+  const bytes = Buffer.byteLength(payloadText) + Buffer.byteLength(optionText)
+  if (bytes > MAX_BATCH_BYTES) throw new PayloadTooLargeError(`The batch of ${items.length} messages`, bytes, MAX_BATCH_BYTES)
+  const rows = await session.run<{ id: string }>(
+    statement,
+    [queue, payloadText, optionText, batch.headers, batch.delay, batch.at, batch.priority],
+    options,
+  )
+  return rows.map((row) => row.id)
+}
+
+function encodeItemOptions<Tx>(session: Session<Tx>, item: BatchItem<unknown>, where: string): string {
+  const { headers, delay, at, priority } = encodeOptions(item, where, session.limits)
+  const fields = [
+    ...(headers === null ? [] : [`"headers":${headers}`]),
+    ...(delay === null ? [] : [`"delay":${delay}`]),
+    ...(at === null ? [] : [`"at":${at}`]),
+    ...(priority === null ? [] : [`"priority":${priority}`]),
+  ]
+  return `{${fields.join(",")}}`
+}

@@ -1,0 +1,85 @@
+import { checkDate, checkInteger, checkOptions } from "../check.ts"
+import { type Duration, milliseconds } from "../duration.ts"
+import { InvalidOptionError, PayloadInvalidError } from "../errors.ts"
+import { encodeJson, type PayloadLimits } from "../json.ts"
+import type { Session } from "../session.ts"
+import { issuePath, type StandardSchema } from "../standard-schema.ts"
+import type { JsonObject, TxOption } from "../types.ts"
+
+/** What may be said of one message. */
+export interface MessageOptions {
+  /** Not delivered before this long from now, by the server's clock. Default 0. */
+  readonly delay?: Duration
+  /** Not delivered before this time; the past means now. Instead of `delay`. */
+  readonly at?: Date
+  /** From 0, served first, to the queue's levels - 1. Default 1, or 0 on a queue of one level. */
+  readonly priority?: number
+  /** Carried beside the payload, for tracing and routing. */
+  readonly headers?: JsonObject
+}
+
+export type SendOptions<Tx> = MessageOptions & TxOption<Tx>
+
+export const messageOptionKeys = ["delay", "at", "priority", "headers"] as const
+
+/* One static function of the schema: planned once a connection, even unprepared. */
+const statement = {
+  name: "send",
+  text: `select fault::text as fault, id::text as id from {schema}.try_send($1::text, $2::text::jsonb, $3::text::jsonb,
+    $4::float8 * interval '1 millisecond', to_timestamp($5::float8 / 1000), $6::int4)`,
+}
+
+export async function send<Tx>(
+  session: Session<Tx>,
+  queue: string,
+  schema: StandardSchema | undefined,
+  payload: unknown,
+  options: SendOptions<Tx>,
+): Promise<string> {
+  checkOptions(options, [...messageOptionKeys, "tx"], "options")
+  const text = await encodePayload(payload, schema, session.limits)
+  const message = encodeOptions(options, "options", session.limits)
+  const rows = await session.run<{ id: string }>(
+    statement,
+    [queue, text, message.headers, message.delay, message.at, message.priority],
+    options,
+  )
+  return rows[0]!.id
+}
+
+/** Validates the input, and returns the *input* as JSON text: the schema's output is made anew at every read. */
+export async function encodePayload(
+  payload: unknown,
+  schema: StandardSchema | undefined,
+  limits: Required<PayloadLimits>,
+  index?: number,
+): Promise<string> {
+  const text = encodeJson(payload, "payload", limits, index)
+  const verdict = await schema?.["~standard"].validate(payload)
+  const issue = verdict?.issues?.[0]
+  if (issue !== undefined) throw new PayloadInvalidError(issuePath(issue, "payload"), issue.message, { index, issues: verdict?.issues })
+  return text
+}
+
+export interface EncodedOptions {
+  readonly headers: string | null
+  readonly delay: number | null
+  readonly at: number | null
+  readonly priority: number | null
+}
+
+export function encodeOptions(options: MessageOptions, where: string, limits: Required<PayloadLimits>): EncodedOptions {
+  if (options.delay !== undefined && options.at !== undefined) {
+    throw new InvalidOptionError(`${where}.at`, options.at, "cannot be given together with delay")
+  }
+  const { headers } = options
+  if (headers !== undefined && (typeof headers !== "object" || headers === null || Array.isArray(headers))) {
+    throw new InvalidOptionError(`${where}.headers`, headers, "must be an object")
+  }
+  return {
+    headers: headers === undefined ? null : encodeJson(headers, "headers", limits),
+    delay: options.delay === undefined ? null : milliseconds(options.delay, `${where}.delay`),
+    at: options.at === undefined ? null : checkDate(options.at, `${where}.at`),
+    priority: options.priority === undefined ? null : checkInteger(options.priority, `${where}.priority`, 0, 15),
+  }
+}

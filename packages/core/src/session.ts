@@ -1,0 +1,86 @@
+import { checkBigint } from "./check.ts"
+import type { Driver, SqlExecutor, SqlValue } from "./driver.ts"
+import { ConnectionError, PermissionDeniedError, SchemaNotInstalledError, SchemaVersionError, StatementCancelledError } from "./errors.ts"
+import { errorFromFault } from "./fault.ts"
+import { latestVersion } from "./admin/version.ts"
+import type { PayloadLimits } from "./json.ts"
+import { isConnectionError, reasonOf, sqlState } from "./sql-state.ts"
+
+/** A static text of core. `{schema}` stands for the quoted name of the schema. */
+export interface Statement {
+  readonly name: string
+  readonly text: string
+}
+
+/** What every operation works with: the driver, where the schema is, and the limits of payloads. */
+export interface Session<Tx> {
+  readonly driver: Driver<Tx>
+  readonly schema: string
+  readonly limits: Required<PayloadLimits>
+  /** Runs a statement of core's, in the caller's transaction where one is given. A `fault` in the answer is thrown. */
+  run<Row>(statement: Statement, values: readonly SqlValue[], options?: { readonly tx?: Tx }): Promise<Row[]>
+  /** The text of a statement with the schema in place. */
+  sql(text: string): string
+}
+
+export function createSession<Tx>(driver: Driver<Tx>, schema: string, limits: Required<PayloadLimits>): Session<Tx> {
+  const texts = new Map<string, string>()
+  const sql = (text: string): string => text.replaceAll("{schema}", `"${schema}"`)
+
+  async function run<Row>(statement: Statement, values: readonly SqlValue[], options: { readonly tx?: Tx } = {}): Promise<Row[]> {
+    let text = texts.get(statement.name)
+    if (text === undefined) texts.set(statement.name, (text = sql(statement.text)))
+    const executor: SqlExecutor = options.tx === undefined ? driver : driver.within(options.tx)
+    let rows: Row[]
+    try {
+      rows = await executor.query<Row>(text, values, { name: `${schema}_${statement.name}` })
+    } catch (error) {
+      throw await typedError(session, error, options.tx !== undefined)
+    }
+    const fault = (rows[0] as { fault?: string | null } | undefined)?.fault
+    if (fault) throw errorFromFault(fault)
+    return rows
+  }
+
+  const session: Session<Tx> = { driver, schema, limits, run, sql }
+  return session
+}
+
+/**
+ * The typed error for an error of the driver's, where there is one that a caller can act on; else the driver's own,
+ * untouched: 40001 and 40P01 are the caller's to retry.
+ */
+export async function typedError<Tx>(session: Session<Tx>, error: unknown, joined: boolean): Promise<unknown> {
+  const state = sqlState(error)
+  if (isConnectionError(error)) return new ConnectionError(error, reasonOf(error))
+  switch (state) {
+    case "42501":
+      return new PermissionDeniedError(error, reasonOf(error))
+    case "57014":
+    case "55P03":
+      return new StatementCancelledError(error, reasonOf(error))
+    case "3F000": // no such schema
+    case "42883": // no such function
+    case "42P01": // no such table
+    case "42703": // no such column
+      return joined ? new SchemaNotInstalledError(session.schema, { cause: error }) : schemaError(session, error)
+    default:
+      return error
+  }
+}
+
+/** Why a function of ours is not there: nothing is installed, or another version. Asked only outside a transaction. */
+async function schemaError<Tx>(session: Session<Tx>, cause: unknown): Promise<unknown> {
+  try {
+    const rows = await session.driver.query<{ version: number }>(session.sql("select max(version)::int4 as version from {schema}.migration"))
+    const installed = rows[0]?.version ?? 0
+    return installed === latestVersion ? cause : new SchemaVersionError(session.schema, installed, latestVersion, { cause })
+  } catch {
+    return new SchemaNotInstalledError(session.schema, { cause })
+  }
+}
+
+/** A Postgres array literal of ids or leases, for `$n::text::bigint[]`. */
+export function bigintArray(values: readonly string[], field: string): string {
+  return `{${values.map((value, i) => checkBigint(value, `${field}[${i}]`)).join(",")}}`
+}
