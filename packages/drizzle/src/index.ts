@@ -1,1 +1,1 @@
-export {}
+export { drizzleDriver, type DrizzleDriverOptions, type DrizzleLike } from "./drizzle-driver.ts"

@@ -1,1 +1,2 @@
-export {}
+export { pgDriver, type PgDriverOptions } from "./pg-driver.ts"
+export type { PoolLike } from "./pool-like.ts"

@@ -1,1 +1,1 @@
-export {}
+export { pgliteDriver, type PGliteLike } from "./pglite-driver.ts"

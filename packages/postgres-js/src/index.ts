@@ -1,1 +1,1 @@
-export {}
+export { postgresJsDriver } from "./postgres-js-driver.ts"

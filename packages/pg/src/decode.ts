@@ -1,0 +1,23 @@
+const number = (text: string): number => Number(text)
+const binary: Record<number, (value: Buffer) => unknown> = {
+  16: (value) => value[0] === 1,
+  23: (value) => value.readInt32BE(0),
+  701: (value) => value.readDoubleBE(0),
+}
+const text: Record<number, (value: string) => unknown> = {
+  16: (value) => value === "t",
+  21: number,
+  23: number,
+  26: number,
+  700: number,
+  701: number,
+}
+
+/**
+ * Handed to every query, so that neither `pg.types.setTypeParser` nor a client's own `types` changes what core reads.
+ * Bool, int2, int4, oid, float4 and float8 become values, everything else stays the server's text.
+ */
+export const types = {
+  getTypeParser: (oid: number, format?: string): ((value: never) => unknown) =>
+    format === "binary" ? (binary[oid] ?? String) : (text[oid] ?? String),
+}

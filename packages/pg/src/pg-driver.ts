@@ -1,0 +1,82 @@
+import { Pool, type PoolClient, type PoolConfig } from "pg"
+import type { Driver, SqlExecutor } from "@sluice/core"
+import { types } from "./decode.ts"
+import { listen } from "./listen.ts"
+import type { ClientLike, ListenClient, PoolLike } from "./pool-like.ts"
+import { transaction } from "./transaction.ts"
+
+export interface PgDriverOptions {
+  /**
+   * Prepare statements by name, which saves the server some planning. Default `false`: unnamed statements work behind
+   * any transaction pooler.
+   */
+  prepare?: boolean
+}
+
+/** What a `Pool` of node-postgres has beyond {@link PoolLike}, where it has it: enough to open a connection like its own. */
+interface OwnConnections {
+  options?: PoolConfig
+  Client?: new (config: PoolConfig) => ListenClient
+}
+
+/**
+ * Sluice over node-postgres. A pool that is handed in stays the caller's: `close` leaves it open.
+ * From a URL or a config the driver opens a pool of its own, which `close` ends.
+ */
+export function pgDriver<Client = PoolClient>(pool: PoolLike<Client>, options?: PgDriverOptions): Driver<Client>
+export function pgDriver(connection: string | PoolConfig, options?: PgDriverOptions): Driver<PoolClient>
+export function pgDriver(source: PoolLike<PoolClient> | string | PoolConfig, options: PgDriverOptions = {}): Driver<PoolClient> {
+  const own = ownPool(source)
+  const pool = own ?? (source as PoolLike<PoolClient>)
+  const { options: config, Client } = pool as unknown as OwnConnections
+
+  const executor = (target: Pick<ClientLike, "query">): SqlExecutor => ({
+    query: async (text, values = [], { name } = {}) =>
+      // Without "extended", a statement without values may be several statements.
+      (await target.query({ text, values, types, queryMode: "extended", name: options.prepare ? name : undefined })).rows,
+  })
+
+  return {
+    name: "pg",
+    maxConnections: pool.options?.max,
+    ...executor(pool),
+    within: (tx) => executor(transactionClient(tx)),
+    transaction: async (work) => {
+      const client = await pool.connect()
+      return transaction(client, () => work(client))
+    },
+    listen:
+      Client &&
+      ((channel, onNotify, onReady) => listen(() => new Client(listenConfig(config)), channel, onNotify, onReady)),
+    close: own && (() => own.end()),
+  }
+}
+
+/** The pool's own settings. Its password is not enumerable, so that a spread alone would lose it. */
+function listenConfig(options: PoolConfig = {}): PoolConfig {
+  const { password, connectionTimeoutMillis } = options
+  return { ...options, password, keepAlive: true, connectionTimeoutMillis: connectionTimeoutMillis || 10_000 }
+}
+
+function ownPool(source: unknown): Pool | undefined {
+  if (isPool(source)) return undefined
+  const pool = new Pool(poolConfig(source))
+  // An idle connection that dies is replaced at the next use; without a listener it would end the process.
+  pool.on("error", () => {})
+  return pool
+}
+
+function poolConfig(source: unknown): PoolConfig {
+  if (typeof source === "string" && /^(postgres(ql)?|socket):/.test(source)) return { connectionString: source }
+  if (typeof source === "object" && source !== null && !("query" in source)) return source
+  throw new TypeError("pgDriver takes a Pool of node-postgres, or a connection URL (postgres://…) or config to open one")
+}
+
+const isPool = (source: any): source is PoolLike<PoolClient> =>
+  typeof source?.connect === "function" && typeof source.query === "function" && "totalCount" in source
+
+function transactionClient(tx: unknown): Pick<ClientLike, "query"> {
+  const client = tx as Partial<ClientLike> | null | undefined
+  if (typeof client?.query === "function" && !isPool(tx)) return client as ClientLike
+  throw new TypeError("tx must be the client that runs the transaction: a PoolClient from pool.connect()")
+}
