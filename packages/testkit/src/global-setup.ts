@@ -1,6 +1,6 @@
 import type { TestProject } from "vitest/node"
 import { resolveServer } from "./resolve-server.ts"
-import type {} from "./vitest.ts"
+import type * as _provided from "./vitest.ts"
 
 /** Vitest's global setup: one server for the whole run. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
