@@ -1,1 +1,8 @@
-export {}
+export { createDatabase, type TestDatabase } from "./create-database.ts"
+export { startEmbedded, type EmbeddedOptions, type EmbeddedServer } from "./embedded/start-embedded.ts"
+export { embeddedVersions, type PostgresMajor } from "./embedded/binaries.ts"
+export { randomPort } from "./random-port.ts"
+export { resolveServer, type ResolvedServer, type ResolveOptions, type ServerKind } from "./resolve-server.ts"
+export { startPgBouncer, type NoPgBouncer, type PgBouncer, type PgBouncerOptions } from "./pgbouncer/start-pgbouncer.ts"
+export { startProxy, type Proxy, type ProxyOptions } from "./proxy/start-proxy.ts"
+export type { ProxyCounts } from "./proxy/counts.ts"
