@@ -1,34 +1,43 @@
 // pnpm generate: writes what is derived from other files. With --check it writes nothing and fails on a difference.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname, join, relative } from "node:path"
+import { catalogueModule, catalogueSql, readCatalogue } from "./generate-catalogue.ts"
 import { generateMigrations } from "./generate-migrations.ts"
 
 const root = join(import.meta.dirname, "..")
 const migrations = join(root, "packages/core/migrations")
 
-/** Every generated file with the content it should have. */
-function generate(): Map<string, string> {
-  const files = new Map<string, string>()
-  if (existsSync(migrations)) {
-    const sources = readdirSync(migrations)
-      .filter((name) => name.endsWith(".sql"))
-      .map((name) => ({ name, text: readFileSync(join(migrations, name), "utf8") }))
-    files.set(join(root, "packages/core/src/generated/migrations.ts"), generateMigrations(sources))
-  }
-  return files
+/** The module of migrations first: the catalogue is read from an installation of it. */
+function migrationFiles(): Map<string, string> {
+  const sources = readdirSync(migrations)
+    .filter((name) => name.endsWith(".sql"))
+    .map((name) => ({ name, text: readFileSync(join(migrations, name), "utf8") }))
+  return new Map([[join(root, "packages/core/src/generated/migrations.ts"), generateMigrations(sources)]])
 }
 
-const checking = process.argv.includes("--check")
-for (const [path, content] of generate()) {
-  const current = existsSync(path) ? readFileSync(path, "utf8") : undefined
-  if (current === content) continue
-  const name = relative(root, path)
-  if (checking) {
-    console.error(`${name} is out of date: run pnpm generate.`)
-    process.exitCode = 1
-  } else {
-    mkdirSync(dirname(path), { recursive: true })
-    writeFileSync(path, content)
-    console.log(`wrote ${name}`)
+async function catalogueFiles(): Promise<Map<string, string>> {
+  const rows = await readCatalogue()
+  return new Map([
+    [join(root, "packages/core/src/generated/catalogue.ts"), catalogueModule(rows)],
+    [join(root, "packages/core/schema.sql"), catalogueSql(rows)],
+  ])
+}
+
+function write(files: Map<string, string>): void {
+  for (const [path, content] of files) {
+    const current = existsSync(path) ? readFileSync(path, "utf8") : undefined
+    if (current === content) continue
+    const name = relative(root, path)
+    if (process.argv.includes("--check")) {
+      console.error(`${name} is out of date: run pnpm generate.`)
+      process.exitCode = 1
+    } else {
+      mkdirSync(dirname(path), { recursive: true })
+      writeFileSync(path, content)
+      console.log(`wrote ${name}`)
+    }
   }
 }
+
+write(migrationFiles())
+write(await catalogueFiles())

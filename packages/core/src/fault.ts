@@ -1,3 +1,4 @@
+import { formatDuration } from "./duration.ts"
 import {
   DeadLetterCycleError,
   InvalidOptionError,
@@ -25,6 +26,12 @@ interface Fault {
   readonly deadLetterOf: readonly string[]
 }
 
+/** Durations as their option is written: the database tells milliseconds. */
+function readable(difference: OptionDifference): OptionDifference {
+  if (difference.option !== "lease") return difference
+  return { option: "lease", stored: formatDuration(difference.stored as number), requested: formatDuration(difference.requested as number) }
+}
+
 /** The typed error for a refusal that came back as a row. */
 export function errorFromFault(text: string): SluiceError {
   const fault = JSON.parse(text) as Fault
@@ -36,7 +43,7 @@ export function errorFromFault(text: string): SluiceError {
     case "wrong_kind":
       return new WrongKindError(fault.queue, fault.expected, fault.actual)
     case "options_differ":
-      return new QueueOptionsDifferError(fault.queue, fault.differences)
+      return new QueueOptionsDifferError(fault.queue, fault.differences.map(readable))
     case "dead_letter_cycle":
       return new DeadLetterCycleError(fault.queue, fault.path)
     case "queue_in_use":

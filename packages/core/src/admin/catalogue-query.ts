@@ -7,7 +7,7 @@ export interface CatalogueRow {
 /**
  * Every object of the schema in `$1` and how it is made, the schema's own name taken out: the one reader behind `verify`,
  * `schema.sql` and the expected catalogue. Equal on Postgres 15 to 18: NOT NULL is read from the column, since 18 alone
- * has constraints for it. Left out: the counters `sent_<id>`, one for each queue.
+ * has constraints for it. Left out: the counters `sent_<id>`, one for each queue, and what a partition inherits.
  */
 export const catalogueQuery = `
 with space as (select oid, nspname, quote_ident(nspname) || '.' as prefix from pg_namespace where nspname = $1::text),
@@ -26,16 +26,16 @@ objects (object, definition) as (
     join pg_type t on t.oid = a.atttypid
     left join pg_collation l on l.oid = a.attcollation
     left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
-   where c.relkind in ('r', 'p', 'c')
+   where c.relkind in ('r', 'p', 'c') and not c.relispartition
   union all
-  select 'index ' || c.relname, pg_get_indexdef(c.oid) from pg_class c, space where c.relnamespace = space.oid and c.relkind in ('i', 'I')
+  select 'index ' || c.relname, pg_get_indexdef(c.oid) from pg_class c, space where c.relnamespace = space.oid and c.relkind in ('i', 'I') and not c.relispartition
   union all
   select 'sequence ' || c.relname, format('start %s increment %s cache %s', s.seqstart, s.seqincrement, s.seqcache)
     from pg_class c join space on c.relnamespace = space.oid join pg_sequence s on s.seqrelid = c.oid
    where c.relname !~ '^sent_[0-9]+$'
   union all
   select 'constraint ' || c.relname || '.' || k.conname, pg_get_constraintdef(k.oid)
-    from pg_constraint k join space on k.connamespace = space.oid join pg_class c on c.oid = k.conrelid where k.contype <> 'n'
+    from pg_constraint k join space on k.connamespace = space.oid join pg_class c on c.oid = k.conrelid where k.contype <> 'n' and not c.relispartition
   union all
   select 'function ' || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')',
          concat_ws(' ', 'returns', pg_get_function_result(p.oid), 'language', l.lanname,
