@@ -1,6 +1,6 @@
-import { chmodSync, cpSync, lstatSync, mkdtempSync, renameSync, rmSync } from "node:fs"
+import { chmodSync, cpSync, lstatSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs"
 import { createRequire } from "node:module"
-import { basename, dirname, join } from "node:path"
+import { dirname, join } from "node:path"
 import { isReachable, temporaryRoot } from "../service-user.ts"
 
 export type PostgresMajor = 15 | 16 | 17 | 18
@@ -19,7 +19,7 @@ export async function findBinaries(version: PostgresMajor): Promise<Binaries> {
   try {
     const require = createRequire(createRequire(import.meta.url).resolve(wrapper))
     const native = dirname(dirname(((await import(require.resolve(platform))) as Binaries).postgres))
-    const reachable = isReachable(native) ? native : copyOnce(native, require(`${platform}/package.json`).version as string)
+    const reachable = isReachable(native) ? native : copyOnce(native)
     return { initdb: join(reachable, "bin/initdb"), postgres: join(reachable, "bin/postgres") }
   } catch (cause) {
     throw new Error(`Postgres ${version} is not installed: no ${platform} under ${wrapper}.`, { cause })
@@ -27,8 +27,9 @@ export async function findBinaries(version: PostgresMajor): Promise<Binaries> {
 }
 
 /** A checkout under a closed home (root's) cannot be reached by `nobody`: its binaries are copied once. */
-function copyOnce(native: string, version: string): string {
-  const target = join(temporaryRoot(), `sluice-${basename(native)}-${version}-${process.getuid?.()}`)
+function copyOnce(native: string): string {
+  const { version } = JSON.parse(readFileSync(join(native, "../package.json"), "utf8")) as { version: string }
+  const target = join(temporaryRoot(), `sluice-binaries-${version}-${process.getuid?.()}`)
   const found = lstatSync(target, { throwIfNoEntry: false })
   if (found) {
     // Anyone may write to the temp folder: run nothing from it that is not ours.
