@@ -1,7 +1,6 @@
 // pnpm generate: writes what is derived from other files. With --check it writes nothing and fails on a difference.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname, join, relative } from "node:path"
-import { catalogueModule, catalogueSql, readCatalogue } from "./generate-catalogue.ts"
 import { generateMigrations } from "./generate-migrations.ts"
 
 const root = join(import.meta.dirname, "..")
@@ -16,6 +15,8 @@ function migrationFiles(): Map<string, string> {
 }
 
 async function catalogueFiles(): Promise<Map<string, string>> {
+  // Not before the migrations are written, which core imports.
+  const { catalogueModule, catalogueSql, readCatalogue } = await import("./generate-catalogue.ts")
   const rows = await readCatalogue()
   return new Map([
     [join(root, "packages/core/src/generated/catalogue.ts"), catalogueModule(rows)],

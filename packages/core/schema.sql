@@ -170,9 +170,10 @@ returns void language plpgsql volatile search_path={schema}, pg_temp as
 
 declare
   v_counter regclass := 'sent_' || q.id;
+  v_sent bigint;
 begin
   for i in 1 .. p_count loop
-    perform nextval(v_counter);
+    v_sent := nextval(v_counter);
   end loop;
   if q.notify = 'transaction' then
     perform pg_notify(current_schema() || '_wake', q.name);

@@ -13,7 +13,7 @@ export function validateQueueName(name: string): void {
 
 export function validateSchemaName(name: string): void {
   if (typeof name !== "string" || !SCHEMA.test(name) || /^pg_/i.test(name)) {
-    throw new InvalidNameError(name, `"${String(name)}" is no schema name: 1 to 50 letters, digits and _ are allowed, not starting with a digit or pg_.`)
+    throw new InvalidNameError(name, `${describe(name)} is no schema name: 1 to 50 letters, digits and _ are allowed, not starting with a digit or pg_.`)
   }
 }
 
@@ -73,5 +73,5 @@ export function describe(value: unknown): string {
   if (value === null) return "null"
   if (typeof value === "string") return value.length > 40 ? `"${value.slice(0, 40)}…"` : `"${value}"`
   if (typeof value === "object") return Array.isArray(value) ? "an array" : `an object (${value.constructor?.name ?? "no prototype"})`
-  return typeof value === "function" ? "a function" : String(value)
+  return typeof value === "function" ? "a function" : String(value as number | bigint | boolean | symbol | undefined)
 }

@@ -116,7 +116,7 @@ function checkLimits(limits: PayloadLimits): Required<PayloadLimits> {
 
 function checkSchema(schema: unknown): void {
   if (schema === undefined) return
-  const standard = (schema as { "~standard"?: { validate?: unknown } } | null)?.["~standard"]
+  const { "~standard": standard } = (schema ?? {}) as { "~standard"?: { validate?: unknown } }
   if (typeof standard?.validate !== "function") {
     throw new InvalidOptionError("payload", schema, `must be a Standard Schema (zod, valibot, arktype …), got ${describe(schema)}`)
   }

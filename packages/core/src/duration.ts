@@ -15,7 +15,8 @@ export function milliseconds(value: Duration, field: string): number {
   if (value === 0) return 0
   const [, amount, unit] = (typeof value === "string" && /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(value)) || []
   if (amount === undefined || unit === undefined) {
-    const advice = typeof value === "number" ? `write "${value}s" for seconds or "${value}ms" for milliseconds` : `write "250ms", "30s", "5m", "2h", "1d" or 0`
+    const bare: unknown = value
+    const advice = typeof bare === "number" ? `write "${bare}s" for seconds or "${bare}ms" for milliseconds` : `write "250ms", "30s", "5m", "2h", "1d" or 0`
     throw new InvalidOptionError(field, value, `is not a duration: ${advice}`)
   }
   const ms = Number(amount) * MS[unit as Unit]

@@ -1,7 +1,7 @@
 import type { Driver, Unlisten } from "./driver.ts"
 
 /** One reader that waits for a queue. `reset` before looking: a wake that comes while it looks ends the next wait at once. */
-export interface Waker {
+interface Waker {
   reset(): void
   /** Resolves on a wake, after `ms`, or when the signal aborts. */
   wait(ms: number, signal?: AbortSignal): Promise<void>
