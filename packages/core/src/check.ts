@@ -1,3 +1,4 @@
+import { inspect } from "node:util"
 import { InvalidNameError, InvalidOptionError } from "./errors.ts"
 
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$/
@@ -73,5 +74,5 @@ export function describe(value: unknown): string {
   if (value === null) return "null"
   if (typeof value === "string") return value.length > 40 ? `"${value.slice(0, 40)}…"` : `"${value}"`
   if (typeof value === "object") return Array.isArray(value) ? "an array" : `an object (${value.constructor?.name ?? "no prototype"})`
-  return typeof value === "function" ? "a function" : String(value as number | bigint | boolean | symbol | undefined)
+  return typeof value === "function" ? "a function" : inspect(value)
 }
