@@ -15,7 +15,7 @@ export interface PgDriverOptions {
 
 /** What a `Pool` of node-postgres has beyond {@link PoolLike}, where it has it: enough to open a connection like its own. */
 interface OwnConnections {
-  options?: PoolConfig
+  options?: PoolConfig & { binary?: boolean }
   Client?: new (config: PoolConfig) => ListenClient
 }
 
@@ -29,6 +29,8 @@ export function pgDriver(source: PoolLike<PoolClient> | string | PoolConfig, opt
   const own = ownPool(source)
   const pool = own ?? (source as PoolLike<PoolClient>)
   const { options: config, Client } = pool as unknown as OwnConnections
+  // The library reads binary values as if they were text: -7 becomes -272646673, and no query can turn it off.
+  if (config?.binary) throw new TypeError("pgDriver cannot undo the option `binary` of this pool")
 
   const executor = (target: Pick<ClientLike, "query">): SqlExecutor => ({
     query: async (text, values = [], { name } = {}) =>
