@@ -15,7 +15,7 @@ describe("own parsers and serializers", () => describeContract(() => pgliteDrive
 
 test("hears what is notified, until it is told to stop", async () => {
   const driver = pgliteDriver(plain)
-  const channel = 'Sluice "ü" $1'
+  const channel = "Sluice ü $1"
   const heard: string[] = []
   let ready = 0
   const listen = () => driver.listen!(channel, (payload) => heard.push(payload), () => ready++)
@@ -29,6 +29,10 @@ test("hears what is notified, until it is told to stop", async () => {
   await notify("none")
   expect(heard).toEqual(["both", "both", "one"])
   expect(await driver.query("select * from pg_listening_channels()")).toEqual([])
+})
+
+test("refuses a channel that it could not hear", async () => {
+  await expect(pgliteDriver(plain).listen!('a"b', () => {}, () => {})).rejects.toThrow(/double quote/)
 })
 
 test("refuses what is no instance, and an instance as transaction", () => {

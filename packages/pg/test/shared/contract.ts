@@ -114,6 +114,8 @@ export function describeContract(open: () => Driver<any>, server: "shared" | "in
       })
       await expect(running).rejects.toThrow()
       await new Promise((resolve) => setTimeout(resolve, 100))
+      // postgres.js 3.4.9 answers the first statement on a new connection with what ended the old one.
+      await driver.query("select 1 as a").catch((error) => expect(state(error)).toBe("57P01"))
       expect(await driver.query("select 1 as a")).toEqual([{ a: 1 }])
     }
   })
