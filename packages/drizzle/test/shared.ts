@@ -29,8 +29,17 @@ export function describeDrizzle(drizzle: Drizzle): void {
     return made
   }
   const nulls = { value: { from: (value: unknown) => (value === null ? undefined : value) } }
-  const parsing = (oid: number, parse: (text: string) => unknown) => ({ to: oid, from: [oid], serialize: String, parse })
-  const own = { a: parsing(23, BigInt), b: parsing(701, String), c: parsing(16, (text) => (text === "t" ? 1 : 0)) } as any
+  const parsing = (oid: number, parse: (text: string) => unknown) => ({
+    to: oid,
+    from: [oid],
+    serialize: String,
+    parse,
+  })
+  const own = {
+    a: parsing(23, BigInt),
+    b: parsing(701, String),
+    c: parsing(16, (text) => (text === "t" ? 1 : 0)),
+  } as any
   const shapes: Record<string, () => unknown> = {
     pg: () => drizzle.pg(pool()),
     "pg, pool of one": () => drizzle.pg(pool({ max: 1 })),
@@ -70,7 +79,11 @@ export function describeDrizzle(drizzle: Drizzle): void {
       "$1" as f from (select 'col' as "$1") x -- $3`
     for (const db of [drizzle.pg(pool()), drizzle.postgresJs(client())]) {
       const driver = drizzleDriver(db)
-      for (const [d, c, e] of [["x", 2, true], [null, -1, false], ["", 0, null]] as const) {
+      for (const [d, c, e] of [
+        ["x", 2, true],
+        [null, -1, false],
+        ["", 0, null],
+      ] as const) {
         const rows = [{ a: "$1 $2", b: " $1; ", c: c * 2, d, e, f: "col" }]
         expect(await driver.transaction((tx) => driver.within(tx).query(text, [d, c, e]))).toEqual(rows)
         expect(await driver.query(text, [d, c, e])).toEqual(rows)
@@ -131,12 +144,16 @@ export function describeDrizzle(drizzle: Drizzle): void {
   describe("listen", () => {
     test("is absent unless borrowed", () => expect(drizzleDriver(drizzle.pg(pool())).listen).toBeUndefined())
     const borrow = (from: Pool) => drizzleDriver(drizzle.pg(from), { listen: pgDriver(from).listen })
-    describeListening(() => borrow(pool()), () => borrow(pool({ connectionString: "postgres://127.0.0.1:1/none" })))
+    describeListening(
+      () => borrow(pool()),
+      () => borrow(pool({ connectionString: "postgres://127.0.0.1:1/none" })),
+    )
   })
 
   test("what it cannot run on is refused by name", () => {
     const refused = (db: any) => expect(() => drizzleDriver(db))
-    for (const db of [undefined, null, {}, pool(), drizzle.pg(new Client(url))]) refused(db).toThrow(/node-postgres.*postgres\.js/)
+    for (const db of [undefined, null, {}, pool(), drizzle.pg(new Client(url))])
+      refused(db).toThrow(/node-postgres.*postgres\.js/)
     refused(drizzle.pg(pool({ binary: true } as PoolConfig))).toThrow("`binary`")
     refused(drizzle.postgresJs(client({ transform: { row: (row) => row } }))).toThrow("`transform.row`")
     refused(drizzle.postgresJs(client({ transform: { column: (name) => `_${name}` } }))).toThrow("`transform.column`")
@@ -149,7 +166,9 @@ export function describeDrizzle(drizzle: Drizzle): void {
     const borrowed = pool({ max: 2 })
     const warn = vi.spyOn(process, "emitWarning")
     const driver = drizzleDriver(drizzle.pg(borrowed))
-    await Promise.allSettled(Array.from({ length: 30 }, () => driver.transaction((tx) => driver.within(tx).query("select 1 / 0"))))
+    await Promise.allSettled(
+      Array.from({ length: 30 }, () => driver.transaction((tx) => driver.within(tx).query("select 1 / 0"))),
+    )
     expect(borrowed.idleCount).toBe(borrowed.totalCount)
     expect(borrowed.listenerCount("acquire")).toBe(0)
     expect(warn).not.toHaveBeenCalled()

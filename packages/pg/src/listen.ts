@@ -18,7 +18,13 @@ export interface Timing {
   longestBackoff: number
 }
 
-const usual: Timing = { probeEvery: 10_000, probeLimit: 5_000, closeLimit: 1_000, firstBackoff: 50, longestBackoff: 5_000 }
+const usual: Timing = {
+  probeEvery: 10_000,
+  probeLimit: 5_000,
+  closeLimit: 1_000,
+  firstBackoff: 50,
+  longestBackoff: 5_000,
+}
 
 /** Keeps one connection subscribed until it is told to stop. Rejects if the first attempt fails. */
 export async function listen(

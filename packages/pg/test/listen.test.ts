@@ -31,7 +31,13 @@ test("a connection that goes silent is noticed and replaced", async () => {
   const proxy = await startProxy()
   const heard: string[] = []
   let ready = 0
-  const unlisten = await listen(() => new Client(proxy.url), "silent", (payload) => heard.push(payload), () => ready++, timing)
+  const unlisten = await listen(
+    () => new Client(proxy.url),
+    "silent",
+    (payload) => heard.push(payload),
+    () => ready++,
+    timing,
+  )
   proxy.silence()
   await until(() => ready === 2)
   expect(ready).toBe(2)
@@ -50,7 +56,13 @@ test("a server that is away for long is tried again without end, and unlisten st
   let ready = 0
   let attempts = 0
   const makeClient = () => (attempts++, new Client(proxy.url))
-  const unlisten = await listen(makeClient, "away", () => {}, () => ready++, timing)
+  const unlisten = await listen(
+    makeClient,
+    "away",
+    () => {},
+    () => ready++,
+    timing,
+  )
   proxy.refuse = true
   proxy.silence()
   await until(() => attempts > 20)

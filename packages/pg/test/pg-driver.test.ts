@@ -34,21 +34,37 @@ describe("global type parsers", () => {
   const driver = pgDriver(pool())
   test("are left alone and do not matter", async () => {
     for (const oid of oids) types.setTypeParser(oid, () => "mine" as never)
-    expect(await driver.query("select 'a'::text a, 1::int4 b, 2::float8 c, true d")).toEqual([{ a: "a", b: 1, c: 2, d: true }])
+    expect(await driver.query("select 'a'::text a, 1::int4 b, 2::float8 c, true d")).toEqual([
+      { a: "a", b: 1, c: 2, d: true },
+    ])
     expect((await pools[0]!.query("select 1::int4 as a")).rows).toEqual([{ a: "mine" }])
   })
 })
 
 describe("listen", () => {
   const driver = pgDriver(pool({ max: 1 }))
-  describeListening(() => driver, () => pgDriver(pool({ connectionString: "postgres://127.0.0.1:1/none" })))
+  describeListening(
+    () => driver,
+    () => pgDriver(pool({ connectionString: "postgres://127.0.0.1:1/none" })),
+  )
 
   test("is made from a config with a password function, and takes nothing from the pool", async () => {
     const { hostname, port, username, pathname } = new URL(url)
     let asked = 0
     const password = () => String(++asked)
-    const own = pool({ connectionString: undefined, host: hostname, port: Number(port), user: username, database: pathname.slice(1), password })
-    const unlisten = await pgDriver(own).listen!("c", () => {}, () => {})
+    const own = pool({
+      connectionString: undefined,
+      host: hostname,
+      port: Number(port),
+      user: username,
+      database: pathname.slice(1),
+      password,
+    })
+    const unlisten = await pgDriver(own).listen!(
+      "c",
+      () => {},
+      () => {},
+    )
     expect(own.totalCount).toBe(0)
     await unlisten()
   })

@@ -10,7 +10,10 @@ export const configured: Driver<PoolClient> = pgDriver({ host: "localhost" })
 interface MyClient extends PoolClient {
   mine: true
 }
-declare const myPool: Omit<Pool, "connect"> & { connect(): Promise<MyClient>; connect(callback: (error: Error | undefined, client: MyClient | undefined, done: () => void) => void): void }
+declare const myPool: Omit<Pool, "connect"> & {
+  connect(): Promise<MyClient>
+  connect(callback: (error: Error | undefined, client: MyClient | undefined, done: () => void) => void): void
+}
 void pgDriver(myPool).transaction(async (tx) => {
   const mine: true = tx.mine
   return mine

@@ -18,7 +18,12 @@ test("hears what is notified, until it is told to stop", async () => {
   const channel = "Sluice ü $1"
   const heard: string[] = []
   let ready = 0
-  const listen = () => driver.listen!(channel, (payload) => heard.push(payload), () => ready++)
+  const listen = () =>
+    driver.listen!(
+      channel,
+      (payload) => heard.push(payload),
+      () => ready++,
+    )
   const notify = (payload: string) => driver.query("select pg_notify($1::text, $2::text)", [channel, payload])
   const stops = [await listen(), await listen()]
   expect(ready).toBe(2)
@@ -32,7 +37,13 @@ test("hears what is notified, until it is told to stop", async () => {
 })
 
 test("refuses a channel that it could not hear", async () => {
-  await expect(pgliteDriver(plain).listen!('a"b', () => {}, () => {})).rejects.toThrow(/double quote/)
+  await expect(
+    pgliteDriver(plain).listen!(
+      'a"b',
+      () => {},
+      () => {},
+    ),
+  ).rejects.toThrow(/double quote/)
 })
 
 test("refuses what is no instance, and an instance as transaction", () => {

@@ -68,7 +68,9 @@ export function postgresJsDriver(
 function ownClient(source: unknown, options?: postgres.Options<{}>): postgres.Sql | undefined {
   if (typeof source === "string" && /^postgres(ql)?:/.test(source)) return postgres(source, options)
   if (typeof source === "function" && "begin" in source && "options" in source) return undefined
-  throw new TypeError("postgresJsDriver takes a client made by postgres(…), or a connection URL (postgres://…) to make one")
+  throw new TypeError(
+    "postgresJsDriver takes a client made by postgres(…), or a connection URL (postgres://…) to make one",
+  )
 }
 
 function transactionSql(tx: postgres.TransactionSql): postgres.TransactionSql {

@@ -16,7 +16,12 @@ const client = (options: postgres.Options<{}> = {}): postgres.Sql => {
 afterAll(() => Promise.all(clients.map((made) => made.end({ timeout: 1 }))))
 
 const nulls = { value: { from: (value: unknown) => (value === null ? undefined : value) } }
-const mine = (oid: number, serialize = (value: any) => `${value}`) => ({ to: oid, from: [oid], serialize, parse: () => "mine" })
+const mine = (oid: number, serialize = (value: any) => `${value}`) => ({
+  to: oid,
+  from: [oid],
+  serialize,
+  parse: () => "mine",
+})
 const shapes: Record<string, () => postgres.Sql> = {
   plain: () => client(),
   "client of one": () => client({ max: 1 }),
@@ -24,7 +29,8 @@ const shapes: Record<string, () => postgres.Sql> = {
   "fetch_types: false": () => client({ fetch_types: false }),
   camel: () => client({ transform: postgres.camel }),
   toPascal: () => client({ transform: postgres.toPascal }),
-  "pascal columns without a way back": () => client({ transform: { column: postgres.toPascal as (name: string) => string } }),
+  "pascal columns without a way back": () =>
+    client({ transform: { column: postgres.toPascal as (name: string) => string } }),
   kebab: () => client({ transform: postgres.kebab }),
   "nulls to undefined": () => client({ transform: nulls }),
   "own types": () => client({ types: { a: mine(23), b: mine(701), c: mine(16), d: mine(25, () => "mine") } as any }),
@@ -41,7 +47,10 @@ for (const [name, make] of Object.entries(shapes)) {
 
 describe("listen", () => {
   const driver = postgresJsDriver(client({ max: 1 }))
-  describeListening(() => driver, () => postgresJsDriver(client({ host: "127.0.0.1", port: 1 })))
+  describeListening(
+    () => driver,
+    () => postgresJsDriver(client({ host: "127.0.0.1", port: 1 })),
+  )
 })
 
 describe("round trips", () => {
@@ -88,7 +97,9 @@ describe("lifecycle", () => {
 
   test("what cannot be undone is refused by name", () => {
     expect(() => postgresJsDriver(client({ transform: { row: (row) => ({ row }) } }))).toThrow("`transform.row`")
-    expect(() => postgresJsDriver(client({ transform: { column: (name) => `_${name}` } }))).toThrow("`transform.column`")
+    expect(() => postgresJsDriver(client({ transform: { column: (name) => `_${name}` } }))).toThrow(
+      "`transform.column`",
+    )
   })
 
   test("within refuses the client itself", () => {
@@ -98,7 +109,9 @@ describe("lifecycle", () => {
 
   test("no connection leaks from transactions that fail", async () => {
     const driver = postgresJsDriver(client({ max: 2, connection: { application_name: "leaky" } }))
-    const failing = Array.from({ length: 20 }, () => driver.transaction((tx) => driver.within(tx).query("select 1 / 0")))
+    const failing = Array.from({ length: 20 }, () =>
+      driver.transaction((tx) => driver.within(tx).query("select 1 / 0")),
+    )
     await Promise.allSettled(failing)
     expect(await driver.query("select 1 as a")).toEqual([{ a: 1 }])
     expect(await connections("leaky", 2)).toBe(2)

@@ -15,7 +15,11 @@ export function describeContract(open: () => Driver<any>, server: "shared" | "in
 
   test("text, int4, float8, bool and null arrive as such", () =>
     everywhere(async (query) => {
-      for (const [t, i, f, b] of [["a", -7, 0.1, true], ["", 0, 1767225600000.5, false], ["$1 'ä' 2024-01-01", 2147483647, 1e300, true]] as const) {
+      for (const [t, i, f, b] of [
+        ["a", -7, 0.1, true],
+        ["", 0, 1767225600000.5, false],
+        ["$1 'ä' 2024-01-01", 2147483647, 1e300, true],
+      ] as const) {
         expect(await query(types, [t, i, f, b, null])).toEqual([{ t, i, f, b, n: null }])
       }
     }))
@@ -31,8 +35,11 @@ export function describeContract(open: () => Driver<any>, server: "shared" | "in
   test("JSON and lists travel as text", () =>
     everywhere(async (query) => {
       const json = JSON.stringify({ a: ["'", '"', "\\", "\n", "ä", "$1"] })
-      const text = "select ($1::text::jsonb)->'a'->>4 as a, jsonb_typeof($1::text::jsonb) as k, ($2::text::bigint[])[2]::text as b"
-      expect(await query(text, [json, "{1,9007199254740993}"])).toEqual([{ a: "ä", k: "object", b: "9007199254740993" }])
+      const text =
+        "select ($1::text::jsonb)->'a'->>4 as a, jsonb_typeof($1::text::jsonb) as k, ($2::text::bigint[])[2]::text as b"
+      expect(await query(text, [json, "{1,9007199254740993}"])).toEqual([
+        { a: "ä", k: "object", b: "9007199254740993" },
+      ])
     }))
 
   test("a value may be as long as you like", () =>
@@ -60,16 +67,23 @@ export function describeContract(open: () => Driver<any>, server: "shared" | "in
     const driver = open()
     await driver.query("drop table if exists contract")
     await driver.query("create table contract (v text)")
-    const insert = (tx: unknown, v: string) => driver.within(tx).query("insert into contract values ($1::text) returning v", [v])
+    const insert = (tx: unknown, v: string) =>
+      driver.within(tx).query("insert into contract values ($1::text) returning v", [v])
     expect(await driver.transaction((tx) => insert(tx, "kept"))).toEqual([{ v: "kept" }])
     const failure = new Error("no")
-    await expect(driver.transaction(async (tx) => (await insert(tx, "gone"), Promise.reject(failure)))).rejects.toBe(failure)
+    await expect(driver.transaction(async (tx) => (await insert(tx, "gone"), Promise.reject(failure)))).rejects.toBe(
+      failure,
+    )
     expect(await driver.query("select v from contract")).toEqual([{ v: "kept" }])
   })
 
   test("a swallowed failure rejects, and the driver goes on", async () => {
     const driver = open()
-    const swallow = async (tx: unknown) => void (await driver.within(tx).query("select 1 / 0").catch(() => {}))
+    const swallow = async (tx: unknown) =>
+      void (await driver
+        .within(tx)
+        .query("select 1 / 0")
+        .catch(() => {}))
     for (let i = 0; i < 12; i++) await expect(driver.transaction(swallow)).rejects.toThrow()
     expect(await driver.query("select 1 as a")).toEqual([{ a: 1 }])
   })
@@ -85,7 +99,10 @@ export function describeContract(open: () => Driver<any>, server: "shared" | "in
       await insert(tx, 1)
       await savepoint(tx, async (inner) => {
         await insert(inner, 2)
-        await savepoint(inner, async (innermost) => (await insert(innermost, 3), Promise.reject(new Error("no")))).catch(() => {})
+        await savepoint(
+          inner,
+          async (innermost) => (await insert(innermost, 3), Promise.reject(new Error("no"))),
+        ).catch(() => {})
         await savepoint(inner, (innermost) => driver.within(innermost).query("select 1 / 0")).catch(() => {})
       })
       await insert(tx, 4)
@@ -121,7 +138,9 @@ export function describeContract(open: () => Driver<any>, server: "shared" | "in
   })
 
   test("nothing is left in a transaction", async () => {
-    const [row] = await ask("select count(*)::int as n from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'")
+    const [row] = await ask(
+      "select count(*)::int as n from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'",
+    )
     expect(row.n).toBe(0)
   })
 }

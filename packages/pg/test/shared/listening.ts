@@ -11,7 +11,11 @@ export function describeListening(open: () => Driver<any>, unreachable: () => Dr
   const subscribe = async () => {
     const heard: string[] = []
     const ready = { count: 0 }
-    const unlisten = await open().listen!(channel, (payload) => heard.push(payload), () => ready.count++)
+    const unlisten = await open().listen!(
+      channel,
+      (payload) => heard.push(payload),
+      () => ready.count++,
+    )
     return { heard, ready, unlisten }
   }
   const notify = (payload: string) => ask("select pg_notify($1, $2)", [channel, payload])
@@ -57,7 +61,11 @@ export function describeListening(open: () => Driver<any>, unreachable: () => Dr
 
   test("rejects when the first attempt fails", async () => {
     let called = false
-    const attempt = unreachable().listen!(channel, () => {}, () => (called = true))
+    const attempt = unreachable().listen!(
+      channel,
+      () => {},
+      () => (called = true),
+    )
     await expect(attempt).rejects.toThrow()
     expect(called).toBe(false)
   })
