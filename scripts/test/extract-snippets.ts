@@ -7,7 +7,7 @@ export interface Snippet {
 /** The TypeScript blocks of a Markdown text that have a name: those are meant to run. */
 export function extractSnippets(markdown: string): Snippet[] {
   const blocks = markdown.matchAll(/^```ts ([\w-]+)\n(.*?)^```$/gms)
-  return [...blocks].map(([, name, code]) => ({ name: name!, code: code! }))
+  return [...blocks].map(([, name, code]) => ({ name: name ?? "", code: code ?? "" }))
 }
 
 /** TypeScript blocks that would never be compiled. */
