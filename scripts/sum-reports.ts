@@ -7,7 +7,7 @@ interface Report {
   readonly numFailedTests: number
   readonly numPendingTests: number
   readonly numTodoTests: number
-  readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly { readonly status: string }[] }[]
+  readonly testResults: readonly { status: string; assertionResults: readonly { status: string }[] }[]
 }
 
 export interface Totals {
