@@ -8,7 +8,8 @@ const commentOrString = /\/\/.*|\/\*[^]*?\*\/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\
 // Transaction control, LISTEN and UNLISTEN match nothing here: a driver may say them.
 const objects =
   "or\\s+replace|unlogged|temp|table|function|index|unique|schema|type|extension|trigger|view|sequence|role|database"
-const commands = "truncate|notify|explain|copy|call|lock|vacuum|grant|reset|show|values|merge|prepare|deallocate|discard"
+const commands =
+  "truncate|notify|explain|copy|call|lock|vacuum|grant|reset|show|values|merge|prepare|deallocate|discard"
 const statements = new RegExp(
   [
     String.raw`\bselect\s`,
