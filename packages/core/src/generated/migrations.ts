@@ -447,7 +447,7 @@ begin
   if d.id is null then
     with gone as (
       delete from message m
-       where m.queue = q.id and m.id = any (p_ids) and m.attempt >= q.max_attempts and m.lease is distinct from p_spare
+       where m.queue = q.id and m.id = any (p_ids) and m.attempt >= q.max_attempts and (p_spare is null or m.lease is distinct from p_spare)
       returning m.*)
     insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
     select queue, id, p_now, 'dead', priority, attempt, enqueued_at, origin, headers, payload, errors from gone;
@@ -456,7 +456,7 @@ begin
   end if;
   with gone as (
     delete from message m
-     where m.queue = q.id and m.id = any (p_ids) and m.attempt >= q.max_attempts and m.lease is distinct from p_spare
+     where m.queue = q.id and m.id = any (p_ids) and m.attempt >= q.max_attempts and (p_spare is null or m.lease is distinct from p_spare)
     returning m.*)
   insert into message (segment, queue, id, priority, vt, enqueued_at, origin, headers, payload, errors)
   select (select current from segment where storage = d.storage order by generation desc limit 1),
