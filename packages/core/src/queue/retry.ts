@@ -42,9 +42,9 @@ export async function retry<Tx>(session: Session<Tx>, queue: string, message: Le
 /** An error as it is kept. Whatever was thrown must be storable: what Postgres could not hold is replaced, not refused. */
 function encodeError(error: unknown): string | null {
   if (error === undefined || error === null) return null
-  const clean = (text: string): string => text.replaceAll("\0", "").toWellFormed().slice(0, 10_000)
+  const clean = (text: unknown): string => String(text).slice(0, 10_000).replaceAll("\0", "").toWellFormed()
   if (error instanceof Error) {
-    return JSON.stringify({ name: clean(String(error.name)), message: clean(String(error.message)), ...(error.stack && { stack: clean(error.stack) }) })
+    return JSON.stringify({ name: clean(error.name), message: clean(error.message), ...(error.stack && { stack: clean(error.stack) }) })
   }
   if (typeof error === "string") return JSON.stringify({ name: "Error", message: clean(error) })
   throw new InvalidOptionError("error", error, `must be an Error or a string, got ${describe(error)}`)
