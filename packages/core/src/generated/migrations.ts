@@ -361,7 +361,7 @@ begin
   loop
     v_ids := lock_ready(q, v_want, v_now);
     exit when v_ids = '{}';
-    if cardinality(v_ids) > 1 then
+    if p_limit > 1 then
       select array_agg(i order by i), array_agg(n + p_limit - v_want order by i) into v_sorted, v_rank
         from unnest(v_ids) with ordinality u(i, n);
     end if;
@@ -373,7 +373,8 @@ begin
     exit when v_taken = cardinality(v_ids);
     perform bury(q, v_ids, v_lease, v_now);
     v_want := v_want - v_taken;
-    exit when v_want = 0;
+    /* What a lease of 0 took is ready again already: a second look would find it. */
+    exit when v_want = 0 or v_taken > 0 and v_until <= v_now;
   end loop;
 end
 $$`,
@@ -412,7 +413,7 @@ begin
   loop
     v_ids := lock_ready(q, v_want, v_now);
     exit when v_ids = '{}';
-    if cardinality(v_ids) > 1 then
+    if p_limit > 1 then
       select array_agg(i order by i), array_agg(n + p_limit - v_want order by i) into v_sorted, v_rank
         from unnest(v_ids) with ordinality u(i, n);
     end if;
