@@ -1,4 +1,5 @@
 import { styleText } from "node:util"
+import { explainError } from "./demo/explain-error.ts"
 import { flows } from "./demo/flows.ts"
 import { runDemo } from "./demo/run-demo.ts"
 
@@ -22,13 +23,10 @@ try {
   process.exitCode = stop.signal.aborted ? 130 : 1
 }
 
-/** The message of an error and of what caused it, and what to do about it. */
 function explain(error: unknown): string {
-  const messages: string[] = []
-  for (let at = error; at instanceof Error; at = at.cause) messages.push(at.message || at.name)
-  const text = messages.join("\n  because: ") || String(error)
+  const text = explainError(error)
   if (stop.signal.aborted || chosen.length === 0) return text
   return process.env.DATABASE_URL
-    ? `${text}\nThe demo ran on DATABASE_URL: its role must be allowed to create a database or a schema. Without DATABASE_URL it starts a Postgres of its own.`
+    ? `${text}\nThe demo uses DATABASE_URL: a server that answers, and a role that may create a database or a schema. Without it, the demo starts a Postgres of its own.`
     : `${text}\nTo run the demo on a Postgres of yours: DATABASE_URL=postgres://user:password@host/database`
 }

@@ -2,7 +2,7 @@ import { styleText } from "node:util"
 import { createLogUpdate } from "log-update"
 
 export interface Progress {
-  /** A line that stays. */
+  /** A line that stays, before the tasks. */
   log(line: string): void
   /** What a task is at. Shown on a terminal only. */
   stage(task: string, text: string): void
@@ -23,11 +23,7 @@ export function createProgress(tasks: readonly string[], stream: NodeJS.WriteStr
     if (live) live([...lines.values()].join("\n"))
   }
   return {
-    log(line) {
-      if (live && lines.size > 0) live.clear()
-      stream.write(`${line}\n`)
-      if (live && lines.size > 0) live([...lines.values()].join("\n"))
-    },
+    log: (line) => void stream.write(`${line}\n`),
     stage: (task, text) => set(task, styleText("dim", "…", { stream }), styleText("dim", text, { stream })),
     done(task, text, ok) {
       set(task, ok ? styleText("green", "✓", { stream }) : styleText("red", "✗", { stream }), text)

@@ -17,7 +17,9 @@ export function formatSummary(rows: readonly SummaryRow[]): string {
     style: { head: [], border: [] },
   })
   for (const row of rows) table.push([row.name, ...columns.map((column) => cell(column, row[column])), `${row.seconds.toFixed(1)} s`])
-  return table.toString()
+  // The library rules between all rows or none: only the rule under the head stays.
+  const isRule = (line: string): boolean => line.startsWith("├")
+  return table.toString().split("\n").filter((line, i) => i === 2 || !isRule(line)).join("\n")
 }
 
 function cell(column: (typeof columns)[number], value: number): string {

@@ -3,13 +3,14 @@ import { pathToFileURL } from "node:url"
 import { resolveServer } from "@sluice/testkit"
 import { audit } from "./audit.ts"
 import { createProgress, type Progress } from "./create-progress.ts"
+import { explainError } from "./explain-error.ts"
 import type { Flow } from "./flows.ts"
 import { formatSummary, type SummaryRow } from "./format-summary.ts"
 import { install, openDatabase } from "./open-database.ts"
 import { planOrders } from "./plan-orders.ts"
 import { runFlow } from "./run-flow.ts"
 
-/** Runs the chosen flows one after the other and returns whether no order was lost or handled twice. */
+/** Runs the chosen flows and returns whether no order was lost or handled twice. */
 export async function runDemo(chosen: readonly Flow[], stop: AbortSignal): Promise<boolean> {
   const progress = createProgress(chosen.map(({ name }) => name))
   const server = await resolveServer({ log: progress.log })
@@ -19,8 +20,7 @@ export async function runDemo(chosen: readonly Flow[], stop: AbortSignal): Promi
     try {
       await install(database.url, chosen.map(({ key }) => key))
       await runHook(database.url)
-      const rows: SummaryRow[] = []
-      for (const flow of chosen) rows.push(await runAudited(flow, database.url, progress, stop))
+      const rows = await runAll(chosen, database.url, progress, stop)
       progress.close()
       return report(rows)
     } finally {
@@ -40,6 +40,18 @@ async function runHook(url: string): Promise<void> {
   await afterInstall(url)
 }
 
+/** Two at a time: most of a flow is waiting for leases to expire. */
+async function runAll(chosen: readonly Flow[], url: string, progress: Progress, stop: AbortSignal): Promise<SummaryRow[]> {
+  const rows: SummaryRow[] = []
+  const waiting = chosen.entries()
+  const lane = async (): Promise<void> => {
+    for (const [i, flow] of waiting) rows[i] = await runAudited(flow, url, progress, stop)
+  }
+  const lanes = await Promise.allSettled([lane(), lane()])
+  for (const ended of lanes) if (ended.status === "rejected") throw ended.reason
+  return rows
+}
+
 async function runAudited(flow: Flow, url: string, progress: Progress, stop: AbortSignal): Promise<SummaryRow> {
   const started = performance.now()
   const planned = planOrders(flow.key)
@@ -47,10 +59,11 @@ async function runAudited(flow: Flow, url: string, progress: Progress, stop: Abo
   await runFlow(flow, planned, url, (stage) => progress.stage(flow.name, stage), stop).catch((error: unknown) => (failure = error))
   stop.throwIfAborted()
   const result = await audit(planned, flow.key, url)
-  const problems = failure === undefined ? result.problems : [...result.problems, `${flow.name} did not finish: ${String(failure)}`]
+  const problems = failure === undefined ? result.problems : [...result.problems, `${flow.name} did not finish: ${explainError(failure)}`]
   const seconds = (performance.now() - started) / 1000
-  const shipped = result.orders - result.lost
-  progress.done(flow.name, `${shipped} of ${result.orders} orders shipped, ${seconds.toFixed(1)} s`, problems.length === 0)
+  const ok = problems.length === 0
+  const outcome = ok ? `${result.orders} orders shipped` : `${result.lost} lost, ${result.duplicates} handled twice`
+  progress.done(flow.name, `${outcome}, ${seconds.toFixed(1)} s`, ok)
   return { ...result, problems, name: flow.name, seconds }
 }
 

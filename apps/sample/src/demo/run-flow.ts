@@ -17,7 +17,9 @@ export async function runFlow(
   onStage: (stage: string) => void,
   stop: AbortSignal,
 ): Promise<void> {
-  const signal = AbortSignal.any([stop, AbortSignal.timeout(patience)])
+  const over = new AbortController()
+  const timer = setTimeout(() => over.abort(new Error(`It took longer than ${patience / 1000} s.`)), patience)
+  const signal = AbortSignal.any([stop, over.signal])
   const counter = adapters[placedWith]!(url, queue)
   const warehouse = adapters[fulfilledWith]!(url, queue)
   try {
@@ -35,6 +37,8 @@ export async function runFlow(
     onStage("fulfilling, and waiting for three leases to expire")
     await Promise.all([drain(others, signal), drain(others, signal), tried])
   } finally {
+    clearTimeout(timer)
+    over.abort(new Error("The flow is over."))
     await Promise.all([counter.close(), warehouse.close()])
   }
 }
