@@ -75,7 +75,7 @@
 -- constraint segment.segment_pkey: PRIMARY KEY (storage, generation)
 
 -- function archive(queue text, id bigint, lease bigint)
-returns void language plpgsql volatile search_path={schema}, pg_temp as
+returns void language plpgsql volatile search_path=<schema>, pg_temp as
 
 declare
   v record;
@@ -87,7 +87,7 @@ end
 
 
 -- function archive_info(a archive)
-returns jsonb language sql stable search_path={schema}, pg_temp as
+returns jsonb language sql stable search_path=<schema>, pg_temp as
 
   select jsonb_build_object(
     'id', a.id::text, 'queue', (select name from queue where id = a.queue), 'outcome', a.outcome,
@@ -98,7 +98,7 @@ returns jsonb language sql stable search_path={schema}, pg_temp as
 
 
 -- function bury(q queue, p_ids bigint[], p_spare bigint, p_now timestamp with time zone)
-returns integer language plpgsql volatile search_path={schema}, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns integer language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 #variable_conflict use_column
 declare
@@ -136,7 +136,7 @@ select clock_timestamp()
 
 
 -- function count_archive(p_queue text, p_outcome text)
-returns bigint language sql stable search_path={schema}, pg_temp as
+returns bigint language sql stable search_path=<schema>, pg_temp as
 
   select count(*) from archive a
    where (p_queue is null or a.queue = any (array(select q.id from queue q where q.name = p_queue)))
@@ -145,7 +145,7 @@ returns bigint language sql stable search_path={schema}, pg_temp as
 
 
 -- function count_messages(p_queue text, p_state text)
-returns bigint language plpgsql volatile search_path={schema}, pg_temp as
+returns bigint language plpgsql volatile search_path=<schema>, pg_temp as
 
 declare
   v_now timestamptz := clock();
@@ -158,7 +158,7 @@ end
 
 
 -- function count_queues(p_prefix text)
-returns bigint language sql stable search_path={schema}, pg_temp as
+returns bigint language sql stable search_path=<schema>, pg_temp as
 
   select count(*) from queue q
    where q.dropped_at is null and q.kind = 'work' and (p_prefix is null or starts_with(q.name, p_prefix))
@@ -166,7 +166,7 @@ returns bigint language sql stable search_path={schema}, pg_temp as
 
 
 -- function count_sent(q queue, p_count integer)
-returns void language plpgsql volatile search_path={schema}, pg_temp as
+returns void language plpgsql volatile search_path=<schema>, pg_temp as
 
 declare
   v_counter regclass := 'sent_' || q.id;
@@ -183,7 +183,7 @@ end
 
 
 -- function create_queue(name text, options jsonb, OUT id integer, OUT created boolean)
-returns record language plpgsql volatile search_path={schema}, pg_temp defaults '{}'::jsonb as
+returns record language plpgsql volatile search_path=<schema>, pg_temp defaults '{}'::jsonb as
 
 declare
   v record;
@@ -197,7 +197,7 @@ end
 
 
 -- function dead_letter_cycle(p_queue integer, p_dead_letter integer)
-returns jsonb language sql stable search_path={schema}, pg_temp as
+returns jsonb language sql stable search_path=<schema>, pg_temp as
 
   with recursive chain (id, path) as (
     select q.id, array[(select name from queue where id = p_queue), q.name] from queue q where q.id = p_dead_letter
@@ -209,7 +209,7 @@ returns jsonb language sql stable search_path={schema}, pg_temp as
 
 
 -- function delete(queue text, id bigint, lease bigint)
-returns void language plpgsql volatile search_path={schema}, pg_temp as
+returns void language plpgsql volatile search_path=<schema>, pg_temp as
 
 declare
   v record;
@@ -221,7 +221,7 @@ end
 
 
 -- function differences(q queue, p_options jsonb)
-returns jsonb language sql stable search_path={schema}, pg_temp as
+returns jsonb language sql stable search_path=<schema>, pg_temp as
 
   select jsonb_build_object('code', 'options_differ', 'queue', q.name,
            'differences', jsonb_agg(jsonb_build_object('option', key, 'stored', stored, 'requested', value) order by key))
@@ -234,7 +234,7 @@ returns jsonb language sql stable search_path={schema}, pg_temp as
 
 
 -- function drop_counters()
-returns void language plpgsql volatile search_path={schema}, pg_temp, lock_timeout=20ms as
+returns void language plpgsql volatile search_path=<schema>, pg_temp, lock_timeout=20ms as
 
 declare
   v_counter regclass;
@@ -254,7 +254,7 @@ end
 
 
 -- function drop_queue(name text, force boolean, keep_archive boolean)
-returns boolean language plpgsql volatile search_path={schema}, pg_temp defaults false, false as
+returns boolean language plpgsql volatile search_path=<schema>, pg_temp defaults false, false as
 
 declare
   v record;
@@ -267,7 +267,7 @@ end
 
 
 -- function existing_fault(q queue, p_options jsonb, p_must_be_new boolean)
-returns jsonb language sql stable search_path={schema}, pg_temp as
+returns jsonb language sql stable search_path=<schema>, pg_temp as
 
   select case
     when q.kind <> 'work' then queue_fault(q.name, 'work')
@@ -278,7 +278,7 @@ returns jsonb language sql stable search_path={schema}, pg_temp as
 
 
 -- function extend(queue text, id bigint, lease bigint, by interval)
-returns timestamp with time zone language plpgsql volatile search_path={schema}, pg_temp as
+returns timestamp with time zone language plpgsql volatile search_path=<schema>, pg_temp as
 
 declare
   v record;
@@ -299,7 +299,7 @@ returns jsonb language sql stable as
 
 
 -- function list_archive(p_id bigint, p_queue text, p_outcome text, p_after bigint, p_limit integer)
-returns SETOF jsonb language sql stable search_path={schema}, pg_temp as
+returns SETOF jsonb language sql stable search_path=<schema>, pg_temp as
 
   select archive_info(a) from archive a
    where (p_id is null or a.id = p_id)
@@ -311,7 +311,7 @@ returns SETOF jsonb language sql stable search_path={schema}, pg_temp as
 
 
 -- function list_messages(p_id bigint, p_queue text, p_state text, p_after bigint, p_limit integer)
-returns SETOF jsonb language plpgsql volatile search_path={schema}, pg_temp as
+returns SETOF jsonb language plpgsql volatile search_path=<schema>, pg_temp as
 
 declare
   v_now timestamptz := clock();
@@ -328,7 +328,7 @@ end
 
 
 -- function list_queues(p_prefix text, p_after text, p_limit integer)
-returns SETOF jsonb language sql stable search_path={schema}, pg_temp as
+returns SETOF jsonb language sql stable search_path=<schema>, pg_temp as
 
   select queue_info(q) from queue q
    where q.dropped_at is null and q.kind = 'work'
@@ -339,7 +339,7 @@ returns SETOF jsonb language sql stable search_path={schema}, pg_temp as
 
 
 -- function lock_ready(q queue, p_limit integer, p_now timestamp with time zone)
-returns bigint[] language plpgsql volatile search_path={schema}, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, enable_hashjoin=off, enable_mergejoin=off, enable_sort=off, jit=off as
+returns bigint[] language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, enable_hashjoin=off, enable_mergejoin=off, enable_sort=off, jit=off as
 
 declare
   v_live smallint[];
@@ -362,7 +362,7 @@ end
 
 
 -- function message_info(m message, p_now timestamp with time zone)
-returns jsonb language sql stable search_path={schema}, pg_temp as
+returns jsonb language sql stable search_path=<schema>, pg_temp as
 
   select jsonb_build_object(
     'id', m.id::text, 'queue', (select name from queue where id = m.queue), 'state', message_state(m.lease, m.vt, p_now),
@@ -386,7 +386,7 @@ returns text language sql immutable as
 
 
 -- function metrics(queue text)
-returns TABLE(name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest_age interval, newest_age interval, total bigint, scraped_at timestamp with time zone) language plpgsql volatile search_path={schema}, pg_temp defaults NULL::text as
+returns TABLE(name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest_age interval, newest_age interval, total bigint, scraped_at timestamp with time zone) language plpgsql volatile search_path=<schema>, pg_temp defaults NULL::text as
 
 #variable_conflict use_column
 declare
@@ -406,7 +406,7 @@ select uuid_hash_extended(gen_random_uuid(), 0) & 9223372036854775807
 
 
 -- function pop(queue text, "limit" integer)
-returns SETOF delivery language plpgsql volatile search_path={schema}, pg_temp defaults 1 as
+returns SETOF delivery language plpgsql volatile search_path=<schema>, pg_temp defaults 1 as
 
 declare
   v record;
@@ -428,7 +428,7 @@ returns jsonb language sql immutable as
 
 
 -- function purge(queue text)
-returns integer language plpgsql volatile search_path={schema}, pg_temp as
+returns integer language plpgsql volatile search_path=<schema>, pg_temp as
 
 declare
   v record;
@@ -441,7 +441,7 @@ end
 
 
 -- function queue_fault(p_queue text, p_kind text)
-returns jsonb language sql stable search_path={schema}, pg_temp as
+returns jsonb language sql stable search_path=<schema>, pg_temp as
 
   select coalesce(
     (select jsonb_build_object('code', 'wrong_kind', 'queue', p_queue, 'expected', p_kind, 'actual', kind)
@@ -451,7 +451,7 @@ returns jsonb language sql stable search_path={schema}, pg_temp as
 
 
 -- function queue_info(q queue)
-returns jsonb language sql stable search_path={schema}, pg_temp as
+returns jsonb language sql stable search_path=<schema>, pg_temp as
 
   select jsonb_build_object(
     'id', q.id::text, 'name', q.name, 'createdAt', extract(epoch from q.created_at) * 1000,
@@ -489,7 +489,7 @@ end
 
 
 -- function read(queue text, "limit" integer, lease interval)
-returns SETOF delivery language plpgsql volatile search_path={schema}, pg_temp defaults 1, NULL::interval as
+returns SETOF delivery language plpgsql volatile search_path=<schema>, pg_temp defaults 1, NULL::interval as
 
 declare
   v record;
@@ -503,7 +503,7 @@ end
 
 
 -- function release(queue text, id bigint, lease bigint)
-returns void language plpgsql volatile search_path={schema}, pg_temp as
+returns void language plpgsql volatile search_path=<schema>, pg_temp as
 
 declare
   v record;
@@ -515,7 +515,7 @@ end
 
 
 -- function retry(queue text, id bigint, lease bigint, delay interval, error jsonb)
-returns text language plpgsql volatile search_path={schema}, pg_temp defaults '00:00:00'::interval, NULL::jsonb as
+returns text language plpgsql volatile search_path=<schema>, pg_temp defaults '00:00:00'::interval, NULL::jsonb as
 
 declare
   v record;
@@ -528,7 +528,7 @@ end
 
 
 -- function send(queue text, payload jsonb, headers jsonb, delay interval, at timestamp with time zone, priority integer)
-returns bigint language plpgsql volatile search_path={schema}, pg_temp defaults NULL::jsonb, NULL::interval, NULL::timestamp with time zone, NULL::integer as
+returns bigint language plpgsql volatile search_path=<schema>, pg_temp defaults NULL::jsonb, NULL::interval, NULL::timestamp with time zone, NULL::integer as
 
 declare
   v record;
@@ -541,7 +541,7 @@ end
 
 
 -- function send_batch(queue text, payloads jsonb[], headers jsonb, delay interval, at timestamp with time zone, priority integer)
-returns SETOF bigint language plpgsql volatile search_path={schema}, pg_temp defaults NULL::jsonb, NULL::interval, NULL::timestamp with time zone, NULL::integer as
+returns SETOF bigint language plpgsql volatile search_path=<schema>, pg_temp defaults NULL::jsonb, NULL::interval, NULL::timestamp with time zone, NULL::integer as
 
 declare
   v record;
@@ -555,7 +555,7 @@ end
 
 
 -- function set_queue(p_id integer, p_patch jsonb)
-returns jsonb language plpgsql volatile search_path={schema}, pg_temp as
+returns jsonb language plpgsql volatile search_path=<schema>, pg_temp as
 
 #variable_conflict use_column
 declare
@@ -594,7 +594,7 @@ end
 
 
 -- function set_vt(queue text, id bigint, lease bigint, delay interval)
-returns timestamp with time zone language plpgsql volatile search_path={schema}, pg_temp as
+returns timestamp with time zone language plpgsql volatile search_path=<schema>, pg_temp as
 
 declare
   v record;
@@ -612,7 +612,7 @@ returns jsonb language sql immutable as
 
 
 -- function try_archive(p_queue text, p_ids bigint[], p_leases bigint[])
-returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path={schema}, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 #variable_conflict use_column
 declare
@@ -637,7 +637,7 @@ end
 
 
 -- function try_create_queue(p_name text, p_options jsonb, p_must_be_new boolean)
-returns TABLE(fault jsonb, created boolean, info jsonb) language plpgsql volatile search_path={schema}, pg_temp as
+returns TABLE(fault jsonb, created boolean, info jsonb) language plpgsql volatile search_path=<schema>, pg_temp as
 
 #variable_conflict use_column
 declare
@@ -669,7 +669,7 @@ end
 
 
 -- function try_delete(p_queue text, p_ids bigint[], p_leases bigint[])
-returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path={schema}, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 #variable_conflict use_column
 declare
@@ -689,7 +689,7 @@ end
 
 
 -- function try_drop_queue(p_name text, p_force boolean, p_keep_archive boolean)
-returns TABLE(fault jsonb, existed boolean) language plpgsql volatile search_path={schema}, pg_temp as
+returns TABLE(fault jsonb, existed boolean) language plpgsql volatile search_path=<schema>, pg_temp as
 
 #variable_conflict use_column
 declare
@@ -727,7 +727,7 @@ end
 
 
 -- function try_get_queue(p_name text)
-returns TABLE(fault jsonb, info jsonb) language sql stable search_path={schema}, pg_temp as
+returns TABLE(fault jsonb, info jsonb) language sql stable search_path=<schema>, pg_temp as
 
   select case when q.id is null then queue_fault(p_name, 'work') end, queue_info(q)
     from (select 1) one left join queue q on q.name = p_name and q.dropped_at is null and q.kind = 'work'
@@ -735,7 +735,7 @@ returns TABLE(fault jsonb, info jsonb) language sql stable search_path={schema},
 
 
 -- function try_metrics(p_queue text)
-returns TABLE(fault jsonb, name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest interval, newest interval, total bigint, scraped_at timestamp with time zone) language plpgsql volatile search_path={schema}, pg_temp as
+returns TABLE(fault jsonb, name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest interval, newest interval, total bigint, scraped_at timestamp with time zone) language plpgsql volatile search_path=<schema>, pg_temp as
 
 #variable_conflict use_column
 declare
@@ -767,7 +767,7 @@ end
 
 
 -- function try_pop(p_queue text, p_limit integer)
-returns TABLE(fault jsonb, place integer, id bigint, priority integer, attempt integer, lease bigint, enqueued_at timestamp with time zone, visible_at timestamp with time zone, headers jsonb, payload jsonb) language plpgsql volatile search_path={schema}, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns TABLE(fault jsonb, place integer, id bigint, priority integer, attempt integer, lease bigint, enqueued_at timestamp with time zone, visible_at timestamp with time zone, headers jsonb, payload jsonb) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 #variable_conflict use_column
 declare
@@ -807,7 +807,7 @@ end
 
 
 -- function try_purge(p_queue text)
-returns TABLE(fault jsonb, count integer) language plpgsql volatile search_path={schema}, pg_temp as
+returns TABLE(fault jsonb, count integer) language plpgsql volatile search_path=<schema>, pg_temp as
 
 #variable_conflict use_column
 declare
@@ -827,7 +827,7 @@ end
 
 
 -- function try_read(p_queue text, p_limit integer, p_lease interval, p_own boolean)
-returns TABLE(fault jsonb, place integer, id bigint, priority integer, attempt integer, lease bigint, enqueued_at timestamp with time zone, visible_at timestamp with time zone, headers jsonb, payload jsonb) language plpgsql volatile search_path={schema}, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns TABLE(fault jsonb, place integer, id bigint, priority integer, attempt integer, lease bigint, enqueued_at timestamp with time zone, visible_at timestamp with time zone, headers jsonb, payload jsonb) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 #variable_conflict use_column
 declare
@@ -874,7 +874,7 @@ end
 
 
 -- function try_release(p_queue text, p_ids bigint[], p_leases bigint[])
-returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path={schema}, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 #variable_conflict use_column
 declare
@@ -895,7 +895,7 @@ end
 
 
 -- function try_retry(p_queue text, p_id bigint, p_lease bigint, p_delay interval, p_error jsonb)
-returns TABLE(fault jsonb, outcome text, visible_at timestamp with time zone) language plpgsql volatile search_path={schema}, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns TABLE(fault jsonb, outcome text, visible_at timestamp with time zone) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 #variable_conflict use_column
 declare
@@ -927,7 +927,7 @@ end
 
 
 -- function try_send(p_queue text, p_payload jsonb, p_headers jsonb, p_delay interval, p_at timestamp with time zone, p_priority integer)
-returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path={schema}, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
 
 #variable_conflict use_column
 declare
@@ -957,7 +957,7 @@ end
 
 
 -- function try_send_batch(p_queue text, p_payloads jsonb, p_options jsonb, p_headers jsonb, p_delay interval, p_at timestamp with time zone, p_priority integer)
-returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path={schema}, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
 
 #variable_conflict use_column
 declare
@@ -997,7 +997,7 @@ end
 
 
 -- function try_set_vt(p_queue text, p_id bigint, p_lease bigint, p_at timestamp with time zone, p_delay interval, p_extend interval)
-returns TABLE(fault jsonb, visible_at timestamp with time zone) language plpgsql volatile search_path={schema}, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns TABLE(fault jsonb, visible_at timestamp with time zone) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 #variable_conflict use_column
 declare
@@ -1018,7 +1018,7 @@ end
 
 
 -- function try_update_queue(p_name text, p_patch jsonb)
-returns TABLE(fault jsonb, info jsonb) language plpgsql volatile search_path={schema}, pg_temp as
+returns TABLE(fault jsonb, info jsonb) language plpgsql volatile search_path=<schema>, pg_temp as
 
 #variable_conflict use_column
 declare
@@ -1037,7 +1037,7 @@ end
 
 
 -- function update_queue(name text, patch jsonb)
-returns jsonb language plpgsql volatile search_path={schema}, pg_temp as
+returns jsonb language plpgsql volatile search_path=<schema>, pg_temp as
 
 declare
   v record;
