@@ -167,15 +167,15 @@ $$
 create function {schema}.drop_counters() returns void
 language plpgsql volatile set search_path = {schema}, pg_temp set lock_timeout = '20ms' as $$
 declare
-  v_counter regclass;
+  v_counter text;
 begin
   for v_counter in
-    select to_regclass('sent_' || id) from queue
+    select 'sent_' || id from queue
      where dropped_at < clock() - interval '1 minute' and to_regclass('sent_' || id) is not null limit 100
   loop
     begin
-      execute 'drop sequence ' || v_counter;
-    exception when lock_not_available or undefined_table then
+      execute format('drop sequence if exists %I.%I', current_schema(), v_counter);
+    exception when lock_not_available then
       null;
     end;
   end loop;

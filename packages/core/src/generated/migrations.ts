@@ -248,7 +248,8 @@ $$`,
 create function {schema}.count_sent(q {schema}.queue, p_count int) returns void
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
-  v_counter regclass := 'sent_' || q.id;
+  /* Null under a snapshot so old that the queue is still in it but its counter is dropped; nextval of null does nothing. */
+  v_counter regclass := to_regclass('sent_' || q.id);
   v_sent bigint;
 begin
   for i in 1 .. p_count loop
@@ -871,15 +872,15 @@ $$`,
 create function {schema}.drop_counters() returns void
 language plpgsql volatile set search_path = {schema}, pg_temp set lock_timeout = '20ms' as $$
 declare
-  v_counter regclass;
+  v_counter text;
 begin
   for v_counter in
-    select to_regclass('sent_' || id) from queue
+    select 'sent_' || id from queue
      where dropped_at < clock() - interval '1 minute' and to_regclass('sent_' || id) is not null limit 100
   loop
     begin
-      execute 'drop sequence ' || v_counter;
-    exception when lock_not_available or undefined_table then
+      execute format('drop sequence if exists %I.%I', current_schema(), v_counter);
+    exception when lock_not_available then
       null;
     end;
   end loop;
