@@ -1,8 +1,8 @@
 import { createClient } from "@sluice/core"
 import { pgDriver } from "@sluice/pg"
-import { Pool } from "pg"
 import { sluiceSchema } from "../tables.ts"
 import type { PlannedOrder } from "./plan-orders.ts"
+import { withPool } from "./with-pool.ts"
 
 export interface Audit {
   readonly orders: number
@@ -33,16 +33,13 @@ const recordsQuery = `
 
 /** Compares what was planned with what the database holds. Knows nothing of what the consumers believe they did. */
 export async function audit(planned: readonly PlannedOrder[], queue: string, url: string): Promise<Audit> {
-  const pool = new Pool({ connectionString: url })
-  try {
+  return withPool(url, async (pool) => {
     const { rows } = await pool.query<OrderRecord>(recordsQuery, [planned.map(({ id }) => id)])
     const { archive, messages } = createClient(pgDriver(pool), { schema: sluiceSchema }).admin
     const settled = (await archive.list({ queue, limit: 1000 })).items
     const waiting = (await messages.list({ queue, limit: 1000 })).items
     return compare(planned, rows, settled, waiting)
-  } finally {
-    await pool.end()
-  }
+  })
 }
 
 interface StoredMessage {
@@ -79,12 +76,14 @@ function findProblems(
   waiting: readonly StoredMessage[],
 ): { missing: string[]; surplus: string[] } {
   const due = accepted ? 1 : 0
-  const counts = { "order row": orders, "payment": payments, "shipment": deliveries.length, "settled message": settled.length }
-  const missing = Object.entries(counts).filter(([, count]) => count < due).map(([what]) => `${id} has no ${what}`)
-  const surplus = Object.entries(counts).filter(([, count]) => count > due).map(([what, count]) => `${id}: ${what} found ${count} times, ${due} due`)
-  if (waiting.length > 0) surplus.push(`${id}: its message is still in the queue`)
-  // Each delivery has a lease of its own, and only the last one's was good.
-  const late = deliveries.filter((delivery) => settled.some(({ attempt }) => delivery !== attempt))
-  if (late.length > 0 && deliveries.length === due) surplus.push(`${id}: shipped by delivery ${late.join(", ")}, which had lost its lease to delivery ${settled[0]?.attempt}`)
+  const rows = { "order row": orders, "payment": payments, "shipment": deliveries.length }
+  const lack = ([what, count]: [string, number]): string[] => (count < due ? [`${id} has no ${what}`] : [])
+  const excess = ([what, count]: [string, number]): string[] => (count > due ? [`${id}: ${what} found ${count} times, ${due} due`] : [])
+  const missing = Object.entries({ ...rows, "settled message": settled.length }).flatMap(lack)
+  const surplus = Object.entries({ ...rows, "message": settled.length + waiting.length }).flatMap(excess)
+  // Each delivery has a lease of its own, and only that of the settled one was good.
+  const good = settled[0]?.attempt ?? 0
+  const late = deliveries.length === 1 && settled.length === 1 && deliveries[0] !== good
+  if (late) surplus.push(`${id}: shipped by delivery ${deliveries[0]}, which had lost its lease to delivery ${good}`)
   return { missing, surplus }
 }

@@ -14,7 +14,9 @@ export interface Progress {
 
 /** One line for each task: kept up to date on a terminal, written once where it goes to a file or a pipe. */
 export function createProgress(tasks: readonly string[], stream: NodeJS.WriteStream = process.stdout): Progress {
-  const live = stream.isTTY && process.env.TERM !== "dumb" ? createLogUpdate(stream) : undefined
+  // Some pseudo-terminals say they have no rows.
+  const canUpdate = stream.isTTY && stream.rows > tasks.length && process.env.TERM !== "dumb"
+  const live = canUpdate ? createLogUpdate(stream) : undefined
   const width = Math.max(...tasks.map((task) => task.length))
   const lines = new Map<string, string>()
   const set = (task: string, mark: string, text: string): void => {

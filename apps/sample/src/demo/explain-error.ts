@@ -5,8 +5,8 @@ export function explainError(error: unknown): string {
   return messages.join("\n  because: ") || String(error)
 }
 
-/** A refused connection on several addresses is an AggregateError without a message. */
+/** Its first line. A refused connection on several addresses is an AggregateError without a message. */
 function reason(error: Error): string {
   const parts = error instanceof AggregateError ? error.errors.map((part: unknown) => (part as Error).message) : []
-  return error.message || parts.join(", ") || error.name
+  return error.message.split("\n")[0] || parts.join(", ") || error.name
 }

@@ -18,8 +18,7 @@ export function formatSummary(rows: readonly SummaryRow[]): string {
   })
   for (const row of rows) table.push([row.name, ...columns.map((column) => cell(column, row[column])), `${row.seconds.toFixed(1)} s`])
   // The library rules between all rows or none: only the rule under the head stays.
-  const isRule = (line: string): boolean => line.startsWith("├")
-  return table.toString().split("\n").filter((line, i) => i === 2 || !isRule(line)).join("\n")
+  return table.toString().split("\n").filter((line, i) => i === 2 || !line.startsWith("├")).join("\n")
 }
 
 function cell(column: (typeof columns)[number], value: number): string {

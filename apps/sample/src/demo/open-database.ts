@@ -1,8 +1,8 @@
 import { createClient, sqlState } from "@sluice/core"
 import { pgDriver } from "@sluice/pg"
 import { createDatabase } from "@sluice/testkit"
-import { Pool } from "pg"
 import { createTables, shopSchema, sluiceSchema } from "../tables.ts"
+import { withPool } from "./with-pool.ts"
 
 export interface DemoDatabase {
   readonly url: string
@@ -45,14 +45,4 @@ async function refuseLeftovers(url: string): Promise<void> {
 
 async function dropSchemas(url: string): Promise<void> {
   await withPool(url, (pool) => pool.query(`drop schema if exists ${shopSchema}, ${sluiceSchema} cascade`))
-}
-
-async function withPool<T>(url: string, work: (pool: Pool) => Promise<T>): Promise<T> {
-  const pool = new Pool({ connectionString: url, max: 1 })
-  pool.on("error", () => {})
-  try {
-    return await work(pool)
-  } finally {
-    await pool.end()
-  }
 }

@@ -7,7 +7,7 @@ import { killConsumer } from "./kill-consumer.ts"
 import { outstayLease } from "./outstay-lease.ts"
 import type { PlannedOrder } from "./plan-orders.ts"
 
-const patience = 20_000
+const patience = 30_000
 
 /** Places the orders with one adapter and fulfils them with another, losing three consumers on the way. */
 export async function runFlow(
