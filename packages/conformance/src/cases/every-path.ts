@@ -1,0 +1,47 @@
+import type { SqlValue } from "@sluice/core"
+import { equalRows } from "../assert.ts"
+import type { CaseContext, ConformanceCase } from "../case.ts"
+import type { Rule } from "../rules.ts"
+
+/** A statement whose rows are known, through each way that a driver may run it. */
+export interface KnownStatement {
+  readonly name: string
+  readonly text: string
+  readonly values?: readonly SqlValue[]
+  readonly rows: readonly object[]
+  readonly rule: Rule
+}
+
+/** A driver often has three code paths: plain, prepared by name, and inside a transaction. */
+export async function everyPath(
+  { driver, unique }: CaseContext,
+  text: string,
+  values: readonly SqlValue[] | undefined,
+  check: (rows: unknown, path: string) => void,
+): Promise<void> {
+  const name = unique("statement")
+  check(await driver.query(text, values), "query()")
+  check(await driver.query(text, values, { name }), "query() with a name")
+  check(await driver.query(text, values, { name }), "query() with the same name again")
+  await driver.transaction(async (tx) => {
+    const joined = driver.within(tx)
+    check(await joined.query(text, values), "within(tx).query()")
+    check(await joined.query(text, values, { name }), "within(tx).query() with a name")
+  })
+}
+
+export function knownStatement({ name, text, values, rows, rule }: KnownStatement): ConformanceCase {
+  return {
+    name,
+    rule,
+    async run(context) {
+      await everyPath(context, text, values, (received, path) => equalRows(received, rows, `${path}: ${text.trim()}`))
+    },
+  }
+}
+
+/** `$1` cast to a type goes in and comes out the same. */
+export function sameValue(name: string, type: string, value: SqlValue): ConformanceCase {
+  const text = `select $1::${type} as value`
+  return knownStatement({ name, text, values: [value], rows: [{ value }], rule: "values-out" })
+}
