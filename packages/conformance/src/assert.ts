@@ -30,12 +30,15 @@ export function equalRows(received: unknown, expected: readonly object[], what: 
   equal(received.map((row: object) => ({ ...row })), expected, what)
 }
 
-/** Waits for a rejection and returns its reason. */
+/** Waits for a rejection and returns its reason. An assertion that failed within is no answer to the question. */
 export async function rejects(promise: Promise<unknown>, what: string): Promise<unknown> {
   let value: unknown
   try {
     value = await promise
   } catch (error) {
+    for (let cause = error; cause instanceof Error; cause = cause.cause) {
+      if (cause instanceof ConformanceFailure) throw cause
+    }
     return error
   }
   return fail(`${what}\n  expected a rejection\n  received ${show(value)}`)

@@ -59,6 +59,23 @@ export function referenceDriver(source: Pool | string, run: Run = runStatement):
   }
 }
 
+/** For a library that keeps track of savepoints itself; pg does not. */
+export function savepointOf(driver: Driver<PoolClient>): NonNullable<Driver<PoolClient>["savepoint"]> {
+  let depth = 0
+  return async (tx, work) => {
+    const name = `reference_${++depth}`
+    await driver.within(tx).query(`savepoint ${name}`)
+    try {
+      const value = await work(tx)
+      await driver.within(tx).query(`release savepoint ${name}`)
+      return value
+    } catch (error) {
+      await driver.within(tx).query(`rollback to savepoint ${name}`)
+      throw error
+    }
+  }
+}
+
 async function listen(
   config: PoolConfig,
   channel: string,

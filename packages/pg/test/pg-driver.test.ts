@@ -49,9 +49,12 @@ describe("listen", () => {
   )
 
   test("is made from a config with a password function, and takes nothing from the pool", async () => {
-    const { hostname, port, username, pathname } = new URL(url)
+    const { hostname, port, username, pathname, password: secret } = new URL(url)
     let asked = 0
-    const password = () => String(++asked)
+    const password = () => {
+      asked++
+      return decodeURIComponent(secret)
+    }
     const own = pool({
       connectionString: undefined,
       host: hostname,
@@ -66,6 +69,7 @@ describe("listen", () => {
       () => {},
     )
     expect(own.totalCount).toBe(0)
+    expect(asked).toBe(1)
     await unlisten()
   })
 })

@@ -1,9 +1,9 @@
 import type { Driver } from "@sluice/core"
 import type { CaseContext } from "../case.ts"
 
-/** Looks at the server's own list of connections, from one that it leaves out. */
+/** Looks at the server's own list of connections to this database, from one that it leaves out. */
 export interface Observer {
-  /** Process ids of all other client connections to this database. */
+  /** Process ids of the client connections opened since: those of cases before may still be closing. */
   pids(): Promise<number[]>
   count(): Promise<number>
   /** How many of them have a transaction open. */
@@ -14,10 +14,12 @@ export interface Observer {
 export async function openObserver({ connect }: CaseContext): Promise<Observer> {
   const { driver } = await connect({ max: 1 })
   const others = "datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()"
-  const pids = async (): Promise<number[]> => {
+  const all = async (): Promise<number[]> => {
     const rows = await driver.query<{ pid: number }>(`select pid::int4 as pid from pg_stat_activity where ${others}`)
     return rows.map((row) => row.pid)
   }
+  const known = new Set(await all())
+  const pids = async (): Promise<number[]> => (await all()).filter((pid) => !known.has(pid))
   return {
     pids,
     count: async () => (await pids()).length,

@@ -1,7 +1,8 @@
-import type { SqlValue } from "@sluice/core"
-import { equalRows } from "../assert.ts"
+import type { QueryOptions, SqlExecutor, SqlValue } from "@sluice/core"
+import { equalRows, fail } from "../assert.ts"
 import type { CaseContext, ConformanceCase } from "../case.ts"
 import type { Rule } from "../rules.ts"
+import { messagesOf, sqlStateOf } from "../sql-state.ts"
 
 /** A statement whose rows are known, through each way that a driver may run it. */
 export interface KnownStatement {
@@ -20,13 +21,18 @@ export async function everyPath(
   check: (rows: unknown, path: string) => void,
 ): Promise<void> {
   const name = unique("statement")
-  check(await driver.query(text, values), "query()")
-  check(await driver.query(text, values, { name }), "query() with a name")
-  check(await driver.query(text, values, { name }), "query() with the same name again")
+  const run = async (executor: SqlExecutor, path: string, options?: QueryOptions): Promise<void> => {
+    const rows = await executor.query(text, values, options).catch((error: unknown) => {
+      fail(`${path} rejected a good statement: ${text.trim()}\n  received ${messagesOf(error)} (${sqlStateOf(error)})`)
+    })
+    check(rows, path)
+  }
+  await run(driver, "query()")
+  await run(driver, "query() with a name", { name })
+  await run(driver, "query() with the same name again", { name })
   await driver.transaction(async (tx) => {
-    const joined = driver.within(tx)
-    check(await joined.query(text, values), "within(tx).query()")
-    check(await joined.query(text, values, { name }), "within(tx).query() with a name")
+    await run(driver.within(tx), "within(tx).query()")
+    await run(driver.within(tx), "within(tx).query() with a name", { name })
   })
 }
 

@@ -135,10 +135,9 @@ export const listenCases: readonly ConformanceCase[] = [
       const observer = await openObserver(context)
       const channel = unique("channel")
       for (let round = 1; round <= 2; round++) {
-        const before = new Set(await observer.pids())
         const subscription = await subscribe(context, driver, channel)
         await eventually(() => subscription.ready, 1, "how often onReady ran before the kill")
-        await observer.kill((await observer.pids()).filter((pid) => !before.has(pid)))
+        await observer.kill(await observer.pids())
         await eventually(() => subscription.ready, 2, "how often onReady ran after the connection was killed", 10_000)
         await notify(driver, channel, "again")
         await eventually(() => subscription.payloads, ["again"], "payloads after the reconnect")
@@ -218,11 +217,10 @@ export const listenCases: readonly ConformanceCase[] = [
       const { driver, unique } = context
       await driver.query("select 1")
       const observer = await openObserver(context)
-      const before = await observer.count()
       const subscription = await subscribe(context, driver, unique("channel"))
-      ok((await observer.count()) > before, "listen() must open a connection of its own")
+      ok((await observer.count()) > 0, "listen() must open a connection of its own")
       await inTime(subscription.end(), "unlisten")
-      await eventually(observer.count, before, "connections after unlisten")
+      await eventually(observer.count, 0, "connections after unlisten")
     },
   },
 ]

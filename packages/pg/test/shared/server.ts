@@ -1,9 +1,9 @@
 import { Socket } from "node:net"
 import { afterAll } from "vitest"
 import { Pool } from "pg"
+import { databasePerFile } from "@sluice/testkit/vitest"
 
-export const url: string = process.env.DATABASE_URL ?? ""
-if (!url) throw new Error("These tests need DATABASE_URL")
+export const { url } = await databasePerFile()
 
 const admin = new Pool({ connectionString: url, max: 2 })
 afterAll(() => admin.end())
