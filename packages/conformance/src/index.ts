@@ -1,1 +1,12 @@
-export {}
+export { formatReport } from "./format-report.ts"
+export { groups } from "./cases/groups.ts"
+export { openWireTap } from "./wire-tap.ts"
+export { rules } from "./rules.ts"
+export { runConformance } from "./run-conformance.ts"
+export type { CaseContext, ConformanceCase, ConformanceGroup, ConnectOptions } from "./case.ts"
+export type { CaseReport, CaseStatus, ConformanceReport, OperationCost } from "./report.ts"
+export type { Capability, DriverSetup, DriverUnderTest, Isolation, MakeDriver, NativeClient } from "./harness.ts"
+export type { ConformanceOptions } from "./run-conformance.ts"
+export type { GroupName } from "./cases/groups.ts"
+export type { Rule } from "./rules.ts"
+export type { WireCost, WireTap } from "./wire-tap.ts"
