@@ -26,5 +26,6 @@ const started = performance.now()
 for (const dist of globSync("packages/*/dist")) rmSync(dist, { recursive: true })
 const built = await runSteps([build], 1)
 const clean = await runSteps(afterBuild.filter(wanted), 2)
-console.log(`${built && clean ? "All checks passed" : "Checks failed"} in ${((performance.now() - started) / 1000).toFixed(1)} s`)
+const seconds = ((performance.now() - started) / 1000).toFixed(1)
+console.log(`${built && clean ? "All checks passed" : "Checks failed"} in ${seconds} s`)
 process.exitCode = built && clean ? 0 : 1

@@ -6,7 +6,10 @@ export interface FoundSql {
 const commentOrString = /\/\/.*|\/\*[^]*?\*\/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`/g
 
 // Transaction control, LISTEN and UNLISTEN match nothing here: a driver may say them.
-const objects = "(?:or\\s+replace|unlogged|temp|table|function|index|unique|schema|type|extension|trigger|view|sequence|role|database)\\b"
+const objects =
+  "or\\s+replace|unlogged|temp|table|function|index|unique|schema|type|extension|trigger|view|sequence|role|database"
+const commands =
+  "truncate|notify|explain|copy|call|lock|vacuum|grant|reset|show|values|merge|prepare|deallocate|discard"
 const statements = new RegExp(
   [
     String.raw`\bselect\s`,
@@ -14,8 +17,8 @@ const statements = new RegExp(
     String.raw`\bupdate\s+\S+\s+set\s`,
     String.raw`\bdelete\s+from\s`,
     String.raw`\bwith\s+\w+\s+as\s*\(`,
-    String.raw`\b(?:create|alter|drop)\s+${objects}`,
-    String.raw`^.\s*(?:truncate|notify|explain|copy|call|lock|vacuum|grant|reset|show|values|merge|prepare|deallocate|discard)\s`,
+    String.raw`\b(?:create|alter|drop)\s+(?:${objects})\b`,
+    String.raw`^.\s*(?:${commands})\s`,
     String.raw`\bset\s+(?:local|session|search_path|role)\b`,
     String.raw`\bpg_\w+\s*\(`,
     String.raw`\bset_config\b`,
@@ -23,7 +26,7 @@ const statements = new RegExp(
   "i",
 )
 
-/** The string literals of a TypeScript source that hold SQL beyond what a driver may say, which is a bare `select 1`. */
+/** The string literals of a TypeScript source that hold SQL beyond what a driver may say. */
 export function findSql(source: string): FoundSql[] {
   const found: FoundSql[] = []
   for (const match of source.matchAll(commentOrString)) {

@@ -17,7 +17,7 @@ export interface Migration {
 `
 
 /**
- * The module that holds the migrations. Statements are separated by a line \`-- next\`; a first line \`-- breaking\` marks
+ * The module that holds the migrations. Statements are separated by a line `-- next`; a first line `-- breaking` marks
  * the migration. Numbers run from 0001 without gaps, so that two branches cannot both add the same one unnoticed.
  */
 export function generateMigrations(sources: readonly MigrationSource[]): string {

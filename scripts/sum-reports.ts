@@ -7,7 +7,7 @@ interface Report {
   readonly numFailedTests: number
   readonly numPendingTests: number
   readonly numTodoTests: number
-  readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly { readonly status: string }[] }[]
+  readonly testResults: readonly { status: string; assertionResults: readonly { status: string }[] }[]
 }
 
 export interface Totals {
@@ -28,7 +28,7 @@ export function sumReports(folders: readonly string[]): Totals {
       continue
     }
     const unloaded = report.testResults.filter(
-      ({ status, assertionResults }) => status === "failed" && assertionResults.every((test) => test.status !== "failed"),
+      (file) => file.status === "failed" && file.assertionResults.every((test) => test.status !== "failed"),
     )
     const failed = report.numFailedTests + unloaded.length
     totals.passed += report.numPassedTests

@@ -75,7 +75,7 @@
 -- constraint segment.segment_pkey: PRIMARY KEY (storage, generation)
 
 -- function archive(queue text, id bigint, lease bigint)
-returns void language plpgsql volatile search_path={schema}, pg_temp as
+returns void language plpgsql volatile search_path=<schema>, pg_temp as
 
 declare
   v record;
@@ -87,7 +87,7 @@ end
 
 
 -- function archive_info(a archive)
-returns jsonb language sql stable search_path={schema}, pg_temp as
+returns jsonb language sql stable search_path=<schema>, pg_temp as
 
   select jsonb_build_object(
     'id', a.id::text, 'queue', (select name from queue where id = a.queue), 'outcome', a.outcome,
@@ -98,7 +98,7 @@ returns jsonb language sql stable search_path={schema}, pg_temp as
 
 
 -- function bury(q queue, p_ids bigint[], p_spare bigint, p_now timestamp with time zone)
-returns integer language plpgsql volatile search_path={schema}, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns integer language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 #variable_conflict use_column
 declare
@@ -109,7 +109,7 @@ begin
   if d.id is null then
     with gone as (
       delete from message m
-       where m.queue = q.id and m.id = any (p_ids) and m.attempt >= q.max_attempts and m.lease is distinct from p_spare
+       where m.queue = q.id and m.id = any (p_ids) and m.attempt >= q.max_attempts and (p_spare is null or m.lease is distinct from p_spare)
       returning m.*)
     insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
     select queue, id, p_now, 'dead', priority, attempt, enqueued_at, origin, headers, payload, errors from gone;
@@ -118,7 +118,7 @@ begin
   end if;
   with gone as (
     delete from message m
-     where m.queue = q.id and m.id = any (p_ids) and m.attempt >= q.max_attempts and m.lease is distinct from p_spare
+     where m.queue = q.id and m.id = any (p_ids) and m.attempt >= q.max_attempts and (p_spare is null or m.lease is distinct from p_spare)
     returning m.*)
   insert into message (segment, queue, id, priority, vt, enqueued_at, origin, headers, payload, errors)
   select (select current from segment where storage = d.storage order by generation desc limit 1),
@@ -136,7 +136,7 @@ select clock_timestamp()
 
 
 -- function count_archive(p_queue text, p_outcome text)
-returns bigint language sql stable search_path={schema}, pg_temp as
+returns bigint language sql stable search_path=<schema>, pg_temp as
 
   select count(*) from archive a
    where (p_queue is null or a.queue = any (array(select q.id from queue q where q.name = p_queue)))
@@ -145,7 +145,7 @@ returns bigint language sql stable search_path={schema}, pg_temp as
 
 
 -- function count_messages(p_queue text, p_state text)
-returns bigint language plpgsql volatile search_path={schema}, pg_temp as
+returns bigint language plpgsql volatile search_path=<schema>, pg_temp as
 
 declare
   v_now timestamptz := clock();
@@ -158,7 +158,7 @@ end
 
 
 -- function count_queues(p_prefix text)
-returns bigint language sql stable search_path={schema}, pg_temp as
+returns bigint language sql stable search_path=<schema>, pg_temp as
 
   select count(*) from queue q
    where q.dropped_at is null and q.kind = 'work' and (p_prefix is null or starts_with(q.name, p_prefix))
@@ -166,10 +166,11 @@ returns bigint language sql stable search_path={schema}, pg_temp as
 
 
 -- function count_sent(q queue, p_count integer)
-returns void language plpgsql volatile search_path={schema}, pg_temp as
+returns void language plpgsql volatile search_path=<schema>, pg_temp as
 
 declare
-  v_counter regclass := 'sent_' || q.id;
+  /* Null under a snapshot so old that the queue is still in it but its counter is dropped; nextval of null does nothing. */
+  v_counter regclass := to_regclass('sent_' || q.id);
   v_sent bigint;
 begin
   for i in 1 .. p_count loop
@@ -183,7 +184,7 @@ end
 
 
 -- function create_queue(name text, options jsonb, OUT id integer, OUT created boolean)
-returns record language plpgsql volatile search_path={schema}, pg_temp defaults '{}'::jsonb as
+returns record language plpgsql volatile search_path=<schema>, pg_temp defaults '{}'::jsonb as
 
 declare
   v record;
@@ -197,7 +198,7 @@ end
 
 
 -- function dead_letter_cycle(p_queue integer, p_dead_letter integer)
-returns jsonb language sql stable search_path={schema}, pg_temp as
+returns jsonb language sql stable search_path=<schema>, pg_temp as
 
   with recursive chain (id, path) as (
     select q.id, array[(select name from queue where id = p_queue), q.name] from queue q where q.id = p_dead_letter
@@ -209,7 +210,7 @@ returns jsonb language sql stable search_path={schema}, pg_temp as
 
 
 -- function delete(queue text, id bigint, lease bigint)
-returns void language plpgsql volatile search_path={schema}, pg_temp as
+returns void language plpgsql volatile search_path=<schema>, pg_temp as
 
 declare
   v record;
@@ -221,7 +222,7 @@ end
 
 
 -- function differences(q queue, p_options jsonb)
-returns jsonb language sql stable search_path={schema}, pg_temp as
+returns jsonb language sql stable search_path=<schema>, pg_temp as
 
   select jsonb_build_object('code', 'options_differ', 'queue', q.name,
            'differences', jsonb_agg(jsonb_build_object('option', key, 'stored', stored, 'requested', value) order by key))
@@ -234,18 +235,18 @@ returns jsonb language sql stable search_path={schema}, pg_temp as
 
 
 -- function drop_counters()
-returns void language plpgsql volatile search_path={schema}, pg_temp, lock_timeout=20ms as
+returns void language plpgsql volatile search_path=<schema>, pg_temp, lock_timeout=20ms as
 
 declare
-  v_counter regclass;
+  v_counter text;
 begin
   for v_counter in
-    select to_regclass('sent_' || id) from queue
+    select 'sent_' || id from queue
      where dropped_at < clock() - interval '1 minute' and to_regclass('sent_' || id) is not null limit 100
   loop
     begin
-      execute 'drop sequence ' || v_counter;
-    exception when lock_not_available or undefined_table then
+      execute format('drop sequence if exists %I.%I', current_schema(), v_counter);
+    exception when lock_not_available then
       null;
     end;
   end loop;
@@ -254,7 +255,7 @@ end
 
 
 -- function drop_queue(name text, force boolean, keep_archive boolean)
-returns boolean language plpgsql volatile search_path={schema}, pg_temp defaults false, false as
+returns boolean language plpgsql volatile search_path=<schema>, pg_temp defaults false, false as
 
 declare
   v record;
@@ -266,8 +267,19 @@ end
 
 
 
+-- function existing_fault(q queue, p_options jsonb, p_must_be_new boolean)
+returns jsonb language sql stable search_path=<schema>, pg_temp as
+
+  select case
+    when q.kind <> 'work' then queue_fault(q.name, 'work')
+    when p_must_be_new then jsonb_build_object('code', 'queue_already_exists', 'queue', q.name)
+    else differences(q, p_options)
+  end
+
+
+
 -- function extend(queue text, id bigint, lease bigint, by interval)
-returns timestamp with time zone language plpgsql volatile search_path={schema}, pg_temp as
+returns timestamp with time zone language plpgsql volatile search_path=<schema>, pg_temp as
 
 declare
   v record;
@@ -288,7 +300,7 @@ returns jsonb language sql stable as
 
 
 -- function list_archive(p_id bigint, p_queue text, p_outcome text, p_after bigint, p_limit integer)
-returns SETOF jsonb language sql stable search_path={schema}, pg_temp as
+returns SETOF jsonb language sql stable search_path=<schema>, pg_temp as
 
   select archive_info(a) from archive a
    where (p_id is null or a.id = p_id)
@@ -300,7 +312,7 @@ returns SETOF jsonb language sql stable search_path={schema}, pg_temp as
 
 
 -- function list_messages(p_id bigint, p_queue text, p_state text, p_after bigint, p_limit integer)
-returns SETOF jsonb language plpgsql volatile search_path={schema}, pg_temp as
+returns SETOF jsonb language plpgsql volatile search_path=<schema>, pg_temp as
 
 declare
   v_now timestamptz := clock();
@@ -317,7 +329,7 @@ end
 
 
 -- function list_queues(p_prefix text, p_after text, p_limit integer)
-returns SETOF jsonb language sql stable search_path={schema}, pg_temp as
+returns SETOF jsonb language sql stable search_path=<schema>, pg_temp as
 
   select queue_info(q) from queue q
    where q.dropped_at is null and q.kind = 'work'
@@ -328,7 +340,7 @@ returns SETOF jsonb language sql stable search_path={schema}, pg_temp as
 
 
 -- function lock_ready(q queue, p_limit integer, p_now timestamp with time zone)
-returns bigint[] language plpgsql volatile search_path={schema}, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, enable_hashjoin=off, enable_mergejoin=off, enable_sort=off, jit=off as
+returns bigint[] language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, enable_hashjoin=off, enable_mergejoin=off, enable_sort=off, jit=off as
 
 declare
   v_live smallint[];
@@ -351,7 +363,7 @@ end
 
 
 -- function message_info(m message, p_now timestamp with time zone)
-returns jsonb language sql stable search_path={schema}, pg_temp as
+returns jsonb language sql stable search_path=<schema>, pg_temp as
 
   select jsonb_build_object(
     'id', m.id::text, 'queue', (select name from queue where id = m.queue), 'state', message_state(m.lease, m.vt, p_now),
@@ -375,7 +387,7 @@ returns text language sql immutable as
 
 
 -- function metrics(queue text)
-returns TABLE(name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest_age interval, newest_age interval, total bigint, scraped_at timestamp with time zone) language plpgsql volatile search_path={schema}, pg_temp defaults NULL::text as
+returns TABLE(name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest_age interval, newest_age interval, total bigint, scraped_at timestamp with time zone) language plpgsql volatile search_path=<schema>, pg_temp defaults NULL::text as
 
 #variable_conflict use_column
 declare
@@ -395,7 +407,7 @@ select uuid_hash_extended(gen_random_uuid(), 0) & 9223372036854775807
 
 
 -- function pop(queue text, "limit" integer)
-returns SETOF delivery language plpgsql volatile search_path={schema}, pg_temp defaults 1 as
+returns SETOF delivery language plpgsql volatile search_path=<schema>, pg_temp defaults 1 as
 
 declare
   v record;
@@ -417,7 +429,7 @@ returns jsonb language sql immutable as
 
 
 -- function purge(queue text)
-returns integer language plpgsql volatile search_path={schema}, pg_temp as
+returns integer language plpgsql volatile search_path=<schema>, pg_temp as
 
 declare
   v record;
@@ -430,7 +442,7 @@ end
 
 
 -- function queue_fault(p_queue text, p_kind text)
-returns jsonb language sql stable search_path={schema}, pg_temp as
+returns jsonb language sql stable search_path=<schema>, pg_temp as
 
   select coalesce(
     (select jsonb_build_object('code', 'wrong_kind', 'queue', p_queue, 'expected', p_kind, 'actual', kind)
@@ -440,7 +452,7 @@ returns jsonb language sql stable search_path={schema}, pg_temp as
 
 
 -- function queue_info(q queue)
-returns jsonb language sql stable search_path={schema}, pg_temp as
+returns jsonb language sql stable search_path=<schema>, pg_temp as
 
   select jsonb_build_object(
     'id', q.id::text, 'name', q.name, 'createdAt', extract(epoch from q.created_at) * 1000,
@@ -478,7 +490,7 @@ end
 
 
 -- function read(queue text, "limit" integer, lease interval)
-returns SETOF delivery language plpgsql volatile search_path={schema}, pg_temp defaults 1, NULL::interval as
+returns SETOF delivery language plpgsql volatile search_path=<schema>, pg_temp defaults 1, NULL::interval as
 
 declare
   v record;
@@ -492,7 +504,7 @@ end
 
 
 -- function release(queue text, id bigint, lease bigint)
-returns void language plpgsql volatile search_path={schema}, pg_temp as
+returns void language plpgsql volatile search_path=<schema>, pg_temp as
 
 declare
   v record;
@@ -504,7 +516,7 @@ end
 
 
 -- function retry(queue text, id bigint, lease bigint, delay interval, error jsonb)
-returns text language plpgsql volatile search_path={schema}, pg_temp defaults '00:00:00'::interval, NULL::jsonb as
+returns text language plpgsql volatile search_path=<schema>, pg_temp defaults '00:00:00'::interval, NULL::jsonb as
 
 declare
   v record;
@@ -517,7 +529,7 @@ end
 
 
 -- function send(queue text, payload jsonb, headers jsonb, delay interval, at timestamp with time zone, priority integer)
-returns bigint language plpgsql volatile search_path={schema}, pg_temp defaults NULL::jsonb, NULL::interval, NULL::timestamp with time zone, NULL::integer as
+returns bigint language plpgsql volatile search_path=<schema>, pg_temp defaults NULL::jsonb, NULL::interval, NULL::timestamp with time zone, NULL::integer as
 
 declare
   v record;
@@ -530,7 +542,7 @@ end
 
 
 -- function send_batch(queue text, payloads jsonb[], headers jsonb, delay interval, at timestamp with time zone, priority integer)
-returns SETOF bigint language plpgsql volatile search_path={schema}, pg_temp defaults NULL::jsonb, NULL::interval, NULL::timestamp with time zone, NULL::integer as
+returns SETOF bigint language plpgsql volatile search_path=<schema>, pg_temp defaults NULL::jsonb, NULL::interval, NULL::timestamp with time zone, NULL::integer as
 
 declare
   v record;
@@ -544,7 +556,7 @@ end
 
 
 -- function set_queue(p_id integer, p_patch jsonb)
-returns jsonb language plpgsql volatile search_path={schema}, pg_temp as
+returns jsonb language plpgsql volatile search_path=<schema>, pg_temp as
 
 #variable_conflict use_column
 declare
@@ -553,8 +565,12 @@ declare
   v_fault jsonb;
 begin
   if p_patch->>'deadLetter' is not null then
-    /* Two updates at once must not close a cycle that neither sees. Readers and producers are not held up. */
-    lock table queue in share row exclusive mode;
+    if isolation_fault() is not null then
+      return isolation_fault();
+    end if;
+    /* Two updates at once must not close a cycle that neither sees. No lock of the table: who creates a queue holds one
+       on it that conflicts, and two of them would wait for one another. */
+    perform pg_advisory_xact_lock(hashtextextended('sluice dead letters ' || current_schema(), 0));
     select id into v_dead_letter from queue where name = p_patch->>'deadLetter' and kind = 'work' and dropped_at is null;
     if v_dead_letter is null then
       return queue_fault(p_patch->>'deadLetter', 'work');
@@ -579,7 +595,7 @@ end
 
 
 -- function set_vt(queue text, id bigint, lease bigint, delay interval)
-returns timestamp with time zone language plpgsql volatile search_path={schema}, pg_temp as
+returns timestamp with time zone language plpgsql volatile search_path=<schema>, pg_temp as
 
 declare
   v record;
@@ -597,7 +613,7 @@ returns jsonb language sql immutable as
 
 
 -- function try_archive(p_queue text, p_ids bigint[], p_leases bigint[])
-returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path={schema}, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 #variable_conflict use_column
 declare
@@ -622,42 +638,39 @@ end
 
 
 -- function try_create_queue(p_name text, p_options jsonb, p_must_be_new boolean)
-returns TABLE(fault jsonb, created boolean, info jsonb) language plpgsql volatile search_path={schema}, pg_temp as
+returns TABLE(fault jsonb, created boolean, info jsonb) language plpgsql volatile search_path=<schema>, pg_temp as
 
 #variable_conflict use_column
 declare
   q queue;
   v_fault jsonb;
 begin
-  insert into queue (name, created_at) values (p_name, clock())
-    on conflict (name) where dropped_at is null do nothing returning * into q;
-  if found then
-    execute format('create sequence %I.%I', current_schema(), 'sent_' || q.id);
-    v_fault := set_queue(q.id, p_options);
-    if v_fault is not null then
-      execute format('drop sequence %I.%I', current_schema(), 'sent_' || q.id);
-      delete from queue where id = q.id;
-      return query select v_fault, null::boolean, null::jsonb;
+  loop
+    insert into queue (name, created_at) values (p_name, clock())
+      on conflict (name) where dropped_at is null do nothing returning * into q;
+    exit when found;
+    select * into q from queue where name = p_name and dropped_at is null;
+    if found then
+      return query select existing_fault(q, p_options, p_must_be_new), false, queue_info(q);
       return;
     end if;
-    return query select null::jsonb, true, queue_info(n) from queue n where n.id = q.id;
+    /* It was dropped between the two statements. */
+  end loop;
+  execute format('create sequence %I.%I', current_schema(), 'sent_' || q.id);
+  v_fault := set_queue(q.id, p_options);
+  if v_fault is not null then
+    execute format('drop sequence %I.%I', current_schema(), 'sent_' || q.id);
+    delete from queue where id = q.id;
+    return query select v_fault, null::boolean, null::jsonb;
     return;
   end if;
-  select * into q from queue where name = p_name and dropped_at is null;
-  if q.kind <> 'work' then
-    v_fault := queue_fault(p_name, 'work');
-  elsif p_must_be_new then
-    v_fault := jsonb_build_object('code', 'queue_already_exists', 'queue', p_name);
-  else
-    v_fault := differences(q, p_options);
-  end if;
-  return query select v_fault, false, queue_info(q);
+  return query select null::jsonb, true, queue_info(n) from queue n where n.id = q.id;
 end
 
 
 
 -- function try_delete(p_queue text, p_ids bigint[], p_leases bigint[])
-returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path={schema}, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 #variable_conflict use_column
 declare
@@ -677,7 +690,7 @@ end
 
 
 -- function try_drop_queue(p_name text, p_force boolean, p_keep_archive boolean)
-returns TABLE(fault jsonb, existed boolean) language plpgsql volatile search_path={schema}, pg_temp as
+returns TABLE(fault jsonb, existed boolean) language plpgsql volatile search_path=<schema>, pg_temp as
 
 #variable_conflict use_column
 declare
@@ -715,7 +728,7 @@ end
 
 
 -- function try_get_queue(p_name text)
-returns TABLE(fault jsonb, info jsonb) language sql stable search_path={schema}, pg_temp as
+returns TABLE(fault jsonb, info jsonb) language sql stable search_path=<schema>, pg_temp as
 
   select case when q.id is null then queue_fault(p_name, 'work') end, queue_info(q)
     from (select 1) one left join queue q on q.name = p_name and q.dropped_at is null and q.kind = 'work'
@@ -723,7 +736,7 @@ returns TABLE(fault jsonb, info jsonb) language sql stable search_path={schema},
 
 
 -- function try_metrics(p_queue text)
-returns TABLE(fault jsonb, name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest interval, newest interval, total bigint, scraped_at timestamp with time zone) language plpgsql volatile search_path={schema}, pg_temp as
+returns TABLE(fault jsonb, name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest interval, newest interval, total bigint, scraped_at timestamp with time zone) language plpgsql volatile search_path=<schema>, pg_temp as
 
 #variable_conflict use_column
 declare
@@ -755,7 +768,7 @@ end
 
 
 -- function try_pop(p_queue text, p_limit integer)
-returns TABLE(fault jsonb, place integer, id bigint, priority integer, attempt integer, lease bigint, enqueued_at timestamp with time zone, visible_at timestamp with time zone, headers jsonb, payload jsonb) language plpgsql volatile search_path={schema}, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns TABLE(fault jsonb, place integer, id bigint, priority integer, attempt integer, lease bigint, enqueued_at timestamp with time zone, visible_at timestamp with time zone, headers jsonb, payload jsonb) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 #variable_conflict use_column
 declare
@@ -776,7 +789,7 @@ begin
   loop
     v_ids := lock_ready(q, v_want, v_now);
     exit when v_ids = '{}';
-    if cardinality(v_ids) > 1 then
+    if p_limit > 1 then
       select array_agg(i order by i), array_agg(n + p_limit - v_want order by i) into v_sorted, v_rank
         from unnest(v_ids) with ordinality u(i, n);
     end if;
@@ -795,7 +808,7 @@ end
 
 
 -- function try_purge(p_queue text)
-returns TABLE(fault jsonb, count integer) language plpgsql volatile search_path={schema}, pg_temp as
+returns TABLE(fault jsonb, count integer) language plpgsql volatile search_path=<schema>, pg_temp as
 
 #variable_conflict use_column
 declare
@@ -815,7 +828,7 @@ end
 
 
 -- function try_read(p_queue text, p_limit integer, p_lease interval, p_own boolean)
-returns TABLE(fault jsonb, place integer, id bigint, priority integer, attempt integer, lease bigint, enqueued_at timestamp with time zone, visible_at timestamp with time zone, headers jsonb, payload jsonb) language plpgsql volatile search_path={schema}, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns TABLE(fault jsonb, place integer, id bigint, priority integer, attempt integer, lease bigint, enqueued_at timestamp with time zone, visible_at timestamp with time zone, headers jsonb, payload jsonb) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 #variable_conflict use_column
 declare
@@ -842,7 +855,7 @@ begin
   loop
     v_ids := lock_ready(q, v_want, v_now);
     exit when v_ids = '{}';
-    if cardinality(v_ids) > 1 then
+    if p_limit > 1 then
       select array_agg(i order by i), array_agg(n + p_limit - v_want order by i) into v_sorted, v_rank
         from unnest(v_ids) with ordinality u(i, n);
     end if;
@@ -854,14 +867,15 @@ begin
     exit when v_taken = cardinality(v_ids);
     perform bury(q, v_ids, v_lease, v_now);
     v_want := v_want - v_taken;
-    exit when v_want = 0;
+    /* What a lease of 0 took is ready again already: a second look would find it. */
+    exit when v_want = 0 or v_taken > 0 and v_until <= v_now;
   end loop;
 end
 
 
 
 -- function try_release(p_queue text, p_ids bigint[], p_leases bigint[])
-returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path={schema}, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 #variable_conflict use_column
 declare
@@ -882,7 +896,7 @@ end
 
 
 -- function try_retry(p_queue text, p_id bigint, p_lease bigint, p_delay interval, p_error jsonb)
-returns TABLE(fault jsonb, outcome text, visible_at timestamp with time zone) language plpgsql volatile search_path={schema}, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns TABLE(fault jsonb, outcome text, visible_at timestamp with time zone) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 #variable_conflict use_column
 declare
@@ -914,7 +928,7 @@ end
 
 
 -- function try_send(p_queue text, p_payload jsonb, p_headers jsonb, p_delay interval, p_at timestamp with time zone, p_priority integer)
-returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path={schema}, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
 
 #variable_conflict use_column
 declare
@@ -944,7 +958,7 @@ end
 
 
 -- function try_send_batch(p_queue text, p_payloads jsonb, p_options jsonb, p_headers jsonb, p_delay interval, p_at timestamp with time zone, p_priority integer)
-returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path={schema}, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
 
 #variable_conflict use_column
 declare
@@ -984,7 +998,7 @@ end
 
 
 -- function try_set_vt(p_queue text, p_id bigint, p_lease bigint, p_at timestamp with time zone, p_delay interval, p_extend interval)
-returns TABLE(fault jsonb, visible_at timestamp with time zone) language plpgsql volatile search_path={schema}, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns TABLE(fault jsonb, visible_at timestamp with time zone) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 #variable_conflict use_column
 declare
@@ -1005,7 +1019,7 @@ end
 
 
 -- function try_update_queue(p_name text, p_patch jsonb)
-returns TABLE(fault jsonb, info jsonb) language plpgsql volatile search_path={schema}, pg_temp as
+returns TABLE(fault jsonb, info jsonb) language plpgsql volatile search_path=<schema>, pg_temp as
 
 #variable_conflict use_column
 declare
@@ -1024,7 +1038,7 @@ end
 
 
 -- function update_queue(name text, patch jsonb)
-returns jsonb language plpgsql volatile search_path={schema}, pg_temp as
+returns jsonb language plpgsql volatile search_path=<schema>, pg_temp as
 
 declare
   v record;

@@ -1,2 +1,5 @@
-/** Where the tests' server is. Later the one line that asks testkit: `inject("serverUrl")`. */
-export const serverUrl: string = process.env.DATABASE_URL ?? "postgres://postgres@127.0.0.1:5432/postgres"
+import { inject } from "vitest"
+import "@sluice/testkit/vitest"
+
+/** A server the kit may make databases on. */
+export const serverUrl: string = inject("serverUrl")

@@ -90,7 +90,8 @@ $$
 create function {schema}.count_sent(q {schema}.queue, p_count int) returns void
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
-  v_counter regclass := 'sent_' || q.id;
+  /* Null under a snapshot so old that the queue is still in it but its counter is dropped; nextval of null does nothing. */
+  v_counter regclass := to_regclass('sent_' || q.id);
   v_sent bigint;
 begin
   for i in 1 .. p_count loop

@@ -70,7 +70,7 @@ begin
   loop
     v_ids := lock_ready(q, v_want, v_now);
     exit when v_ids = '{}';
-    if cardinality(v_ids) > 1 then
+    if p_limit > 1 then
       select array_agg(i order by i), array_agg(n + p_limit - v_want order by i) into v_sorted, v_rank
         from unnest(v_ids) with ordinality u(i, n);
     end if;
@@ -82,7 +82,8 @@ begin
     exit when v_taken = cardinality(v_ids);
     perform bury(q, v_ids, v_lease, v_now);
     v_want := v_want - v_taken;
-    exit when v_want = 0;
+    /* What a lease of 0 took is ready again already: a second look would find it. */
+    exit when v_want = 0 or v_taken > 0 and v_until <= v_now;
   end loop;
 end
 $$
@@ -123,7 +124,7 @@ begin
   loop
     v_ids := lock_ready(q, v_want, v_now);
     exit when v_ids = '{}';
-    if cardinality(v_ids) > 1 then
+    if p_limit > 1 then
       select array_agg(i order by i), array_agg(n + p_limit - v_want order by i) into v_sorted, v_rank
         from unnest(v_ids) with ordinality u(i, n);
     end if;
@@ -159,7 +160,7 @@ begin
   if d.id is null then
     with gone as (
       delete from message m
-       where m.queue = q.id and m.id = any (p_ids) and m.attempt >= q.max_attempts and m.lease is distinct from p_spare
+       where m.queue = q.id and m.id = any (p_ids) and m.attempt >= q.max_attempts and (p_spare is null or m.lease is distinct from p_spare)
       returning m.*)
     insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
     select queue, id, p_now, 'dead', priority, attempt, enqueued_at, origin, headers, payload, errors from gone;
@@ -168,7 +169,7 @@ begin
   end if;
   with gone as (
     delete from message m
-     where m.queue = q.id and m.id = any (p_ids) and m.attempt >= q.max_attempts and m.lease is distinct from p_spare
+     where m.queue = q.id and m.id = any (p_ids) and m.attempt >= q.max_attempts and (p_spare is null or m.lease is distinct from p_spare)
     returning m.*)
   insert into message (segment, queue, id, priority, vt, enqueued_at, origin, headers, payload, errors)
   select (select current from segment where storage = d.storage order by generation desc limit 1),

@@ -16,29 +16,26 @@ declare
   q queue;
   v_fault jsonb;
 begin
-  insert into queue (name, created_at) values (p_name, clock())
-    on conflict (name) where dropped_at is null do nothing returning * into q;
-  if found then
-    execute format('create sequence %I.%I', current_schema(), 'sent_' || q.id);
-    v_fault := set_queue(q.id, p_options);
-    if v_fault is not null then
-      execute format('drop sequence %I.%I', current_schema(), 'sent_' || q.id);
-      delete from queue where id = q.id;
-      return query select v_fault, null::boolean, null::jsonb;
+  loop
+    insert into queue (name, created_at) values (p_name, clock())
+      on conflict (name) where dropped_at is null do nothing returning * into q;
+    exit when found;
+    select * into q from queue where name = p_name and dropped_at is null;
+    if found then
+      return query select existing_fault(q, p_options, p_must_be_new), false, queue_info(q);
       return;
     end if;
-    return query select null::jsonb, true, queue_info(n) from queue n where n.id = q.id;
+    /* It was dropped between the two statements. */
+  end loop;
+  execute format('create sequence %I.%I', current_schema(), 'sent_' || q.id);
+  v_fault := set_queue(q.id, p_options);
+  if v_fault is not null then
+    execute format('drop sequence %I.%I', current_schema(), 'sent_' || q.id);
+    delete from queue where id = q.id;
+    return query select v_fault, null::boolean, null::jsonb;
     return;
   end if;
-  select * into q from queue where name = p_name and dropped_at is null;
-  if q.kind <> 'work' then
-    v_fault := queue_fault(p_name, 'work');
-  elsif p_must_be_new then
-    v_fault := jsonb_build_object('code', 'queue_already_exists', 'queue', p_name);
-  else
-    v_fault := differences(q, p_options);
-  end if;
-  return query select v_fault, false, queue_info(q);
+  return query select null::jsonb, true, queue_info(n) from queue n where n.id = q.id;
 end
 $$
 -- next
@@ -53,6 +50,15 @@ language sql stable set search_path = {schema}, pg_temp as $$
   having count(*) > 0
 $$
 -- next
+create function {schema}.existing_fault(q {schema}.queue, p_options jsonb, p_must_be_new boolean) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select case
+    when q.kind <> 'work' then queue_fault(q.name, 'work')
+    when p_must_be_new then jsonb_build_object('code', 'queue_already_exists', 'queue', q.name)
+    else differences(q, p_options)
+  end
+$$
+-- next
 /* Applies a patch of options. Lowering the levels moves the messages of removed levels to the last one. */
 create function {schema}.set_queue(p_id int, p_patch jsonb) returns jsonb
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
@@ -63,8 +69,12 @@ declare
   v_fault jsonb;
 begin
   if p_patch->>'deadLetter' is not null then
-    /* Two updates at once must not close a cycle that neither sees. Readers and producers are not held up. */
-    lock table queue in share row exclusive mode;
+    if isolation_fault() is not null then
+      return isolation_fault();
+    end if;
+    /* Two updates at once must not close a cycle that neither sees. No lock of the table: who creates a queue holds one
+       on it that conflicts, and two of them would wait for one another. */
+    perform pg_advisory_xact_lock(hashtextextended('sluice dead letters ' || current_schema(), 0));
     select id into v_dead_letter from queue where name = p_patch->>'deadLetter' and kind = 'work' and dropped_at is null;
     if v_dead_letter is null then
       return queue_fault(p_patch->>'deadLetter', 'work');
@@ -157,15 +167,15 @@ $$
 create function {schema}.drop_counters() returns void
 language plpgsql volatile set search_path = {schema}, pg_temp set lock_timeout = '20ms' as $$
 declare
-  v_counter regclass;
+  v_counter text;
 begin
   for v_counter in
-    select to_regclass('sent_' || id) from queue
+    select 'sent_' || id from queue
      where dropped_at < clock() - interval '1 minute' and to_regclass('sent_' || id) is not null limit 100
   loop
     begin
-      execute 'drop sequence ' || v_counter;
-    exception when lock_not_available or undefined_table then
+      execute format('drop sequence if exists %I.%I', current_schema(), v_counter);
+    exception when lock_not_available then
       null;
     end;
   end loop;

@@ -1,4 +1,3 @@
-import { inspect } from "node:util"
 import { InvalidNameError, InvalidOptionError } from "./errors.ts"
 
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$/
@@ -70,9 +69,21 @@ export function checkDate(value: unknown, field: string): number {
   return ms
 }
 
+/** A value as an error message shows it: short, whatever it is. */
 export function describe(value: unknown): string {
-  if (value === null) return "null"
-  if (typeof value === "string") return value.length > 40 ? `"${value.slice(0, 40)}…"` : `"${value}"`
-  if (typeof value === "object") return Array.isArray(value) ? "an array" : `an object (${value.constructor?.name ?? "no prototype"})`
-  return typeof value === "function" ? "a function" : inspect(value)
+  switch (typeof value) {
+    case "string":
+      return value.length > 40 ? `"${value.slice(0, 40)}…"` : `"${value}"`
+    case "bigint":
+      return `${value}n`
+    case "number":
+    case "boolean":
+    case "symbol":
+      return String(value)
+    case "object":
+      if (value === null) return "null"
+      return Array.isArray(value) ? "an array" : `an object (${(value.constructor as { name?: string } | undefined)?.name ?? "no prototype"})`
+    default:
+      return typeof value === "function" ? "a function" : "undefined"
+  }
 }

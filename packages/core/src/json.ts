@@ -29,9 +29,15 @@ interface Walk {
 export function encodeJson(value: unknown, root: string, limits: Required<PayloadLimits>, index?: number): string {
   check(value, root, { limits, index, parents: new Set() })
   const text = JSON.stringify(value)
-  const bytes = Buffer.byteLength(text)
-  if (bytes > limits.maxBytes) throw new PayloadTooLargeError(index === undefined ? root : `${root} of item ${index}`, bytes, limits.maxBytes, index)
+  checkBytes(text, limits.maxBytes, index === undefined ? root : `${root} of item ${index}`, index)
   return text
+}
+
+/** Counts bytes of UTF-8 only where they could be too many: a UTF-16 unit takes three at most. */
+export function checkBytes(text: string, limit: number, what: string, index?: number): void {
+  if (text.length * 3 <= limit) return
+  const bytes = new TextEncoder().encode(text).length
+  if (bytes > limit) throw new PayloadTooLargeError(what, bytes, limit, index)
 }
 
 function check(value: unknown, path: string, walk: Walk): void {

@@ -14,7 +14,7 @@ const text = "select pg_notify($1::text, $2::text)::text as sent"
 export function createNotifier<Tx>(session: Session<Tx>, channel: string): Notifier {
   /** Queues notified within the pause; true: once more when it is over. */
   const recent = new Map<string, boolean>()
-  const timers = new Map<string, NodeJS.Timeout>()
+  const timers = new Map<string, ReturnType<typeof setTimeout>>()
   const inFlight = new Set<Promise<unknown>>()
 
   function send(queue: string): void {

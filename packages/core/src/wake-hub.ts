@@ -1,4 +1,5 @@
 import type { Driver, Unlisten } from "./driver.ts"
+import { quietTimer } from "./timer.ts"
 
 /** One reader that waits for a queue. `reset` before looking: a wake that comes while it looks ends the next wait at once. */
 interface Waker {
@@ -18,34 +19,69 @@ export interface WakeHub {
 
 /** How long the LISTEN connection outlives its last reader. */
 const LINGER = 5000
-/** How long to leave a driver alone whose LISTEN could not be had. */
+/** How often a subscription is proved, and how long a NOTIFY may take to come back. */
+const PROVE_EVERY = 60_000
+const PROOF_LIMIT = 2000
+/** How long to leave a driver alone whose LISTEN could not be had, or brings nothing. */
 const RETRY = 30_000
+/** No queue has this name. */
+const PROOF = "?"
 
 export function createWakeHub<Tx>(driver: Driver<Tx>, channel: string, listening: boolean): WakeHub {
   const readers = new Map<string, Set<() => void>>()
   let subscription: Promise<Unlisten> | undefined
-  let linger: NodeJS.Timeout | undefined
+  let linger: ReturnType<typeof setTimeout> | undefined
+  let proof: ReturnType<typeof setTimeout> | undefined
+  let unproved = false
   let notBefore = 0
 
   const wakeLocal = (queue: string): void => readers.get(queue)?.forEach((wake) => wake())
-  const wakeAll = (): void => readers.forEach((set) => set.forEach((wake) => wake()))
+
+  function onNotify(payload: string): void {
+    if (payload !== PROOF) return wakeLocal(payload)
+    unproved = false
+    clearTimeout(proof)
+    proof = quietTimer(() => void prove(), PROVE_EVERY)
+  }
+
+  // What was notified while the connection was down is gone: everybody looks again.
+  function onReady(): void {
+    readers.forEach((set) => set.forEach((wake) => wake()))
+    void prove()
+  }
+
+  /** A transaction pooler accepts LISTEN and brings nothing: then the connection is worth nothing, and polling does it all. */
+  async function prove(): Promise<void> {
+    clearTimeout(proof)
+    unproved = true
+    await driver.query("select pg_notify($1::text, $2::text)::text as sent", [channel, PROOF]).catch(() => undefined)
+    // The time runs from the commit: a busy pool says nothing of the subscription.
+    if (!unproved || subscription === undefined) return
+    clearTimeout(proof)
+    proof = quietTimer(() => void giveUp(), PROOF_LIMIT)
+  }
+
+  function giveUp(): Promise<void> {
+    notBefore = performance.now() + RETRY
+    return close().catch(() => undefined)
+  }
 
   function open(): void {
     clearTimeout(linger)
     if (!listening || driver.listen === undefined || subscription !== undefined || performance.now() < notBefore) return
-    // What was notified while the connection was down is gone: everybody looks again.
-    subscription = driver.listen(channel, wakeLocal, wakeAll)
-    subscription.catch(() => {
-      subscription = undefined
-      notBefore = performance.now() + RETRY
-    })
+    const opening = driver.listen(channel, onNotify, onReady)
+    subscription = opening
+    opening.catch(() => (subscription === opening ? giveUp() : undefined))
   }
 
   async function close(): Promise<void> {
     clearTimeout(linger)
+    clearTimeout(proof)
     const ending = subscription
     subscription = undefined
-    await (await ending?.catch(() => undefined))?.()
+    const unlisten = await ending?.catch(() => undefined)
+    clearTimeout(proof)
+    await unlisten?.()
   }
 
   function subscribe(queue: string): Waker {
@@ -53,7 +89,7 @@ export function createWakeHub<Tx>(driver: Driver<Tx>, channel: string, listening
     const waker = createWaker(() => {
       set.delete(waker.wake)
       if (set.size === 0) readers.delete(queue)
-      if (readers.size === 0) linger = setTimeout(() => void close().catch(() => undefined), LINGER).unref()
+      if (readers.size === 0) linger = quietTimer(() => void close().catch(() => undefined), LINGER)
     })
     const set = readers.get(queue) ?? new Set()
     readers.set(queue, set.add(waker.wake))

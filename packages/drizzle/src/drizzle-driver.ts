@@ -1,5 +1,6 @@
 import { sql } from "drizzle-orm"
 import type { Driver, SqlExecutor, SqlValue } from "@sluice/core"
+import { type Life, whileAlive } from "./life.ts"
 import { backendOf, type Backend } from "./backend.ts"
 
 /** The part of a Drizzle database that the driver uses. */
@@ -25,30 +26,43 @@ interface TransactionLike {
  */
 export function drizzleDriver<Tx>(db: DrizzleLike<Tx>, options: DrizzleDriverOptions = {}): Driver<Tx> {
   const backend = backendOf((db as Partial<DrizzleLike<Tx>> | null | undefined)?.$client)
+  const lives = new WeakMap<object, Life | undefined>()
   return {
     name: "drizzle",
     maxConnections: backend.maxConnections,
     query: backend.query,
-    within: (tx) => executor(transactionOf(tx), backend),
-    transaction: (work) =>
-      keepError(work, (kept) =>
+    within: (tx) => executor(transactionOf(tx), backend, () => lives.get(tx as object)?.over ?? false),
+    transaction: (work) => {
+      const life: Life = { over: false }
+      return keepError(work, (kept) =>
         backend.guard(() =>
           db.transaction(async (tx) => {
-            const result = await kept(tx)
+            lives.set(tx as object, life)
+            const result = await whileAlive(life, kept(tx))
             // Fails where an error was swallowed: COMMIT would be answered by ROLLBACK, which Drizzle does not notice.
             if (!backend.noticesFailure) await transactionOf(tx).execute(sql.raw("select 1"))
             return result
           }),
         ),
+      ).finally(() => (life.over = true))
+    },
+    savepoint: (tx, work) =>
+      keepError(work, (kept) =>
+        transactionOf(tx).transaction((inner) => {
+          const life = lives.get(tx as object)
+          lives.set(inner, life)
+          return whileAlive(life, kept(inner))
+        }),
       ),
-    savepoint: (tx, work) => keepError(work, (kept) => transactionOf(tx).transaction(kept)),
     listen: options.listen,
   }
 }
 
-function executor(tx: TransactionLike, backend: Backend): SqlExecutor {
+function executor(tx: TransactionLike, backend: Backend, isOver: () => boolean): SqlExecutor {
   return {
     query: async (text: string, values: readonly SqlValue[] = []) => {
+      // Its connection may already serve others, or, with postgres.js, be gone and throw where nobody can catch it.
+      if (isOver()) throw new Error("The transaction is over: it was settled, or its connection was lost")
       // Drizzle numbers its parameters itself. Bound in order in a comment behind the text, they meet the text's own
       // $1…$n, which stay as they are: in literals, in comments, and used twice.
       const parameters = sql.join(

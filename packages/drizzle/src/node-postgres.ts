@@ -20,9 +20,12 @@ export function nodePostgres(pool: any): Backend {
     )
   }
   const watched = new WeakSet()
+  let open = 0
   // Older Drizzle does not listen to a client it has checked out: a backend that dies would take the process with it.
   const watch = (client: any): void => {
-    if (!watched.has(client)) watched.add(client.on("error", () => {}))
+    if (watched.has(client)) return
+    watched.add(client)
+    client.on("error", () => {})
   }
 
   return {
@@ -31,11 +34,11 @@ export function nodePostgres(pool: any): Backend {
     query: async (text, values = []) => rows(await pool.query({ text, values, types: asText, queryMode: "extended" })),
     rows,
     guard: async (begin) => {
-      pool.on("acquire", watch)
+      if (open++ === 0) pool.on("acquire", watch)
       try {
         return await begin()
       } finally {
-        pool.removeListener("acquire", watch)
+        if (--open === 0) pool.removeListener("acquire", watch)
       }
     },
   }

@@ -33,7 +33,7 @@ export function checkParsers(parse: (oid: number, text: string | null) => unknow
   const cases: [oid: number, text: string | null, value: unknown][] = [
     [25, null, null],
     [25, "", ""],
-    [25, " It's {\"a\": 1} \u00e4 ", " It's {\"a\": 1} \u00e4 "],
+    [25, ' It\'s {"a": 1} \u00e4 ', ' It\'s {"a": 1} \u00e4 '],
     [25, "2024-01-01T00:00:00Z", "2024-01-01T00:00:00Z"],
     [23, "-7", -7],
     [23, "0", 0],

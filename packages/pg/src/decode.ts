@@ -1,9 +1,4 @@
 const number = (text: string): number => Number(text)
-const binary: Record<number, (value: Buffer) => unknown> = {
-  16: (value) => value[0] === 1,
-  23: (value) => value.readInt32BE(0),
-  701: (value) => value.readDoubleBE(0),
-}
 const text: Record<number, (value: string) => unknown> = {
   16: (value) => value === "t",
   21: number,
@@ -18,6 +13,5 @@ const text: Record<number, (value: string) => unknown> = {
  * Bool, int2, int4, oid, float4 and float8 become values, everything else stays the server's text.
  */
 export const types = {
-  getTypeParser: (oid: number, format?: string): ((value: never) => unknown) =>
-    format === "binary" ? (binary[oid] ?? String) : (text[oid] ?? String),
+  getTypeParser: (oid: number): ((value: never) => unknown) => text[oid] ?? String,
 }

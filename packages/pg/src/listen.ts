@@ -9,10 +9,22 @@ interface Session {
   close(): Promise<void>
 }
 
-const probeEvery = 10_000
-const probeLimit = 5_000
-const closeLimit = 1_000
-const backoff = { first: 50, longest: 5_000 }
+/** In milliseconds. Tests shorten them. */
+export interface Timing {
+  probeEvery: number
+  probeLimit: number
+  closeLimit: number
+  firstBackoff: number
+  longestBackoff: number
+}
+
+const usual: Timing = {
+  probeEvery: 10_000,
+  probeLimit: 5_000,
+  closeLimit: 1_000,
+  firstBackoff: 50,
+  longestBackoff: 5_000,
+}
 
 /** Keeps one connection subscribed until it is told to stop. Rejects if the first attempt fails. */
 export async function listen(
@@ -20,12 +32,13 @@ export async function listen(
   channel: string,
   onNotify: (payload: string) => void,
   onReady: () => void,
+  timing: Timing = usual,
 ): Promise<Unlisten> {
   const stop = new AbortController()
-  const subscribe = (): Promise<Session> => open(makeClient(), channel, onNotify, stop.signal)
+  const subscribe = (): Promise<Session> => open(makeClient(), channel, onNotify, timing, stop.signal)
   const first = await subscribe()
   onReady()
-  const kept = keep(first, subscribe, onReady, stop.signal)
+  const kept = keep(first, subscribe, onReady, timing, stop.signal)
   return () => {
     stop.abort()
     return kept
@@ -36,13 +49,14 @@ async function open(
   client: ListenClient,
   channel: string,
   onNotify: (payload: string) => void,
+  timing: Timing,
   stop: AbortSignal,
 ): Promise<Session> {
   const lost = new AbortController()
   const over = AbortSignal.any([lost.signal, stop])
   const close = async (): Promise<void> => {
     // A peer that went silent never answers the goodbye.
-    if (!(await within(closeLimit, client.end()))) client.connection?.stream?.destroy()
+    if (!(await within(timing.closeLimit, client.end()))) client.connection?.stream?.destroy()
     lost.abort()
   }
   client.on("error", (error) => lost.abort(error))
@@ -65,13 +79,14 @@ async function keep(
   first: Session,
   subscribe: () => Promise<Session>,
   onReady: () => void,
+  timing: Timing,
   stop: AbortSignal,
 ): Promise<void> {
   for (let session: Session | undefined = first; ; onReady()) {
-    await outlive(session)
+    await outlive(session, timing)
     await session.close()
     session = undefined
-    for (let delay = backoff.first; !session; delay = Math.min(delay * 2, backoff.longest)) {
+    for (let delay = timing.firstBackoff; !session; delay = Math.min(delay * 2, timing.longestBackoff)) {
       await pause(delay * (0.5 + Math.random() / 2), stop)
       if (stop.aborted) return
       session = await subscribe().catch(() => undefined)
@@ -80,10 +95,10 @@ async function keep(
 }
 
 /** Resolves when the session is over, or does not answer any more: no packet tells of a peer that is simply gone. */
-async function outlive({ client, over }: Session): Promise<void> {
+async function outlive({ client, over }: Session, timing: Timing): Promise<void> {
   for (;;) {
-    await pause(probeEvery, over)
-    if (over.aborted || !(await within(probeLimit, client.query("select 1"), over))) return
+    await pause(timing.probeEvery, over)
+    if (over.aborted || !(await within(timing.probeLimit, client.query("select 1"), over))) return
   }
 }
 

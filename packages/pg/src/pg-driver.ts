@@ -13,9 +13,9 @@ export interface PgDriverOptions {
   prepare?: boolean
 }
 
-/** What a `Pool` of node-postgres has beyond {@link PoolLike}, where it has it: enough to open a connection like its own. */
+/** What a `Pool` of node-postgres has beyond {@link PoolLike}: enough to open a connection like its own. */
 interface OwnConnections {
-  options?: PoolConfig
+  options?: PoolConfig & { binary?: boolean }
   Client?: new (config: PoolConfig) => ListenClient
 }
 
@@ -25,15 +25,21 @@ interface OwnConnections {
  */
 export function pgDriver<Client = PoolClient>(pool: PoolLike<Client>, options?: PgDriverOptions): Driver<Client>
 export function pgDriver(connection: string | PoolConfig, options?: PgDriverOptions): Driver<PoolClient>
-export function pgDriver(source: PoolLike<PoolClient> | string | PoolConfig, options: PgDriverOptions = {}): Driver<PoolClient> {
+export function pgDriver(
+  source: PoolLike<PoolClient> | string | PoolConfig,
+  options: PgDriverOptions = {},
+): Driver<PoolClient> {
   const own = ownPool(source)
   const pool = own ?? (source as PoolLike<PoolClient>)
   const { options: config, Client } = pool as unknown as OwnConnections
+  // The library reads binary values as if they were text: -7 becomes -272646673, and no query can turn it off.
+  if (config?.binary) throw new TypeError("pgDriver cannot undo the option `binary` of this pool")
 
   const executor = (target: Pick<ClientLike, "query">): SqlExecutor => ({
     query: async (text, values = [], { name } = {}) =>
       // Without "extended", a statement without values may be several statements.
-      (await target.query({ text, values, types, queryMode: "extended", name: options.prepare ? name : undefined })).rows,
+      (await target.query({ text, values, types, queryMode: "extended", name: options.prepare ? name : undefined }))
+        .rows,
   })
 
   return {
@@ -69,7 +75,9 @@ function ownPool(source: unknown): Pool | undefined {
 function poolConfig(source: unknown): PoolConfig {
   if (typeof source === "string" && /^(postgres(ql)?|socket):/.test(source)) return { connectionString: source }
   if (typeof source === "object" && source !== null && !("query" in source)) return source
-  throw new TypeError("pgDriver takes a Pool of node-postgres, or a connection URL (postgres://…) or config to open one")
+  throw new TypeError(
+    "pgDriver takes a Pool of node-postgres, or a connection URL (postgres://…) or config to open one",
+  )
 }
 
 const isPool = (source: any): source is PoolLike<PoolClient> =>

@@ -46,8 +46,10 @@ export function pgliteDriver<Tx>(db: PGliteLike<Tx>): Driver<Tx> {
         return result
       }),
     listen: async (channel, onNotify, onReady) => {
-      // PGlite takes the name as SQL. Its own unlisten function forgets the quotes.
-      const quoted = `"${channel.replaceAll('"', '""')}"`
+      // PGlite takes the name as SQL, and does not undo a doubled quote when it looks for listeners. The function that
+      // it returns forgets the quotes, hence unlisten.
+      if (channel.includes('"')) throw new TypeError(`PGlite cannot listen on a name with a double quote: ${channel}`)
+      const quoted = `"${channel}"`
       const listener = (payload: string): void => onNotify(payload)
       await db.listen(quoted, listener)
       onReady()

@@ -1,5 +1,6 @@
 import postgres from "postgres"
 import type { Driver, SqlExecutor } from "@sluice/core"
+import { type Life, whileAlive } from "./life.ts"
 import { listen } from "./listen.ts"
 import { checkTransform, readRows } from "./rows.ts"
 
@@ -33,14 +34,32 @@ export function postgresJsDriver(
     },
   })
 
+  // A statement on a transaction whose connection is gone makes the library throw where nobody can catch it.
+  const lives = new WeakMap<postgres.TransactionSql, Life | undefined>()
+  const guarded = (tx: postgres.TransactionSql): SqlExecutor => {
+    const { query } = executor(tx)
+    return {
+      query: async (...statement) => {
+        if (lives.get(tx)?.over) throw new Error("The transaction is over: it was settled, or its connection was lost")
+        return query(...statement)
+      },
+    }
+  }
+
   return {
     name: "postgres-js",
     maxConnections: max,
     ...executor(sql),
-    within: (tx) => executor(transactionSql(tx)),
-    transaction: <T>(work: (tx: postgres.TransactionSql) => Promise<T>) => sql.begin(work) as Promise<T>,
-    savepoint: <T>(tx: postgres.TransactionSql, work: (tx: postgres.TransactionSql) => Promise<T>) =>
-      tx.savepoint(work) as Promise<T>,
+    within: (tx) => guarded(transactionSql(tx)),
+    transaction: async <T>(work: (tx: postgres.TransactionSql) => Promise<T>) => {
+      const life: Life = { over: false }
+      const begun = sql.begin((tx) => (lives.set(tx, life), whileAlive(life, work(tx))))
+      return (await begun.finally(() => (life.over = true))) as T
+    },
+    savepoint: async <T>(tx: postgres.TransactionSql, work: (tx: postgres.TransactionSql) => Promise<T>) => {
+      const life = lives.get(tx)
+      return (await tx.savepoint((inner) => (lives.set(inner, life), whileAlive(life, work(inner))))) as T
+    },
     listen: (channel, onNotify, onReady) => listen(sql.options, channel, onNotify, onReady),
     close: own && (() => own.end()),
   }
@@ -49,7 +68,9 @@ export function postgresJsDriver(
 function ownClient(source: unknown, options?: postgres.Options<{}>): postgres.Sql | undefined {
   if (typeof source === "string" && /^postgres(ql)?:/.test(source)) return postgres(source, options)
   if (typeof source === "function" && "begin" in source && "options" in source) return undefined
-  throw new TypeError("postgresJsDriver takes a client made by postgres(…), or a connection URL (postgres://…) to make one")
+  throw new TypeError(
+    "postgresJsDriver takes a client made by postgres(…), or a connection URL (postgres://…) to make one",
+  )
 }
 
 function transactionSql(tx: postgres.TransactionSql): postgres.TransactionSql {

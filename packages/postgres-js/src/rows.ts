@@ -31,7 +31,10 @@ export function readRows<Row>(result: postgres.RawRowList<any[]>, transform: Tra
  */
 function columnName(name: string, { column }: Transform): string {
   if (!column.from) return name
-  const candidates = [...(/^[a-z][a-z0-9]*$/i.test(name) ? [name.toLowerCase()] : []), ...(column.to ? [column.to(name)] : [])]
+  const candidates = [
+    ...(/^[a-z][a-z0-9]*$/i.test(name) ? [name.toLowerCase()] : []),
+    ...(column.to ? [column.to(name)] : []),
+  ]
   return candidates.find((candidate) => column.from?.(candidate) === name) ?? name
 }
 

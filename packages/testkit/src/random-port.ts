@@ -1,6 +1,6 @@
 import { createServer, type AddressInfo } from "node:net"
 
-/** A loopback port that was free a moment ago. Another process may take it first: whoever binds it must be ready to ask again. */
+/** A loopback port that was free a moment ago. Another process may take it first: be ready to ask again. */
 export function randomPort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer()

@@ -68,8 +68,9 @@ async function tryDocker(version: PostgresMajor, log: (line: string) => void): P
   try {
     return { kind: "docker", ...(await startContainer(version)) }
   } catch (error) {
-    const reason = String(error instanceof Error ? error.message : error).replace(/\s+/g, " ")
-    log(`[database] a Docker engine answers, but gives no postgres:${version}-alpine: ${reason}. Taking embedded Postgres.`)
+    const image = `postgres:${version}-alpine`
+    const reason = String(error instanceof Error ? error.message : error).replaceAll(/\s+/g, " ").replace(/[ .]+$/, "")
+    log(`[database] a Docker engine answers, but gives no ${image}: ${reason}. Taking embedded Postgres.`)
     return undefined
   }
 }

@@ -4,10 +4,10 @@ import { createInterface } from "node:readline"
 import { serviceUser } from "./service-user.ts"
 
 /**
- * A shell that outlives us: it runs the command lines it reads on stdin, one at a time, and reports `pid n` and `exit n`.
- * When its stdin closes, which the kernel does even if we are killed, it ends what runs (politely, then firmly) and
- * removes the folder. It ignores SIGPIPE: nobody reads its last report then. `3` is that stdin, kept away from the commands; all of a bystander's output goes to /dev/null,
- * or it would keep our pipes open.
+ * A shell that outlives us: it runs the command lines it reads on stdin, one at a time, and reports `pid n` and
+ * `exit n`. When its stdin closes, which the kernel does even if we are killed, it ends what runs (politely, then
+ * firmly) and removes the folder; it ignores SIGPIPE, because nobody reads its last report then. `3` is that stdin,
+ * kept away from the commands. The inner loop's output goes to /dev/null, or its `sleep` would keep our pipes open.
  */
 const script = `
 trap '' PIPE
@@ -15,7 +15,10 @@ exec 3<&0
 while read -r line <&3; do
   { eval "exec $line"; } 3<&- </dev/null >&2 & p=$!
   echo "pid $p" 2>/dev/null
-  { while read -r _; do :; done; kill -TERM $p; sleep 2; kill -INT $p; sleep 5; kill -QUIT $p; } <&3 >/dev/null 2>&1 & w=$!
+  {
+    while read -r _; do :; done
+    kill -TERM $p; sleep 2; kill -INT $p; sleep 5; kill -QUIT $p
+  } <&3 >/dev/null 2>&1 & w=$!
   wait $p; code=$?
   { kill $w; wait $w; } 2>/dev/null
   echo "exit $code" 2>/dev/null
@@ -81,7 +84,9 @@ function keepTail(shell: ChildProcessWithoutNullStreams): () => string {
 
 type Reports = ReturnType<typeof createInterface>
 
-async function run(shell: ChildProcessWithoutNullStreams, reports: Reports, command: readonly string[]): Promise<GuardedRun> {
+type Shell = ChildProcessWithoutNullStreams
+
+async function run(shell: Shell, reports: Reports, command: readonly string[]): Promise<GuardedRun> {
   let code: number | undefined
   const exited = new Promise<number>((resolve) => {
     const finish = (value: number): void => {

@@ -13,7 +13,8 @@ test("gives an empty database from any label, and drops it under its users", asy
   const database = await createDatabase(inject("serverUrl"), `Ünïcode "label" ${"long ".repeat(30)}`)
   const client = new pg.Client({ connectionString: database.url }).on("error", () => {})
   await client.connect()
-  const { rows } = await client.query("select current_database() as name, (select count(*)::int from pg_stat_user_tables) as tables")
+  const tables = "(select count(*)::int from pg_stat_user_tables)"
+  const { rows } = await client.query(`select current_database() as name, ${tables} as tables`)
   expect(rows).toEqual([{ name: database.name, tables: 0 }])
   await database.drop()
   await database.drop()

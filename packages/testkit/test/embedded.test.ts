@@ -98,10 +98,12 @@ describe("startEmbedded", () => {
   })
 
   test("says what the server said when it does not start", async () => {
-    await expect(startEmbedded({ settings: { shared_preload_libraries: "no_such_library" } })).rejects.toThrow(/no_such_library/)
+    const settings = { shared_preload_libraries: "no_such_library" }
+    await expect(startEmbedded({ settings })).rejects.toThrow(/"no_such_library": No such file/)
   })
 
-  test.each(["SIGKILL", "SIGTERM", "SIGINT"] as const)("leaves no server and no folder behind after %s", async (signal) => {
+  const signals = ["SIGKILL", "SIGTERM", "SIGINT"] as const
+  test.each(signals)("leaves no server and no folder behind after %s", async (signal) => {
     const child = spawn(process.execPath, [fileURLToPath(new URL("server-child.ts", import.meta.url))])
     const [line] = (await once(createInterface({ input: child.stdout }), "line")) as [string]
     const { pid, folder } = JSON.parse(line) as { pid: number; folder: string }

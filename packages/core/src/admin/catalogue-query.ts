@@ -41,7 +41,7 @@ objects (object, definition) as (
          concat_ws(' ', 'returns', pg_get_function_result(p.oid), 'language', l.lanname,
                    case p.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end,
                    case when p.prosecdef then 'security definer' end,
-                   nullif(replace(array_to_string(p.proconfig, ', '), 'search_path=' || quote_ident(space.nspname), 'search_path={schema}'), ''),
+                   nullif(replace(array_to_string(p.proconfig, ', '), 'search_path=' || quote_ident(space.nspname), 'search_path=<schema>'), ''),
                    nullif('defaults ' || pg_get_expr(p.proargdefaults, 0), 'defaults '), E'as\\n' || p.prosrc)
     from pg_proc p join space on p.pronamespace = space.oid join pg_language l on l.oid = p.prolang
 )

@@ -23,8 +23,17 @@ export async function verify<Tx>(session: Session<Tx>, options: TxOption<Tx>): P
   for (const [object, definition] of expected) {
     const actual = found.get(object)
     if (actual === undefined) differences.push(`${object}: missing`)
-    else if (actual !== definition) differences.push(`${object}: is ${actual}, should be ${definition}`)
+    else if (actual !== definition) differences.push(`${object}: ${firstDifference(actual, definition)}`)
   }
   for (const object of found.keys()) if (!expected.has(object)) differences.push(`${object}: not part of this version`)
   return { ok: differences.length === 0, differences }
+}
+
+/** The body of a function is long; where it first differs tells enough. */
+function firstDifference(actual: string, expected: string): string {
+  const [is, should] = [actual.split("\n"), expected.split("\n")]
+  const line = should.findIndex((text, i) => text !== is[i])
+  const at = line === -1 ? should.length : line
+  const where = should.length > 1 ? `line ${at + 1} ` : ""
+  return `${where}is ${JSON.stringify((is[at] ?? "").trim())}, should be ${JSON.stringify((should[at] ?? "").trim())}`
 }

@@ -248,7 +248,8 @@ $$`,
 create function {schema}.count_sent(q {schema}.queue, p_count int) returns void
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
-  v_counter regclass := 'sent_' || q.id;
+  /* Null under a snapshot so old that the queue is still in it but its counter is dropped; nextval of null does nothing. */
+  v_counter regclass := to_regclass('sent_' || q.id);
   v_sent bigint;
 begin
   for i in 1 .. p_count loop
@@ -362,7 +363,7 @@ begin
   loop
     v_ids := lock_ready(q, v_want, v_now);
     exit when v_ids = '{}';
-    if cardinality(v_ids) > 1 then
+    if p_limit > 1 then
       select array_agg(i order by i), array_agg(n + p_limit - v_want order by i) into v_sorted, v_rank
         from unnest(v_ids) with ordinality u(i, n);
     end if;
@@ -374,7 +375,8 @@ begin
     exit when v_taken = cardinality(v_ids);
     perform bury(q, v_ids, v_lease, v_now);
     v_want := v_want - v_taken;
-    exit when v_want = 0;
+    /* What a lease of 0 took is ready again already: a second look would find it. */
+    exit when v_want = 0 or v_taken > 0 and v_until <= v_now;
   end loop;
 end
 $$`,
@@ -413,7 +415,7 @@ begin
   loop
     v_ids := lock_ready(q, v_want, v_now);
     exit when v_ids = '{}';
-    if cardinality(v_ids) > 1 then
+    if p_limit > 1 then
       select array_agg(i order by i), array_agg(n + p_limit - v_want order by i) into v_sorted, v_rank
         from unnest(v_ids) with ordinality u(i, n);
     end if;
@@ -448,7 +450,7 @@ begin
   if d.id is null then
     with gone as (
       delete from message m
-       where m.queue = q.id and m.id = any (p_ids) and m.attempt >= q.max_attempts and m.lease is distinct from p_spare
+       where m.queue = q.id and m.id = any (p_ids) and m.attempt >= q.max_attempts and (p_spare is null or m.lease is distinct from p_spare)
       returning m.*)
     insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
     select queue, id, p_now, 'dead', priority, attempt, enqueued_at, origin, headers, payload, errors from gone;
@@ -457,7 +459,7 @@ begin
   end if;
   with gone as (
     delete from message m
-     where m.queue = q.id and m.id = any (p_ids) and m.attempt >= q.max_attempts and m.lease is distinct from p_spare
+     where m.queue = q.id and m.id = any (p_ids) and m.attempt >= q.max_attempts and (p_spare is null or m.lease is distinct from p_spare)
     returning m.*)
   insert into message (segment, queue, id, priority, vt, enqueued_at, origin, headers, payload, errors)
   select (select current from segment where storage = d.storage order by generation desc limit 1),
@@ -726,29 +728,26 @@ declare
   q queue;
   v_fault jsonb;
 begin
-  insert into queue (name, created_at) values (p_name, clock())
-    on conflict (name) where dropped_at is null do nothing returning * into q;
-  if found then
-    execute format('create sequence %I.%I', current_schema(), 'sent_' || q.id);
-    v_fault := set_queue(q.id, p_options);
-    if v_fault is not null then
-      execute format('drop sequence %I.%I', current_schema(), 'sent_' || q.id);
-      delete from queue where id = q.id;
-      return query select v_fault, null::boolean, null::jsonb;
+  loop
+    insert into queue (name, created_at) values (p_name, clock())
+      on conflict (name) where dropped_at is null do nothing returning * into q;
+    exit when found;
+    select * into q from queue where name = p_name and dropped_at is null;
+    if found then
+      return query select existing_fault(q, p_options, p_must_be_new), false, queue_info(q);
       return;
     end if;
-    return query select null::jsonb, true, queue_info(n) from queue n where n.id = q.id;
+    /* It was dropped between the two statements. */
+  end loop;
+  execute format('create sequence %I.%I', current_schema(), 'sent_' || q.id);
+  v_fault := set_queue(q.id, p_options);
+  if v_fault is not null then
+    execute format('drop sequence %I.%I', current_schema(), 'sent_' || q.id);
+    delete from queue where id = q.id;
+    return query select v_fault, null::boolean, null::jsonb;
     return;
   end if;
-  select * into q from queue where name = p_name and dropped_at is null;
-  if q.kind <> 'work' then
-    v_fault := queue_fault(p_name, 'work');
-  elsif p_must_be_new then
-    v_fault := jsonb_build_object('code', 'queue_already_exists', 'queue', p_name);
-  else
-    v_fault := differences(q, p_options);
-  end if;
-  return query select v_fault, false, queue_info(q);
+  return query select null::jsonb, true, queue_info(n) from queue n where n.id = q.id;
 end
 $$`,
       `create function {schema}.differences(q {schema}.queue, p_options jsonb) returns jsonb
@@ -761,6 +760,14 @@ language sql stable set search_path = {schema}, pg_temp as $$
    where stored is distinct from value
   having count(*) > 0
 $$`,
+      `create function {schema}.existing_fault(q {schema}.queue, p_options jsonb, p_must_be_new boolean) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select case
+    when q.kind <> 'work' then queue_fault(q.name, 'work')
+    when p_must_be_new then jsonb_build_object('code', 'queue_already_exists', 'queue', q.name)
+    else differences(q, p_options)
+  end
+$$`,
       `/* Applies a patch of options. Lowering the levels moves the messages of removed levels to the last one. */
 create function {schema}.set_queue(p_id int, p_patch jsonb) returns jsonb
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
@@ -771,8 +778,12 @@ declare
   v_fault jsonb;
 begin
   if p_patch->>'deadLetter' is not null then
-    /* Two updates at once must not close a cycle that neither sees. Readers and producers are not held up. */
-    lock table queue in share row exclusive mode;
+    if isolation_fault() is not null then
+      return isolation_fault();
+    end if;
+    /* Two updates at once must not close a cycle that neither sees. No lock of the table: who creates a queue holds one
+       on it that conflicts, and two of them would wait for one another. */
+    perform pg_advisory_xact_lock(hashtextextended('sluice dead letters ' || current_schema(), 0));
     select id into v_dead_letter from queue where name = p_patch->>'deadLetter' and kind = 'work' and dropped_at is null;
     if v_dead_letter is null then
       return queue_fault(p_patch->>'deadLetter', 'work');
@@ -861,15 +872,15 @@ $$`,
 create function {schema}.drop_counters() returns void
 language plpgsql volatile set search_path = {schema}, pg_temp set lock_timeout = '20ms' as $$
 declare
-  v_counter regclass;
+  v_counter text;
 begin
   for v_counter in
-    select to_regclass('sent_' || id) from queue
+    select 'sent_' || id from queue
      where dropped_at < clock() - interval '1 minute' and to_regclass('sent_' || id) is not null limit 100
   loop
     begin
-      execute 'drop sequence ' || v_counter;
-    exception when lock_not_available or undefined_table then
+      execute format('drop sequence if exists %I.%I', current_schema(), v_counter);
+    exception when lock_not_available then
       null;
     end;
   end loop;

@@ -42,7 +42,7 @@ export async function retry<Tx>(session: Session<Tx>, queue: string, message: Le
 /** An error as it is kept. Whatever was thrown must be storable: what Postgres could not hold is replaced, not refused. */
 function encodeError(error: unknown): string | null {
   if (error === undefined || error === null) return null
-  const clean = (text: unknown): string => String(text).replaceAll("\0", "").toWellFormed().slice(0, 10_000)
+  const clean = (text: unknown): string => String(text).slice(0, 10_000).replaceAll("\0", "").toWellFormed()
   if (error instanceof Error) {
     return JSON.stringify({ name: clean(error.name), message: clean(error.message), ...(error.stack && { stack: clean(error.stack) }) })
   }

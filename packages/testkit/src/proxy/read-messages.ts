@@ -5,7 +5,7 @@ export interface MessageReader {
   expectByte(): void
 }
 
-/** Calls `onMessage` with a message's type as its header arrives. A start-up message has no letter: its type is its code. */
+/** Calls `onMessage` with each message's type as its header arrives. A start-up message has no letter, but a code. */
 export function readMessages(startsBare: boolean, onMessage: (type: string) => void): MessageReader {
   let bare = startsBare
   let skip = 0

@@ -24,7 +24,7 @@ export interface Proxy {
   cut(): void
   /** `true`: new connections meet a closed port. Open ones go on. */
   refuse(refusing: boolean): Promise<void>
-  /** `true`: connections stay open and new ones are accepted, but no byte passes; what is lost meanwhile is lost for good. */
+  /** `true`: connections stay open and new ones are accepted, but no byte passes. What is lost is lost for good. */
   goHalfOpen(halfOpen: boolean): void
   stop(): Promise<void>
 }

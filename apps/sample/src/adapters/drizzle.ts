@@ -1,0 +1,77 @@
+import { createClient } from "@sluice/core"
+import { drizzleDriver, type DrizzleLike } from "@sluice/drizzle"
+import { and, eq, gte, sql } from "drizzle-orm"
+import { drizzle as drizzleOverPg } from "drizzle-orm/node-postgres"
+import { bigint, integer, type PgDatabase, type PgQueryResultHKT, pgSchema, text } from "drizzle-orm/pg-core"
+import { drizzle as drizzleOverPostgresJs } from "drizzle-orm/postgres-js"
+import { Pool } from "pg"
+import postgres from "postgres"
+import { orderPlaced } from "../order-placed.ts"
+import type { Orders } from "../orders.ts"
+import { shopSchema, sluiceSchema } from "../tables.ts"
+import type { OpenShop } from "./open-shop.ts"
+
+const shop = pgSchema(shopSchema)
+
+const productTable = shop.table("products", { sku: text().primaryKey(), stock: integer().notNull() })
+
+const orderTable = shop.table("orders", {
+  id: text().primaryKey(),
+  sku: text().notNull().references(() => productTable.sku),
+  quantity: integer().notNull(),
+})
+
+const paymentTable = shop.table("payments", { orderId: text("order_id").primaryKey().references(() => orderTable.id) })
+
+const shipmentTable = shop.table("shipments", {
+  id: bigint({ mode: "number" }).primaryKey().generatedAlwaysAsIdentity(),
+  orderId: text("order_id").notNull().references(() => orderTable.id),
+  delivery: integer().notNull(),
+})
+
+/** What the queries below need of a transaction, whichever library Drizzle runs on. */
+type Tx = Pick<PgDatabase<PgQueryResultHKT>, "insert" | "update">
+
+const orders: Orders<Tx> = {
+  async insertOrder(tx, order) {
+    await tx.insert(orderTable).values(order)
+  },
+  async takeStock(tx, sku, quantity) {
+    const taken = await tx
+      .update(productTable)
+      .set({ stock: sql`${productTable.stock} - ${quantity}` })
+      .where(and(eq(productTable.sku, sku), gte(productTable.stock, quantity)))
+      .returning({ sku: productTable.sku })
+    return taken.length === 1
+  },
+  async confirmPayment(tx, orderId) {
+    await tx.insert(paymentTable).values({ orderId }).onConflictDoNothing()
+  },
+  async insertShipment(tx, orderId, delivery) {
+    await tx.insert(shipmentTable).values({ orderId, delivery })
+  },
+}
+
+function openDrizzle<T extends Tx>(db: DrizzleLike<T>, queue: string, end: () => Promise<void>): OpenShop<T> {
+  const sluice = createClient(drizzleDriver(db), { schema: sluiceSchema })
+  return {
+    orders,
+    placed: sluice.queue(queue, { payload: orderPlaced }),
+    transaction: (work) => db.transaction(work),
+    close: async () => {
+      await sluice.close()
+      await end()
+    },
+  }
+}
+
+export function openDrizzlePg(url: string, queue: string): OpenShop {
+  const pool = new Pool({ connectionString: url })
+  pool.on("error", () => {}) // an idle connection that dies is replaced at the next use
+  return openDrizzle(drizzleOverPg(pool), queue, () => pool.end())
+}
+
+export function openDrizzlePostgresJs(url: string, queue: string): OpenShop {
+  const client = postgres(url)
+  return openDrizzle(drizzleOverPostgresJs(client), queue, () => client.end())
+}

@@ -1,0 +1,38 @@
+import { createClient } from "@sluice/core"
+import { pgDriver } from "@sluice/pg"
+import { Pool, type PoolClient } from "pg"
+import { orderPlaced } from "../order-placed.ts"
+import type { Orders } from "../orders.ts"
+import { sluiceSchema } from "../tables.ts"
+import type { OpenShop } from "./open-shop.ts"
+
+export function openPg(url: string, queue: string): OpenShop<PoolClient> {
+  const pool = new Pool({ connectionString: url })
+  pool.on("error", () => {}) // an idle connection that dies is replaced at the next use
+  const sluice = createClient(pgDriver(pool), { schema: sluiceSchema })
+  return {
+    orders,
+    placed: sluice.queue(queue, { payload: orderPlaced }),
+    transaction: sluice.transaction, // node-postgres has none of its own
+    close: async () => {
+      await sluice.close()
+      await pool.end()
+    },
+  }
+}
+
+const orders: Orders<PoolClient> = {
+  async insertOrder(tx, { id, sku, quantity }) {
+    await tx.query("insert into sluice_demo.orders (id, sku, quantity) values ($1, $2, $3)", [id, sku, quantity])
+  },
+  async takeStock(tx, sku, quantity) {
+    const text = "update sluice_demo.products set stock = stock - $2 where sku = $1 and stock >= $2"
+    return (await tx.query(text, [sku, quantity])).rowCount === 1
+  },
+  async confirmPayment(tx, orderId) {
+    await tx.query("insert into sluice_demo.payments (order_id) values ($1) on conflict do nothing", [orderId])
+  },
+  async insertShipment(tx, orderId, delivery) {
+    await tx.query("insert into sluice_demo.shipments (order_id, delivery) values ($1, $2)", [orderId, delivery])
+  },
+}

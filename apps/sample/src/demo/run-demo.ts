@@ -1,0 +1,85 @@
+import { resolve } from "node:path"
+import { pathToFileURL } from "node:url"
+import { resolveServer } from "@sluice/testkit"
+import { audit } from "./audit.ts"
+import { createProgress, type Progress } from "./create-progress.ts"
+import { explainError } from "./explain-error.ts"
+import type { Flow } from "./flows.ts"
+import { formatSummary, type SummaryRow } from "./format-summary.ts"
+import { install, openDatabase } from "./open-database.ts"
+import { planOrders } from "./plan-orders.ts"
+import { runFlow } from "./run-flow.ts"
+
+/** Runs the chosen flows and returns whether no order was lost or handled twice. */
+export async function runDemo(chosen: readonly Flow[], stop: AbortSignal): Promise<boolean> {
+  const progress = createProgress(chosen.map(({ name }) => name))
+  const server = await resolveServer({ log: progress.log })
+  try {
+    stop.throwIfAborted()
+    const database = await openDatabase(server.url, progress.log)
+    try {
+      await install(database.url, chosen.map(({ key }) => key))
+      await runHook(database.url)
+      const rows = await runAll(chosen, database.url, progress, stop)
+      progress.close()
+      return report(rows)
+    } finally {
+      progress.close()
+      await database.close()
+    }
+  } finally {
+    await server.stop()
+  }
+}
+
+/** A module that gets the database after the install: how a test breaks something and sees the demo notice. */
+async function runHook(url: string): Promise<void> {
+  const file = process.env.SLUICE_DEMO_AFTER_INSTALL
+  if (!file) return
+  const { afterInstall } = (await import(pathToFileURL(resolve(file)).href)) as { afterInstall(url: string): Promise<void> }
+  await afterInstall(url)
+}
+
+/** Two at a time: most of a flow is waiting for leases to expire. */
+async function runAll(chosen: readonly Flow[], url: string, progress: Progress, stop: AbortSignal): Promise<SummaryRow[]> {
+  const rows: SummaryRow[] = []
+  const waiting = chosen.entries()
+  const lane = async (): Promise<void> => {
+    for (const [i, flow] of waiting) rows[i] = await runAudited(flow, url, progress, stop)
+  }
+  const lanes = await Promise.allSettled([lane(), lane()])
+  for (const ended of lanes) if (ended.status === "rejected") throw ended.reason
+  return rows
+}
+
+async function runAudited(flow: Flow, url: string, progress: Progress, stop: AbortSignal): Promise<SummaryRow> {
+  const started = performance.now()
+  const planned = planOrders(flow.key)
+  let failure: unknown
+  await runFlow(flow, planned, url, (stage) => progress.stage(flow.name, stage), stop).catch((error: unknown) => (failure = error))
+  stop.throwIfAborted()
+  const result = await audit(planned, flow.key, url)
+  const problems = failure === undefined ? result.problems : [...result.problems, `${flow.name} did not finish: ${explainError(failure)}`]
+  const seconds = (performance.now() - started) / 1000
+  const ok = problems.length === 0
+  const outcome = ok ? `${result.orders} orders shipped` : `${result.lost} lost, ${result.duplicates} handled twice`
+  progress.done(flow.name, `${outcome}, ${seconds.toFixed(1)} s`, ok)
+  return { ...result, problems, name: flow.name, seconds }
+}
+
+function report(rows: readonly SummaryRow[]): boolean {
+  const problems = rows.flatMap((row) => row.problems)
+  console.log(`\n${formatSummary(rows)}\n`)
+  if (problems.length > 0) {
+    console.log(`This should not be:\n${problems.map((problem) => `  ${problem}`).join("\n")}`)
+    return false
+  }
+  console.log(proved)
+  return true
+}
+
+const proved = `Every order that was placed was shipped once, and every order that was rolled back left nothing, though each flow
+lost three consumers: one killed with SIGKILL after a payment, one killed between its shipment and its settle, and one
+that outlived its lease and was refused. Lost and duplicates are counted in the tables, not by the consumers.
+
+Read on: apps/sample/src/orders.ts and shipping.ts (no driver in sight), apps/sample/src/adapters, README.md.`

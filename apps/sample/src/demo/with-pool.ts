@@ -1,0 +1,12 @@
+import { Pool } from "pg"
+
+/** A pool for the demo's own statements, closed behind them. */
+export async function withPool<T>(url: string, work: (pool: Pool) => Promise<T>): Promise<T> {
+  const pool = new Pool({ connectionString: url, max: 1 })
+  pool.on("error", () => {}) // `end` does not wait for the server, which may drop the database meanwhile
+  try {
+    return await work(pool)
+  } finally {
+    await pool.end()
+  }
+}

@@ -1,0 +1,21 @@
+/** Where the shop's tables live, and Sluice beside them. In a service of your own: `public`, and Sluice's default. */
+export const shopSchema = "sluice_demo"
+export const sluiceSchema = "sluice_demo_queue"
+
+/** `shipments` has no unique order on purpose: that an order ships once is for the lease to see to, not for an index. */
+export const createTables: string = `
+  create schema ${shopSchema};
+  create table ${shopSchema}.products (sku text primary key, stock int not null check (stock >= 0));
+  create table ${shopSchema}.orders (
+    id text primary key,
+    sku text not null references ${shopSchema}.products,
+    quantity int not null
+  );
+  create table ${shopSchema}.payments (order_id text primary key references ${shopSchema}.orders);
+  create table ${shopSchema}.shipments (
+    id bigint generated always as identity primary key,
+    order_id text not null references ${shopSchema}.orders,
+    delivery int not null
+  );
+  insert into ${shopSchema}.products values ('teapot', 1000), ('unicorn', 0);
+`

@@ -1,0 +1,68 @@
+import { createClient, type Message, type StandardSchema } from "@sluice/core"
+import { drizzleDriver } from "@sluice/drizzle"
+import { pgDriver } from "@sluice/pg"
+import { postgresJsDriver } from "@sluice/postgres-js"
+import { drizzle } from "drizzle-orm/node-postgres"
+import { Pool, type PoolClient } from "pg"
+import postgres from "postgres"
+import { expectTypeOf, test } from "vitest"
+
+declare const Email: StandardSchema<{ to: string; at?: string }, { to: string; at: Date }>
+
+const pool = new Pool()
+const sql = postgres()
+const db = drizzle({ client: pool })
+const overPg = createClient(pgDriver(pool))
+const overPostgresJs = createClient(postgresJsDriver(sql))
+const overDrizzle = createClient(drizzleDriver(db))
+
+test("a schema's input is what is sent, its output what is read", () => {
+  const emails = overPg.queue("emails", { payload: Email })
+  expectTypeOf(emails.send).parameter(0).toEqualTypeOf<{ to: string; at?: string }>()
+  expectTypeOf(emails.read).returns.resolves.toEqualTypeOf<Message<{ to: string; at: Date }> | null>()
+  // @ts-expect-error: no such payload
+  void emails.send({ to: 7 })
+  // @ts-expect-error: an item of a batch carries its payload
+  void emails.sendBatch([{ to: "a" }])
+})
+
+test("without a schema the type is taken on trust", () => {
+  const numbers = overPg.queue<{ n: number }>("numbers")
+  expectTypeOf(numbers.read).returns.resolves.toEqualTypeOf<Message<{ n: number }> | null>()
+  expectTypeOf(overPg.queue("any").read).returns.resolves.toEqualTypeOf<Message | null>()
+})
+
+test("tx is the library's own transaction", () => {
+  void overPg.transaction(async (tx) => expectTypeOf(tx).toEqualTypeOf<PoolClient>())
+  const jobs = overPostgresJs.queue("jobs")
+  void sql.begin((tx) => jobs.send(1, { tx }))
+  void db.transaction((tx) => overDrizzle.queue("jobs").send(1, { tx }))
+  // @ts-expect-error: a pool is no transaction
+  void overPg.queue("jobs").send(1, { tx: pool })
+  // @ts-expect-error: the client is no transaction
+  void jobs.send(1, { tx: sql })
+  // @ts-expect-error: the database is no transaction
+  void overDrizzle.queue("jobs").send(1, { tx: db })
+  // @ts-expect-error: the transaction of another library
+  void overPg.transaction((tx) => jobs.send(1, { tx }))
+})
+
+test("what waits takes no transaction", () => {
+  // @ts-expect-error: readWithPoll holds no connection while it waits
+  void overPg.queue("jobs").readWithPoll({ tx: {} as PoolClient })
+})
+
+test("a duration has a unit", () => {
+  const jobs = overPg.queue("jobs")
+  void jobs.read({ lease: "30s" })
+  void jobs.send(1, { delay: 0 })
+  // @ts-expect-error: thirty what?
+  void jobs.read({ lease: 30 })
+  // @ts-expect-error: no such unit
+  void jobs.send(1, { delay: "3 weeks" })
+})
+
+test("options of later versions are not there yet", () => {
+  // @ts-expect-error: unknown option
+  void overPg.queue("jobs").send(1, { key: "once" })
+})
