@@ -1,4 +1,4 @@
-import type { PayloadTooLargeError } from "@sluice/core"
+import type { BatchItem, PayloadTooLargeError } from "@sluice/core"
 import { equal, ok } from "../../assert.ts"
 import type { ConformanceCase } from "../../case.ts"
 import { ids, mustRead, openQueue, payloads, refuses, stopClock } from "./open-queue.ts"
@@ -32,7 +32,7 @@ export const sendBatchCases: readonly ConformanceCase[] = [
     rule: "core",
     async run(context) {
       const { queue } = await openQueue(context)
-      const items = [
+      const items: BatchItem<unknown>[] = [
         { payload: "own", priority: 0, headers: { own: true } },
         { payload: "of the batch" },
         { payload: "no headers", headers: {} },
