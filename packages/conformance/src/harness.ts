@@ -14,6 +14,8 @@ export type Capability =
   | "prepare"
   /** The connection can be led through the kit's proxy: plain TCP. */
   | "tap"
+  /** The server can stop a statement that runs: it is not in this very process. */
+  | "timeout"
   | "listen"
   | "savepoint"
   /** The driver has no `savepoint`, so that SAVEPOINT is issued by hand. */

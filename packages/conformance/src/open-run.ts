@@ -70,7 +70,8 @@ async function attempt(
   return { error, costs: open?.costs ?? [] }
 }
 
-function explain(reason: unknown, one: ConformanceCase): string {
+/** What the report says of a failed case. */
+export function explain(reason: unknown, one: Pick<ConformanceCase, "rule">): string {
   const where = `\n  rule: ${rules[one.rule]} (README.md#${one.rule})`
   if (!(reason instanceof Error)) return `the driver threw ${String(reason)}${where}`
   if (reason.name === "ConformanceFailure") return reason.message + where

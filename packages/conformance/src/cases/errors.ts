@@ -84,6 +84,7 @@ export const errorCases: readonly ConformanceCase[] = [
   {
     name: "a statement timeout rejects with 57014",
     rule: "own-errors",
+    needs: ["timeout"],
     async run({ driver }) {
       const slow = driver.transaction(async (tx) => {
         await driver.within(tx).query("set local statement_timeout = 30")

@@ -61,19 +61,6 @@ export const lifecycleCases: readonly ConformanceCase[] = [
     },
   },
   {
-    name: "closing while listening leaves no connection at the server",
-    rule: "no-leaks",
-    needs: ["listen", "concurrent", "direct"],
-    async run(context) {
-      const { connect, unique } = context
-      const observer = await openObserver(context)
-      const { driver, close } = await connect()
-      await driver.listen!(unique("channel"), () => undefined, () => undefined)
-      await inTime(close(), "close() of the set-up")
-      await eventually(observer.count, 0, "connections after close(): the one that listened is the driver's own")
-    },
-  },
-  {
     name: "closing leaves no socket in the process",
     rule: "no-leaks",
     needs: ["concurrent"],
@@ -128,6 +115,19 @@ export const lifecycleCases: readonly ConformanceCase[] = [
       await inTime(driver.close(), "close()")
       await eventually(observer.count, 0, "connections after close()")
       await inTime(rejects(driver.query("select 1"), "a closed driver must reject"), "query() after close()")
+    },
+  },
+  {
+    name: "a driver made from a URL ends its subscriptions",
+    rule: "close",
+    needs: ["fromUrl", "listen", "concurrent", "direct"],
+    async run(context) {
+      const { harness, unique, url } = context
+      const observer = await openObserver(context)
+      const driver = harness.fromUrl!(url)
+      await driver.listen!(unique("channel"), () => undefined, () => undefined)
+      await inTime(driver.close!(), "close() while listening")
+      await eventually(observer.count, 0, "connections after close(): the one that listened is the driver's own")
     },
   },
   {

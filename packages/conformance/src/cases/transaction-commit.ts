@@ -33,7 +33,7 @@ export const commitCases: readonly ConformanceCase[] = [
         "transaction() whose work throws",
       )
       equal(await countRows(driver, t), 0, "rows after the rollback")
-      ok(received === error, `transaction() must reject with the error that work threw, itself; received ${received}`)
+      ok(received === error, `transaction() must reject with the error that work threw, itself; received ${String(received)}`)
     },
   },
   {
@@ -88,7 +88,7 @@ export const commitCases: readonly ConformanceCase[] = [
         await rejectsWith(joined.query("select 1"), "25P02", "a statement after the failed one")
         await joined.query("select 2")
       })
-      await rejectsWith(poisoned, "25P02", "the poisoned transaction")
+      await rejects(poisoned, "the poisoned transaction") // with the first error or the last: libraries differ
       equal(await countRows(driver, t), 0, "rows after the rollback")
     },
   },
