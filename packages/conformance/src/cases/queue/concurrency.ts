@@ -1,5 +1,5 @@
-import { createClient, type Message, type Queue } from "@sluice/core"
-import { equal, inTime, ok } from "../../assert.ts"
+import { createClient, QueueNotFoundError, type Client, type Message, type Queue } from "@sluice/core"
+import { equal, inTime, ok, sleep } from "../../assert.ts"
 import type { CaseContext, ConformanceCase } from "../../case.ts"
 import { borrowed, ids, openClient, openElsewhere, openQueue, payloads } from "./open-queue.ts"
 
@@ -8,6 +8,13 @@ const readersOf = (context: CaseContext, name: string, count: number): Promise<Q
   Promise.all(Array.from({ length: count }, () => openElsewhere(context, name)))
 
 const numbered = (count: number): { payload: number }[] => Array.from({ length: count }, (_, payload) => ({ payload }))
+
+/** What an administrator does to all messages of a queue while others settle some of them. */
+const sweeping: { readonly [name: string]: (client: Client, name: string) => Promise<unknown> } = {
+  purge: ({ admin }, name) => admin.purge(name),
+  "lowering the levels": ({ admin }, name) => admin.updateQueue(name, { levels: 1 }),
+  "dropQueue by force": ({ admin }, name) => admin.dropQueue(name, { force: true }),
+}
 
 /** Real concurrency: several drivers on one database. */
 export const concurrencyCases: readonly ConformanceCase[] = [
@@ -68,6 +75,26 @@ export const concurrencyCases: readonly ConformanceCase[] = [
       }
     },
   },
+  ...Object.entries(sweeping).map(([name, sweep]): ConformanceCase => ({
+    name: `${name} waits for a transaction that settles in order of id, and neither deadlocks`,
+    rule: "core",
+    needs: ["concurrent"],
+    async run(context) {
+      const { queue, name: one } = await openQueue(context)
+      const elsewhere = await openClient(context, {}, (await context.connect()).driver)
+      // The later id is read first, so that the table's own order is not that of the ids.
+      await queue.sendBatch([{ payload: "a", priority: 3 }, { payload: "b", priority: 1 }])
+      const [b, a] = (await queue.readBatch({ limit: 1 })).concat(await queue.readBatch({ limit: 1 })) as [Message, Message]
+      const swept = await context.driver.transaction(async (tx) => {
+        await queue.delete(a, { tx })
+        const sweeping = sweep(elsewhere, one).then(() => "done", String)
+        await sleep(200)
+        await queue.delete(b, { tx })
+        return () => sweeping
+      })
+      equal(await inTime(swept(), `${name} after the commit`, 5_000), "done", name)
+    },
+  })),
   {
     name: "two readers in open transactions get disjoint messages, and neither waits",
     rule: "core",
@@ -114,10 +141,10 @@ export const concurrencyCases: readonly ConformanceCase[] = [
     async run(context) {
       const { queue, name } = await openQueue(context)
       const [a, b, c, d] = (await readersOf(context, name, 4)) as [Queue, Queue, Queue, Queue]
-      let sending = true
+      const work = { done: false }
       const settled: string[] = []
       const consume = async (reader: Queue): Promise<void> => {
-        while (sending) settled.push(...(await reader.deleteBatch(await reader.readBatch({ limit: 5 }))).settled)
+        while (!work.done) settled.push(...(await reader.deleteBatch(await reader.readBatch({ limit: 5 }))).settled)
       }
       const send = async (sender: Queue): Promise<void> => {
         for (let n = 0; n < 40; n++) await (n % 4 === 0 ? sender.sendBatch(numbered(5)) : sender.send(n))
@@ -127,7 +154,7 @@ export const concurrencyCases: readonly ConformanceCase[] = [
       const purges = (async () => {
         for (let n = 0; n < 8; n++) purged += await queue.purge()
       })()
-      await Promise.all([send(a), send(b), purges]).finally(() => (sending = false))
+      await Promise.all([send(a), send(b), purges]).finally(() => (work.done = true))
       await Promise.all(consumers)
       equal(new Set(settled).size, settled.length, "settled twice")
       const { length, total } = await queue.metrics()
@@ -170,20 +197,20 @@ export const concurrencyCases: readonly ConformanceCase[] = [
       const { client, name } = await openQueue(context)
       const elsewhere = await openClient(context, {}, (await context.connect()).driver)
       const outcomes = new Set<string>()
-      let ended = false
+      const work = { done: false }
       const sender = (async () => {
-        while (!ended) {
-          const id = elsewhere.queue(name).send("x")
-          outcomes.add(await id.then(() => "sent", (error: { code?: string }) => String(error.code ?? error)))
+        while (!work.done) {
+          const sent = elsewhere.queue(name).send("x")
+          outcomes.add(await sent.then(() => "sent", (error: unknown) => (error instanceof QueueNotFoundError ? "not found" : String(error))))
         }
       })()
       for (let n = 0; n < 20; n++) {
         await client.admin.dropQueue(name, { force: true })
         await client.admin.createQueue(name)
       }
-      ended = true
+      work.done = true
       await sender
-      equal([...outcomes].filter((outcome) => outcome !== "sent" && outcome !== "queue_not_found"), [], "other outcomes")
+      equal([...outcomes].filter((outcome) => outcome !== "sent" && outcome !== "not found"), [], "other outcomes")
       ok((await client.admin.metricsAll()).some((one) => one.name === name), "the queue is there in the end")
     },
   },

@@ -128,7 +128,8 @@ export const coreErrorCases: readonly ConformanceCase[] = [
     rule: "no-lost-tx",
     async run(context) {
       const { queue } = await openQueue(context)
-      for (const tx of [context.driver, "begin", {}, 1]) await rejects(queue.send(1, { tx }), `send with tx: ${String(tx)}`)
+      const wrong = { "the driver": context.driver, "a string": "begin", "an object": {}, "a number": 1 }
+      for (const [what, tx] of Object.entries(wrong)) await rejects(queue.send(1, { tx }), `send with ${what} for a transaction`)
       equal((await queue.metrics()).total, 0, "ever sent")
     },
   },
