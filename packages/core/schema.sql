@@ -556,7 +556,7 @@ end
 
 
 -- function set_queue(p_id integer, p_patch jsonb)
-returns jsonb language plpgsql volatile search_path=<schema>, pg_temp as
+returns jsonb language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off as
 
 #variable_conflict use_column
 declare
@@ -690,7 +690,7 @@ end
 
 
 -- function try_drop_queue(p_name text, p_force boolean, p_keep_archive boolean)
-returns TABLE(fault jsonb, existed boolean) language plpgsql volatile search_path=<schema>, pg_temp as
+returns TABLE(fault jsonb, existed boolean) language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off as
 
 #variable_conflict use_column
 declare
@@ -808,7 +808,7 @@ end
 
 
 -- function try_purge(p_queue text)
-returns TABLE(fault jsonb, count integer) language plpgsql volatile search_path=<schema>, pg_temp as
+returns TABLE(fault jsonb, count integer) language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off as
 
 #variable_conflict use_column
 declare

@@ -64,9 +64,9 @@ export const payloadCases: readonly ConformanceCase[] = [
       const text = "0123456789ß€😀\"\\".repeat(60_000).slice(0, 1_000_000 - (1_000_000 % 17))
       await queue.send({ text })
       await queue.sendBatch([{ payload: text }, { payload: [text] }])
-      const [a, b, c] = await queue.readBatch({ limit: 3 })
-      ok((a?.payload as { text: string }).text === text, "sent alone")
-      ok(b?.payload === text && (c?.payload as string[])[0] === text, "sent in a batch")
+      const [alone, first, second] = payloads(await queue.readBatch({ limit: 3 })) as [{ text: string }, string, string[]]
+      ok(alone.text === text, "sent alone")
+      ok(first === text && second[0] === text, "sent in a batch")
     },
   },
   {

@@ -1,4 +1,4 @@
-import type { PayloadTooLargeError } from "@sluice/core"
+import type { BatchItem, PayloadTooLargeError } from "@sluice/core"
 import { equal, ok } from "../../assert.ts"
 import type { ConformanceCase } from "../../case.ts"
 import { ids, mustRead, openQueue, payloads, refuses, stopClock } from "./open-queue.ts"
@@ -32,7 +32,7 @@ export const sendBatchCases: readonly ConformanceCase[] = [
     rule: "core",
     async run(context) {
       const { queue } = await openQueue(context)
-      const items = [
+      const items: BatchItem<unknown>[] = [
         { payload: "own", priority: 0, headers: { own: true } },
         { payload: "of the batch" },
         { payload: "no headers", headers: {} },
@@ -73,7 +73,7 @@ export const sendBatchCases: readonly ConformanceCase[] = [
       const { queue } = await openQueue(context)
       await stopClock(context, 0)
       await queue.sendBatch([{ payload: 1 }, { payload: 2, delay: 0 }, { payload: 3 }], { at: new Date("2030-01-01T00:01:00Z") })
-      equal(payloads(await queue.readBatch({ limit: 9 })), [2], "at once")
+      equal(payloads(await queue.popBatch({ limit: 9 })), [2], "at once")
       await stopClock(context, 60)
       equal(payloads(await queue.readBatch({ limit: 9 })), [1, 3], "at that time, in order")
     },

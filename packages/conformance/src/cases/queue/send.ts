@@ -1,6 +1,6 @@
 import { equal, ok } from "../../assert.ts"
 import type { ConformanceCase } from "../../case.ts"
-import { midnight, mustRead, openQueue, payloads, refuses, stopClock } from "./open-queue.ts"
+import { ids, midnight, mustRead, openQueue, payloads, refuses, stopClock } from "./open-queue.ts"
 
 /** One message at a time. */
 export const sendCases: readonly ConformanceCase[] = [
@@ -83,8 +83,7 @@ export const sendCases: readonly ConformanceCase[] = [
       const later = await queue.send("later", { at: new Date(midnight + 60_000) })
       const past = await queue.send("past", { at: new Date(0) })
       const delayed = await queue.send("no delay", { delay: 0 })
-      equal([(await mustRead(queue)).id, (await mustRead(queue)).id], [past, delayed], "at once")
-      equal(await queue.read(), null, "nothing else")
+      equal(ids(await queue.popBatch({ limit: 9 })), [past, delayed], "at once")
       await stopClock(context, 60)
       equal((await mustRead(queue)).id, later, "at its time")
     },
