@@ -38,6 +38,8 @@ export function postgresJs(sql: any): Backend {
         Object.fromEntries(columns.map((column, i) => [column.name, readValue(column, row[i]?.toString())])),
       ) as any[]
     },
+    // Drizzle prints parameters in its errors and its log.
+    parameter: (value) => Object.assign(sql.typed(value, unknownType), { toString: () => String(value), toJSON: () => value }),
     rows: (result) => {
       const columns = columnsOf(result)
       return [...result].map((row: any) =>
