@@ -15,8 +15,8 @@ export function formatReport(reports: ConformanceReport | readonly ConformanceRe
   const sections = [
     table(head, rows),
     "✓ all passed   ✗ failed of all   –n skipped, named below",
-    list("Failed", runs, "failed", (one) => one.error),
-    list("Skipped", runs, "skipped", (one) => one.reason),
+    ...runs.map(failures),
+    ...runs.map(skips),
     costs(runs),
   ]
   return sections.filter((section) => section !== "").join("\n\n") + "\n"
@@ -33,24 +33,30 @@ function cell(cases: readonly CaseReport[]): string {
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]!.length)))
-  const line = (cells: readonly string[]): string => cells.map((text, i) => text.padEnd(widths[i]!)).join(" │ ").trimEnd()
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((text, i) => text.padEnd(widths[i]!))
+      .join(" │ ")
+      .trimEnd()
   const rule = widths.map((width) => "─".repeat(width)).join("─┼─")
   return [line(head), rule, ...rows.map(line)].join("\n")
 }
 
-function list(
-  title: string,
-  runs: readonly ConformanceReport[],
-  status: CaseReport["status"],
-  note: (one: CaseReport) => string | undefined,
-): string {
-  const blocks = runs.flatMap((run) => {
-    const lines = run.cases
-      .filter((one) => one.status === status)
-      .map((one) => `  ${one.group} › ${one.name}: ${(note(one) ?? "").replaceAll("\n", "\n  ")}`)
-    return lines.length === 0 ? [] : [[`${title}: ${run.driver}, ${run.mode}`, ...lines].join("\n")]
-  })
-  return blocks.join("\n")
+function failures(run: ConformanceReport): string {
+  const lines = run.cases
+    .filter((one) => one.status === "failed")
+    .map((one) => `  ${one.group} › ${one.name}\n    ${one.error!.replaceAll("\n", "\n    ")}`)
+  return lines.length === 0 ? "" : [`Failed: ${run.driver}, ${run.mode}`, ...lines].join("\n")
+}
+
+/** By reason, because one reason often explains many. */
+function skips(run: ConformanceReport): string {
+  const skipped = run.cases.filter((one) => one.status === "skipped")
+  const lines = [...new Set(skipped.map((one) => one.reason))].flatMap((reason) => [
+    `  ${reason}:`,
+    ...skipped.filter((one) => one.reason === reason).map((one) => `    ${one.group} › ${one.name}`),
+  ])
+  return lines.length === 0 ? "" : [`Skipped: ${run.driver}, ${run.mode}`, ...lines].join("\n")
 }
 
 function costs(runs: readonly ConformanceReport[]): string {

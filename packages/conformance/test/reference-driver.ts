@@ -4,7 +4,8 @@ import type { DriverSetup, DriverUnderTest } from "../src/index.ts"
 
 /** Only what the contract names is decoded; all else stays text, whatever the process-wide parsers say. */
 const types = {
-  getTypeParser: (oid: number) => (text: string) => (oid === 16 ? text === "t" : oid === 23 || oid === 701 ? +text : text),
+  getTypeParser: (oid: number) => (text: string) =>
+    oid === 16 ? text === "t" : oid === 23 || oid === 701 ? +text : text,
 }
 
 /** Runs a statement on a pool or one of its clients. Mutants put theirs in its place. */
@@ -19,7 +20,7 @@ export const runStatement: Run = async (on, text, values = [], options = {}) =>
   (await on.query({ text, values: [...values], name: options.name, types: types as never })).rows as unknown[]
 
 /** A driver that is right in every case of the kit: the certified answer that the mutants depart from. */
-export function referenceDriver(source: Pool | string, run: Run = runStatement): Driver<PoolClient> & { close(): Promise<void> } {
+export function referenceDriver(source: Pool | string, run: Run = runStatement): Driver<PoolClient> {
   const pool = typeof source === "string" ? openPool({ connectionString: source }) : source
   const listeners = new Set<Unlisten>()
   let closed: Promise<void> | undefined
@@ -96,7 +97,14 @@ async function listen(
   const reopen = async (): Promise<void> => {
     while (!ended) {
       await new Promise((resolve) => setTimeout(resolve, 20))
-      if (ended || (await open().then(() => true, () => false))) return
+      if (
+        ended ||
+        (await open().then(
+          () => true,
+          () => false,
+        ))
+      )
+        return
     }
   }
   await open()
@@ -114,14 +122,17 @@ export function openPool(config: PoolConfig): Pool {
 }
 
 /** The set-up of a driver over a borrowed pool. */
-export function referenceSetup({ url, max = 4 }: DriverSetup, make = (pool: Pool): Driver => referenceDriver(pool)): DriverUnderTest {
+export function referenceSetup(
+  { url, max = 4 }: DriverSetup,
+  make = (pool: Pool): Driver => referenceDriver(pool),
+): DriverUnderTest {
   const pool = openPool({ connectionString: url, max })
   const driver = make(pool)
   return {
     driver,
     native: {
       query: async (text) => (await pool.query(text)).rows as unknown[],
-      returns: { timestamptz: "Date", int8: "String", jsonb: "Object", interval: "PostgresInterval", float8: "Number", int4: "Number" },
+      returns: { timestamptz: "Date", int8: "String", jsonb: "Object", interval: "PostgresInterval", float8: "Number" },
     },
     fromUrl: (own) => referenceDriver(own),
     async begin(isolation, work) {

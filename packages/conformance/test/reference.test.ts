@@ -3,7 +3,10 @@ import { referenceDriver, referenceSetup, savepointOf } from "./reference-driver
 import { serverUrl } from "./server-url.ts"
 
 describeDriver("the reference driver", referenceSetup, { url: serverUrl })
-describeDriver("the reference driver", (setup) => referenceSetup({ ...setup, max: 1 }), { url: serverUrl, mode: "pool of one" })
+describeDriver("the reference driver", (setup) => referenceSetup({ ...setup, max: 1 }), {
+  url: serverUrl,
+  mode: "pool of one",
+})
 
 describeDriver(
   "the reference driver",

@@ -1,10 +1,18 @@
 import { equal, ok, rejects } from "../assert.ts"
 import type { ConformanceCase } from "../case.ts"
+import type { WireCost } from "../wire-tap.ts"
 
 const control = /^\s*(begin|start|commit|rollback|savepoint|release|set|end|abort)\b/i
 
 /** A text that can be found again among what was sent. */
 const marked = (name: string): string => `select $1::int4 as n /* ${name} */`
+
+/** A library may add a comment to the text, and nothing else. */
+function onlyThat({ statements, completed }: WireCost, text: string, what: string): void {
+  const same = statements.length === 1 && statements[0]!.includes(text)
+  if (!same) equal(statements, [text], `what ${what} sent`)
+  equal(completed, 1, `statements that the server answered to ${what}`)
+}
 
 /** What operations cost on the wire, counted by the proxy. */
 export const budgetCases: readonly ConformanceCase[] = [
@@ -18,8 +26,7 @@ export const budgetCases: readonly ConformanceCase[] = [
         for (let i = 0; i < 3; i++) await driver.query(text, [i], options)
         const cost = await tap.measure(() => driver.query(text, [9], options))
         record(options ? "query, named, warm" : "query, warm", cost)
-        equal(cost.statements, [text], `what was sent for one query() ${options ? "with" : "without"} a name`)
-        equal(cost.completed, 1, "statements that the server answered")
+        onlyThat(cost, text, `query() ${options ? "with" : "without"} a name`)
       }
     },
   },
@@ -43,7 +50,10 @@ export const budgetCases: readonly ConformanceCase[] = [
       await driver.query(text, [1])
       const cost = await tap.measure(() => rejects(driver.query(text, [0]), "a division by zero"))
       record("query that fails", cost)
-      ok(cost.statements.length <= 1 && cost.completed <= 1, `sent instead of one statement: ${cost.statements.join("; ")}`)
+      ok(
+        cost.statements.length <= 1 && cost.completed <= 1,
+        `sent instead of one statement: ${cost.statements.join("; ")}`,
+      )
     },
   },
   {
@@ -59,7 +69,7 @@ export const budgetCases: readonly ConformanceCase[] = [
       const sent = `sent: ${cost.statements.join("; ")}`
       ok(/^\s*(begin|start transaction)\b/i.test(cost.statements[0] ?? ""), `the first statement must begin; ${sent}`)
       ok(/^\s*(commit|end)\b/i.test(cost.statements.at(-1) ?? ""), `the last statement must commit; ${sent}`)
-      equal(cost.statements.filter((one) => one === text).length, 1, `how often the statement was sent; ${sent}`)
+      equal(cost.statements.filter((one) => one.includes(text)).length, 1, `how often the statement was sent; ${sent}`)
       ok(cost.statements.length <= 4, `at most one statement more, to see whether the commit will commit; ${sent}`)
     },
   },
@@ -82,7 +92,7 @@ export const budgetCases: readonly ConformanceCase[] = [
       record("transaction that rolls back", cost)
       const sent = `sent: ${cost.statements.join("; ")}`
       ok(/^\s*(rollback|abort)\b/i.test(cost.statements.at(-1) ?? ""), `the last statement must roll back; ${sent}`)
-      equal(cost.statements.filter((one) => one === text).length, 1, `how often the statement was sent; ${sent}`)
+      equal(cost.statements.filter((one) => one.includes(text)).length, 1, `how often the statement was sent; ${sent}`)
     },
   },
   {
@@ -99,7 +109,7 @@ export const budgetCases: readonly ConformanceCase[] = [
         record("query inside a transaction, named, warm", cost)
         const controls = cost.statements.filter((one) => control.test(one))
         equal(controls, [], "control statements that within(tx).query() sent")
-        equal(cost.statements, [text], "what within(tx).query() sent")
+        onlyThat(cost, text, "within(tx).query()")
       })
     },
   },
@@ -112,7 +122,7 @@ export const budgetCases: readonly ConformanceCase[] = [
       await driver.transaction(async (tx) => {
         const cost = await tap.measure(() => driver.savepoint!(tx, (inner) => driver.within(inner).query(text, [1])))
         record("savepoint of one statement", cost)
-        const others = cost.statements.filter((one) => one !== text && !/^\s*(savepoint|release)\b/i.test(one))
+        const others = cost.statements.filter((one) => !one.includes(text) && !/^\s*(savepoint|release)\b/i.test(one))
         ok(others.length <= 1, `a savepoint sent ${cost.statements.join("; ")}`)
       })
     },

@@ -36,7 +36,10 @@ export const lifecycleCases: readonly ConformanceCase[] = [
           if (i % 3 === 0) throw new Error("before any statement")
           await driver.within(tx).query(i % 3 === 1 ? "select 1 / 0" : "select 1")
           if (i % 2 === 0) throw new Error("after a statement")
-          await driver.within(tx).query("selekt").catch(() => undefined) // swallowed
+          await driver
+            .within(tx)
+            .query("selekt")
+            .catch(() => undefined) // swallowed
         })
       const results = Promise.allSettled(Array.from({ length: 24 }, (_, i) => fail(i)))
       await inTime(results, "24 failing transactions at once", 8_000)
@@ -61,19 +64,6 @@ export const lifecycleCases: readonly ConformanceCase[] = [
     },
   },
   {
-    name: "closing while listening leaves no connection at the server",
-    rule: "no-leaks",
-    needs: ["listen", "concurrent", "direct"],
-    async run(context) {
-      const { connect, unique } = context
-      const observer = await openObserver(context)
-      const { driver, close } = await connect()
-      await driver.listen!(unique("channel"), () => undefined, () => undefined)
-      await inTime(close(), "close() of the set-up")
-      await eventually(observer.count, 0, "connections after close(): the one that listened is the driver's own")
-    },
-  },
-  {
     name: "closing leaves no socket in the process",
     rule: "no-leaks",
     needs: ["concurrent"],
@@ -86,7 +76,11 @@ export const lifecycleCases: readonly ConformanceCase[] = [
         driver.transaction((tx) => driver.within(tx).query("select 1 / 0")),
         "a failure",
       )
-      const end = await driver.listen?.(unique("channel"), () => undefined, () => undefined)
+      const end = await driver.listen?.(
+        unique("channel"),
+        () => undefined,
+        () => undefined,
+      )
       await end?.()
       await inTime(close(), "close() of the set-up")
       const left = (): number => Math.max(0, openSockets() - before)
@@ -131,13 +125,31 @@ export const lifecycleCases: readonly ConformanceCase[] = [
     },
   },
   {
+    name: "a driver made from a URL ends its subscriptions",
+    rule: "close",
+    needs: ["fromUrl", "listen", "concurrent", "direct"],
+    async run(context) {
+      const { harness, unique, url } = context
+      const observer = await openObserver(context)
+      const driver = harness.fromUrl!(url)
+      await driver.listen!(
+        unique("channel"),
+        () => undefined,
+        () => undefined,
+      )
+      await inTime(driver.close!(), "close() while listening")
+      await eventually(observer.count, 0, "connections after close(): the one that listened is the driver's own")
+    },
+  },
+  {
     name: "the user's client keeps its own parsers",
     rule: "no-global-state",
     needs: ["native", "nativeTypes"],
     async run({ driver, harness }) {
       const types = Object.entries(harness.native!.returns!)
       const samples: { readonly [sqlType: string]: string } = { json: "{}", jsonb: "{}", interval: "1 day", bool: "t" }
-      const sample = (type: string): string => samples[type] ?? (/^(date|time)/.test(type) ? "2026-01-02 03:04:05" : "1")
+      const sample = (type: string): string =>
+        samples[type] ?? (/^(date|time)/.test(type) ? "2026-01-02 03:04:05" : "1")
       const text = `select ${types.map(([type], i) => `'${sample(type)}'::${type} as c${i}`).join(", ")}`
       await driver.query(text)
       await driver.transaction((tx) => driver.within(tx).query(text))

@@ -52,8 +52,19 @@ export const listenCases: readonly ConformanceCase[] = [
   delivers("delivers unicode, quotes and line breaks", (name) => name, `🚀 "it's" \\ \n 你好`),
   delivers("delivers a payload of 7999 bytes", (name) => name, "x".repeat(7_999)),
   delivers("a channel with upper-case letters", (name) => `Upper_${name}`),
-  delivers("a channel with blanks, quotes, dots and colons", (name) => `a "b" 'c'; d.e:f-${name} $1`),
+  delivers("a channel with blanks, quotes, dots and colons", (name) => `a 'b'; c.d:e-${name} $1`),
   delivers("a channel of 63 bytes", (name) => name.padEnd(63, "x")),
+  {
+    name: "a channel with a double quote is heard or refused, never mistaken",
+    rule: "listen",
+    needs: ["listen"],
+    async run(context) {
+      const channel = `a"b ${context.unique("channel")}`
+      const subscription = await subscribe(context, context.driver, channel).catch(() => undefined)
+      await notify(context.driver, channel, "hello")
+      if (subscription) await eventually(() => subscription.payloads, ["hello"], `payloads of channel "${channel}"`)
+    },
+  },
   {
     name: "delivers in order what one sender sent",
     rule: "listen",
@@ -72,10 +83,7 @@ export const listenCases: readonly ConformanceCase[] = [
     needs: ["listen"],
     async run(context) {
       const [a, b] = [context.unique("channel"), context.unique("channel")]
-      const [first, second] = [
-        await subscribe(context, context.driver, a),
-        await subscribe(context, context.driver, b),
-      ]
+      const [first, second] = [await subscribe(context, context.driver, a), await subscribe(context, context.driver, b)]
       await notify(context.driver, a, "for a")
       await notify(context.driver, b, "for b")
       await eventually(() => [first.payloads, second.payloads], [["for a"], ["for b"]], "payloads by channel")

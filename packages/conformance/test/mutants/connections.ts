@@ -1,5 +1,5 @@
 import { Client, types, type Pool } from "pg"
-import { referenceDriver, referenceSetup } from "../reference-driver.ts"
+import { openPool, referenceDriver, referenceSetup } from "../reference-driver.ts"
 import { replacing, type Mutant, type PgDriver } from "./mutant.ts"
 
 const timestamptz = 1184
@@ -32,7 +32,9 @@ export const connectionMutants: readonly Mutant[] = [
       return async () => client.release(true)
     },
   })),
-  replacing("does not quote the channel", "a channel with upper-case letters", (_, pool) => ({ listen: listenOnce(pool, "") })),
+  replacing("does not quote the channel", "a channel with upper-case letters", (_, pool) => ({
+    listen: listenOnce(pool, ""),
+  })),
   replacing("hears every channel as one", "two channels do not mix", (driver) => {
     const all: ((payload: string) => void)[] = []
     return {
@@ -48,9 +50,17 @@ export const connectionMutants: readonly Mutant[] = [
       return async () => undefined
     },
   })),
-  replacing("keeps listening after close()", "closing while listening leaves no connection at the server", () => ({
-    close: async () => undefined,
-  })),
+  {
+    name: "keeps listening after close()",
+    caughtBy: "a driver made from a URL ends its subscriptions",
+    make: (setup) => ({
+      ...referenceSetup(setup),
+      fromUrl: (url) => {
+        const pool = openPool({ connectionString: url })
+        return { ...referenceDriver(pool), close: () => pool.end() }
+      },
+    }),
+  },
   replacing("ends a borrowed pool", "close() leaves a borrowed client open", (_, pool) => ({
     close: async () => void (pool.ended || (await pool.end())),
   })),
