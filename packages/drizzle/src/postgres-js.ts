@@ -26,11 +26,15 @@ export function postgresJs(sql: any): Backend {
     }))
   }
 
+  // Unprepared statements behind one another on one connection hang for ever behind PgBouncer before 1.21. The hook is
+  // the library's own, for BEGIN: false keeps the connection from taking another statement meanwhile.
+  const alone = sql.options.prepare === false ? { onexecute: () => false } : {}
+
   return {
     maxConnections: sql.options.max,
     noticesFailure: true,
     query: async (text, values = [], { name } = {}) => {
-      const settings = { prepare: values.length > 0 || name !== undefined, simple: false }
+      const settings = { prepare: values.length > 0 || name !== undefined, simple: false, ...alone }
       const parameters = values.map((value) => sql.typed(value, unknownType))
       const result = await sql.unsafe(text, parameters, settings).raw()
       const columns = columnsOf(result)

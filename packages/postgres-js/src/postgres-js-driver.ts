@@ -26,11 +26,15 @@ export function postgresJsDriver(
   const { transform, max } = sql.options
   checkTransform(transform)
 
+  // Unprepared statements behind one another on one connection hang for ever behind PgBouncer before 1.21. The hook is
+  // the library's own, for BEGIN: false keeps the connection from taking another statement meanwhile.
+  const alone = sql.options.prepare === false ? { onexecute: () => false } : {}
+
   const executor = (target: Pick<postgres.ISql, "unsafe" | "typed">): SqlExecutor => ({
     query: async (text, values = [], { name } = {}) => {
       // Prepared, a warm statement is one round trip; `prepare: false` of the client wins over it. Without
       // `simple: false` a statement without values may be several.
-      const settings = { prepare: values.length > 0 || name !== undefined, simple: false }
+      const settings = { prepare: values.length > 0 || name !== undefined, simple: false, ...alone }
       const parameters = values.map((value) => target.typed(value as string, unknownType))
       return readRows(await target.unsafe(text, parameters, settings).raw(), transform)
     },
