@@ -27,7 +27,7 @@ export type Capability =
 
 /** What {@link MakeDriver} is given. */
 export interface DriverSetup {
-  /** Connects to the database under test, usually through the kit's counting proxy. Empty if the run was given no URL. */
+  /** Connects to the database under test, usually through the kit's proxy. Empty if the run was given no URL. */
   readonly url: string
   /** The size of the pool, where a case depends on it. Otherwise choose your own, at least 2. */
   readonly max?: number
