@@ -22,7 +22,7 @@ const message = { id: "1", lease: "1" }
 type Joined = { tx?: unknown }
 
 /** Every call that names a queue. */
-const calls: Record<string, (client: Client<unknown>, queue: string, joined: Joined) => Promise<unknown>> = {
+const calls: Record<string, (client: Client, queue: string, joined: Joined) => Promise<unknown>> = {
   send: (client, queue, joined) => client.queue(queue).send(1, joined),
   sendBatch: (client, queue, joined) => client.queue(queue).sendBatch([{ payload: 1 }], joined),
   read: (client, queue, joined) => client.queue(queue).read(joined),
@@ -58,7 +58,7 @@ const others: typeof calls = {
   "admin.archive.count": (client, _queue, joined) => client.admin.archive.count(joined),
 }
 
-async function expectEach(client: Client<unknown>, run: typeof calls, queue: string, Expected: new (...args: never[]) => SluiceError, facts: object): Promise<void> {
+async function expectEach(client: Client, run: typeof calls, queue: string, Expected: new (...args: never[]) => SluiceError, facts: object): Promise<void> {
   const errors = await Promise.all(Object.entries(run).map(async ([name, call]) => [name, await errorOf<SluiceError>(call(client, queue, {}))] as const))
   for (const [name, error] of errors) {
     expect(error, `${name}: ${error.stack}`).toBeInstanceOf(Expected)
