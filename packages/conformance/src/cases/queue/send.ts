@@ -66,6 +66,7 @@ export const sendCases: readonly ConformanceCase[] = [
       const { queue } = await openQueue(context)
       await stopClock(context, 0)
       await queue.send("x", { delay: "2s" })
+      equal(await queue.read(), null, "while delayed")
       await stopClock(context, 3)
       equal((await mustRead(queue, { lease: "2s" })).attempt, 1, "after the delay")
       await stopClock(context, 4)
