@@ -556,7 +556,7 @@ end
 
 
 -- function set_queue(p_id integer, p_patch jsonb)
-returns jsonb language plpgsql volatile search_path=<schema>, pg_temp as
+returns jsonb language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off as
 
 #variable_conflict use_column
 declare
@@ -690,7 +690,7 @@ end
 
 
 -- function try_drop_queue(p_name text, p_force boolean, p_keep_archive boolean)
-returns TABLE(fault jsonb, existed boolean) language plpgsql volatile search_path=<schema>, pg_temp as
+returns TABLE(fault jsonb, existed boolean) language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off as
 
 #variable_conflict use_column
 declare
@@ -775,6 +775,7 @@ declare
   q queue;
   v_now timestamptz := clock();
   v_want int := p_limit;
+  v_seen int := 0;
   v_ids bigint[];
   v_sorted bigint[];
   v_rank int[];
@@ -790,7 +791,7 @@ begin
     v_ids := lock_ready(q, v_want, v_now);
     exit when v_ids = '{}';
     if p_limit > 1 then
-      select array_agg(i order by i), array_agg(n + p_limit - v_want order by i) into v_sorted, v_rank
+      select array_agg(i order by i), array_agg(v_seen + n order by i) into v_sorted, v_rank
         from unnest(v_ids) with ordinality u(i, n);
     end if;
     return query
@@ -801,6 +802,7 @@ begin
     exit when v_taken = cardinality(v_ids);
     perform bury(q, v_ids, null, v_now);
     v_want := v_want - v_taken;
+    v_seen := v_seen + cardinality(v_ids);
     exit when v_want = 0;
   end loop;
 end
@@ -808,7 +810,7 @@ end
 
 
 -- function try_purge(p_queue text)
-returns TABLE(fault jsonb, count integer) language plpgsql volatile search_path=<schema>, pg_temp as
+returns TABLE(fault jsonb, count integer) language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off as
 
 #variable_conflict use_column
 declare
@@ -837,6 +839,7 @@ declare
   v_lease bigint := new_lease();
   v_until timestamptz;
   v_want int := p_limit;
+  v_seen int := 0;
   v_ids bigint[];
   v_sorted bigint[];
   v_rank int[];
@@ -856,7 +859,7 @@ begin
     v_ids := lock_ready(q, v_want, v_now);
     exit when v_ids = '{}';
     if p_limit > 1 then
-      select array_agg(i order by i), array_agg(n + p_limit - v_want order by i) into v_sorted, v_rank
+      select array_agg(i order by i), array_agg(v_seen + n order by i) into v_sorted, v_rank
         from unnest(v_ids) with ordinality u(i, n);
     end if;
     return query
@@ -867,6 +870,7 @@ begin
     exit when v_taken = cardinality(v_ids);
     perform bury(q, v_ids, v_lease, v_now);
     v_want := v_want - v_taken;
+    v_seen := v_seen + cardinality(v_ids);
     /* What a lease of 0 took is ready again already: a second look would find it. */
     exit when v_want = 0 or v_taken > 0 and v_until <= v_now;
   end loop;

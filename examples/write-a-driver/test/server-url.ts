@@ -1,2 +1,5 @@
-/** Where the tests' server is. Later the one line that asks testkit: `inject("serverUrl")`. */
-export const serverUrl: string = process.env.DATABASE_URL ?? "postgres://postgres@127.0.0.1:5432/postgres"
+import { inject } from "vitest"
+import "@sluice/testkit/vitest"
+
+/** Your own would be `process.env.DATABASE_URL`: a Postgres 15 to 18 on which the role may create databases. */
+export const serverUrl: string = inject("serverUrl")

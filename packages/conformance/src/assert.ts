@@ -2,7 +2,7 @@ import { inspect, isDeepStrictEqual } from "node:util"
 import { messagesOf, sqlStateOf } from "./sql-state.ts"
 
 /** A rule that does not hold. The runner adds which. */
-export class ConformanceFailure extends Error {
+class ConformanceFailure extends Error {
   override readonly name = "ConformanceFailure"
 }
 

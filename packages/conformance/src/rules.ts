@@ -24,6 +24,7 @@ export const rules = {
   close: "close() ends only what the driver opened itself",
   "no-global-state": "a driver leaves the user's client, its parsers and its library as they were",
   budget: "a warm statement outside a transaction costs one round trip; nothing is sent that was not asked for",
+  core: "everything that Sluice promises holds over the driver; a failure here alone is most likely Sluice's own",
   hops: "what one driver sends, every other reads unchanged and settles",
 } as const
 

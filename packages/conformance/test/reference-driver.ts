@@ -29,7 +29,7 @@ export function referenceDriver(source: Pool | string, run: Run = runStatement):
     maxConnections: pool.options.max,
     query: (text, values, options) => run(pool, text, values, options) as Promise<never>,
     within(tx) {
-      if (tx == null) throw new TypeError("within() needs a transaction")
+      if (tx === null || tx === undefined) throw new TypeError("within() needs a transaction")
       return { query: (text, values, options) => run(tx, text, values, options) as Promise<never> }
     },
     async transaction(work) {

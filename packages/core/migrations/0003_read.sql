@@ -52,6 +52,7 @@ declare
   v_lease bigint := new_lease();
   v_until timestamptz;
   v_want int := p_limit;
+  v_seen int := 0;
   v_ids bigint[];
   v_sorted bigint[];
   v_rank int[];
@@ -71,7 +72,7 @@ begin
     v_ids := lock_ready(q, v_want, v_now);
     exit when v_ids = '{}';
     if p_limit > 1 then
-      select array_agg(i order by i), array_agg(n + p_limit - v_want order by i) into v_sorted, v_rank
+      select array_agg(i order by i), array_agg(v_seen + n order by i) into v_sorted, v_rank
         from unnest(v_ids) with ordinality u(i, n);
     end if;
     return query
@@ -82,6 +83,7 @@ begin
     exit when v_taken = cardinality(v_ids);
     perform bury(q, v_ids, v_lease, v_now);
     v_want := v_want - v_taken;
+    v_seen := v_seen + cardinality(v_ids);
     /* What a lease of 0 took is ready again already: a second look would find it. */
     exit when v_want = 0 or v_taken > 0 and v_until <= v_now;
   end loop;
@@ -110,6 +112,7 @@ declare
   q queue;
   v_now timestamptz := clock();
   v_want int := p_limit;
+  v_seen int := 0;
   v_ids bigint[];
   v_sorted bigint[];
   v_rank int[];
@@ -125,7 +128,7 @@ begin
     v_ids := lock_ready(q, v_want, v_now);
     exit when v_ids = '{}';
     if p_limit > 1 then
-      select array_agg(i order by i), array_agg(n + p_limit - v_want order by i) into v_sorted, v_rank
+      select array_agg(i order by i), array_agg(v_seen + n order by i) into v_sorted, v_rank
         from unnest(v_ids) with ordinality u(i, n);
     end if;
     return query
@@ -136,6 +139,7 @@ begin
     exit when v_taken = cardinality(v_ids);
     perform bury(q, v_ids, null, v_now);
     v_want := v_want - v_taken;
+    v_seen := v_seen + cardinality(v_ids);
     exit when v_want = 0;
   end loop;
 end

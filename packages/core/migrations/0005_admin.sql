@@ -59,9 +59,14 @@ language sql stable set search_path = {schema}, pg_temp as $$
   end
 $$
 -- next
-/* Applies a patch of options. Lowering the levels moves the messages of removed levels to the last one. */
+/* Applies a patch of options. Lowering the levels moves the messages of removed levels to the last one, in order of id, as
+   settles lock. */
 create function {schema}.set_queue(p_id int, p_patch jsonb) returns jsonb
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
 #variable_conflict use_column
 declare
   q queue;
@@ -124,10 +129,15 @@ begin
 end
 $$
 -- next
-/* Refused while leases are live or other queues bury their dead here, unless forced. existed: whether there was one. */
+/* Refused while leases are live or other queues bury their dead here, unless forced. existed: whether there was one.
+   Messages go in order of id, as settles lock. */
 create function {schema}.try_drop_queue(p_name text, p_force boolean, p_keep_archive boolean)
 returns table (fault jsonb, existed boolean)
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
 #variable_conflict use_column
 declare
   q queue;
@@ -182,9 +192,14 @@ begin
 end
 $$
 -- next
-/* Deletes every message of a queue, leased ones too. The archive stays. */
+/* Deletes every message of a queue, leased ones too. The archive stays. By the primary key, so that it locks in order of id,
+   as settles do: in the table's own order it would deadlock with them. */
 create function {schema}.try_purge(p_queue text) returns table (fault jsonb, count int)
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
 #variable_conflict use_column
 declare
   q queue;

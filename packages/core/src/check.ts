@@ -53,8 +53,16 @@ export function checkOneOf<const T extends string>(value: unknown, allowed: read
 
 /** An id or a lease: a decimal string of at most 63 bits. */
 export function checkBigint(value: unknown, field: string): string {
-  if (typeof value !== "string" || !/^\d{1,19}$/.test(value) || BigInt(value) > 9223372036854775807n) {
+  if (typeof value !== "string" || !/^(0|[1-9]\d{0,18})$/.test(value) || BigInt(value) > 9223372036854775807n) {
     throw new InvalidOptionError(field, value, `must be a decimal string of a 63-bit number, got ${describe(value)}`)
+  }
+  return value
+}
+
+/** A queue's name or the start of one. */
+export function checkPrefix(value: unknown, field: string): string {
+  if (typeof value !== "string" || !/^[A-Za-z0-9_.:-]{0,63}$/.test(value)) {
+    throw new InvalidOptionError(field, value, `must be the name of a queue or the start of one, got ${describe(value)}`)
   }
   return value
 }

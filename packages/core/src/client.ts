@@ -70,6 +70,7 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
       return createQueue(session, hub, onSent, name, types.payload)
     },
     transaction: async (work) => {
+      if (typeof work !== "function") throw new InvalidOptionError("work", work, `must be a function, got ${describe(work)}`)
       const queues = new Set<string>()
       let failed = false
       try {

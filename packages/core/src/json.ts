@@ -16,6 +16,11 @@ export const defaultLimits: Required<PayloadLimits> = {
   forbiddenKeys: ["__proto__", "constructor"],
 }
 
+/** Built-in objects that JSON.stringify makes into something else without a word, mostly into {}. */
+const NOT_JSON = /^(Map|Set|WeakMap|WeakSet|WeakRef|Promise|RegExp|Error|(Shared)?ArrayBuffer|DataView|\w+Array|String|Number|Boolean|BigInt|Symbol)$/
+
+const tagOf = (value: object): string => Object.prototype.toString.call(value).slice("[object ".length, -1)
+
 interface Walk {
   readonly limits: Required<PayloadLimits>
   readonly index: number | undefined
@@ -74,8 +79,8 @@ function checkObject(value: object, path: string, walk: Walk, refuse: (reason: s
     check((value as { toJSON(key: string): unknown }).toJSON(""), path, walk)
   } else if (Array.isArray(value)) {
     for (let i = 0; i < value.length; i++) check(value[i], `${path}[${i}]`, walk)
-  } else if (value instanceof Map || value instanceof Set || value instanceof Promise || ArrayBuffer.isView(value)) {
-    refuse(`a ${value.constructor.name} is not JSON; convert it to a plain object, an array or a string`)
+  } else if (NOT_JSON.test(tagOf(value))) {
+    refuse(`${tagOf(value)} is not JSON; convert it to a plain object, an array or a string`)
   } else {
     checkEntries(value, path, walk, refuse)
   }

@@ -170,7 +170,7 @@ describe("a batch", () => {
   test("of 500 finds the lease of each", async () => {
     const queue = client.queue(await freshQueue())
     await queue.sendBatch(Array.from({ length: 500 }, (_, n) => ({ payload: n })))
-    const messages = []
+    const messages: Leased[] = []
     for (let message; (message = await queue.read()); ) messages.push(message)
     const stale = messages.filter((_, i) => i % 7 === 0).map(({ id }) => ({ id, lease: messages.at(-1)!.lease }))
     const mixed = messages.map((message, i) => (i % 7 === 0 ? stale[i / 7]! : message))

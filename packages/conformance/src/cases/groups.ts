@@ -4,10 +4,17 @@ import { errorCases } from "./errors.ts"
 import { isolationCases } from "./isolation.ts"
 import { lifecycleCases } from "./lifecycle.ts"
 import { listenCases } from "./listen.ts"
+import { queueBudgetCases } from "./queue/budget.ts"
+import { concurrencyCases } from "./queue/concurrency.ts"
+import { coreErrorCases } from "./queue/core-errors.ts"
+import { fencingCases } from "./queue/fencing.ts"
+import { joinedGroupCases, queueCases } from "./queue/groups.ts"
 import { transactionCases } from "./transaction.ts"
 import { wireCases } from "./wire.ts"
 
-export type GroupName = "wire" | "errors" | "transaction" | "listen" | "isolation" | "lifecycle" | "budget"
+export type GroupName =
+  | "wire" | "errors" | "transaction" | "listen" | "isolation" | "lifecycle" | "budget"
+  | "queue" | "fencing" | "core errors" | "joined" | "concurrency" | "queue budget"
 
 /** Every case of the kit, in the order in which a driver grows. */
 export const groups: readonly (ConformanceGroup & { readonly name: GroupName })[] = [
@@ -18,4 +25,10 @@ export const groups: readonly (ConformanceGroup & { readonly name: GroupName })[
   { name: "isolation", cases: isolationCases },
   { name: "lifecycle", cases: lifecycleCases },
   { name: "budget", cases: budgetCases },
+  { name: "queue", cases: queueCases },
+  { name: "fencing", cases: fencingCases },
+  { name: "core errors", cases: coreErrorCases },
+  { name: "joined", cases: joinedGroupCases },
+  { name: "concurrency", cases: concurrencyCases },
+  { name: "queue budget", cases: queueBudgetCases },
 ]

@@ -33,7 +33,7 @@ export const commitCases: readonly ConformanceCase[] = [
         "transaction() whose work throws",
       )
       equal(await countRows(driver, t), 0, "rows after the rollback")
-      ok(received === error, `transaction() must reject with the error that work threw, itself; received ${received}`)
+      ok(received === error, `transaction() must reject with the error that work threw, itself; received ${String(received)}`)
     },
   },
   {

@@ -31,7 +31,7 @@ function refusesTx(driver: Driver, tx: unknown): void {
   } catch (error) {
     return ok(error instanceof Error, "within() must throw an Error")
   }
-  fail(`within(${tx}) must throw at once`)
+  fail(`within(${String(tx)}) must throw at once`)
 }
 
 /** within(): joins, and does nothing else. */

@@ -1,4 +1,4 @@
-import { checkBigint, checkInteger, checkOneOf, checkOptions, validateQueueName } from "../check.ts"
+import { checkBigint, checkInteger, checkOneOf, checkOptions, checkPrefix, validateQueueName } from "../check.ts"
 import type { SqlValue } from "../driver.ts"
 import type { Session, Statement } from "../session.ts"
 import type { JsonObject, TxOption } from "../types.ts"
@@ -104,12 +104,13 @@ export function queuesAccessor<Tx>(session: Session<Tx>): QueuesAccessor<Tx> {
   return {
     count: async (filter = {}) => {
       checkOptions(filter, ["prefix", "tx"], "filter")
-      return count(session, statements.countQueues, [filter.prefix ?? null], filter)
+      return count(session, statements.countQueues, [prefixFilter(filter.prefix)], filter)
     },
     get: async (name, options = {}) => getQueue(session, name, options),
     list: async (options = {}) => {
       checkOptions(options, ["prefix", "limit", "after", "tx"], "options")
-      return page(session, statements.listQueues, [options.prefix ?? null], options, decodeQueueInfo, (queue) => queue.name)
+      if (options.after !== undefined && options.after !== null) checkPrefix(options.after, "after")
+      return page(session, statements.listQueues, [prefixFilter(options.prefix)], options, decodeQueueInfo, (queue) => queue.name)
     },
   }
 }
@@ -158,6 +159,10 @@ function queueFilter(queue: string | undefined): string | null {
   if (queue === undefined) return null
   validateQueueName(queue)
   return queue
+}
+
+function prefixFilter(prefix: string | undefined): string | null {
+  return prefix === undefined ? null : checkPrefix(prefix, "prefix")
 }
 
 function checkAfter(after: string | null | undefined): void {

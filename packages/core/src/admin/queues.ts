@@ -56,7 +56,7 @@ const statements = {
 export async function createQueue<Tx>(session: Session<Tx>, name: string, options: CreateQueueOptions<Tx>): Promise<CreatedQueueInfo> {
   validateQueueName(name)
   checkOptions(options, [...optionKeys, "ifExists", "tx"], "options")
-  const mustBeNew = checkOneOf(options.ifExists ?? "keep", ["keep", "error"], "ifExists") === "error"
+  const mustBeNew = checkOneOf(options.ifExists === undefined ? "keep" : options.ifExists, ["keep", "error"], "ifExists") === "error"
   const values = [name, encodeQueueOptions(options, name), mustBeNew]
   const rows = await session.run<{ created: boolean; info: string }>(statements.create, values, options)
   return { ...decodeQueueInfo(rows[0]!.info), created: rows[0]!.created }
@@ -92,7 +92,7 @@ function encodeQueueOptions(options: QueueOptions, name: string): string {
   const { levels, lease, maxAttempts, deadLetter, notify } = options
   if (levels !== undefined) checkInteger(levels, "levels", 1, 16)
   const leaseMs = lease === undefined ? undefined : milliseconds(lease, "lease")
-  if (leaseMs === 0) throw new InvalidOptionError("lease", lease, "must be longer than 0")
+  if (leaseMs !== undefined && leaseMs < 1) throw new InvalidOptionError("lease", lease, "must be 1ms or longer")
   if (maxAttempts !== undefined && maxAttempts !== null) checkInteger(maxAttempts, "maxAttempts", 1, 2_147_483_647)
   if (deadLetter !== undefined && deadLetter !== null) validateQueueName(deadLetter)
   if (deadLetter === name) throw new InvalidOptionError("deadLetter", deadLetter, "must be another queue")

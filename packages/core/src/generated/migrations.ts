@@ -345,6 +345,7 @@ declare
   v_lease bigint := new_lease();
   v_until timestamptz;
   v_want int := p_limit;
+  v_seen int := 0;
   v_ids bigint[];
   v_sorted bigint[];
   v_rank int[];
@@ -364,7 +365,7 @@ begin
     v_ids := lock_ready(q, v_want, v_now);
     exit when v_ids = '{}';
     if p_limit > 1 then
-      select array_agg(i order by i), array_agg(n + p_limit - v_want order by i) into v_sorted, v_rank
+      select array_agg(i order by i), array_agg(v_seen + n order by i) into v_sorted, v_rank
         from unnest(v_ids) with ordinality u(i, n);
     end if;
     return query
@@ -375,6 +376,7 @@ begin
     exit when v_taken = cardinality(v_ids);
     perform bury(q, v_ids, v_lease, v_now);
     v_want := v_want - v_taken;
+    v_seen := v_seen + cardinality(v_ids);
     /* What a lease of 0 took is ready again already: a second look would find it. */
     exit when v_want = 0 or v_taken > 0 and v_until <= v_now;
   end loop;
@@ -401,6 +403,7 @@ declare
   q queue;
   v_now timestamptz := clock();
   v_want int := p_limit;
+  v_seen int := 0;
   v_ids bigint[];
   v_sorted bigint[];
   v_rank int[];
@@ -416,7 +419,7 @@ begin
     v_ids := lock_ready(q, v_want, v_now);
     exit when v_ids = '{}';
     if p_limit > 1 then
-      select array_agg(i order by i), array_agg(n + p_limit - v_want order by i) into v_sorted, v_rank
+      select array_agg(i order by i), array_agg(v_seen + n order by i) into v_sorted, v_rank
         from unnest(v_ids) with ordinality u(i, n);
     end if;
     return query
@@ -427,6 +430,7 @@ begin
     exit when v_taken = cardinality(v_ids);
     perform bury(q, v_ids, null, v_now);
     v_want := v_want - v_taken;
+    v_seen := v_seen + cardinality(v_ids);
     exit when v_want = 0;
   end loop;
 end
@@ -768,9 +772,14 @@ language sql stable set search_path = {schema}, pg_temp as $$
     else differences(q, p_options)
   end
 $$`,
-      `/* Applies a patch of options. Lowering the levels moves the messages of removed levels to the last one. */
+      `/* Applies a patch of options. Lowering the levels moves the messages of removed levels to the last one, in order of id, as
+   settles lock. */
 create function {schema}.set_queue(p_id int, p_patch jsonb) returns jsonb
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
 #variable_conflict use_column
 declare
   q queue;
@@ -830,10 +839,15 @@ begin
   return query select v_fault, (select queue_info(n) from queue n where n.id = q.id);
 end
 $$`,
-      `/* Refused while leases are live or other queues bury their dead here, unless forced. existed: whether there was one. */
+      `/* Refused while leases are live or other queues bury their dead here, unless forced. existed: whether there was one.
+   Messages go in order of id, as settles lock. */
 create function {schema}.try_drop_queue(p_name text, p_force boolean, p_keep_archive boolean)
 returns table (fault jsonb, existed boolean)
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
 #variable_conflict use_column
 declare
   q queue;
@@ -886,9 +900,14 @@ begin
   end loop;
 end
 $$`,
-      `/* Deletes every message of a queue, leased ones too. The archive stays. */
+      `/* Deletes every message of a queue, leased ones too. The archive stays. By the primary key, so that it locks in order of id,
+   as settles do: in the table's own order it would deadlock with them. */
 create function {schema}.try_purge(p_queue text) returns table (fault jsonb, count int)
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
 #variable_conflict use_column
 declare
   q queue;

@@ -22,7 +22,7 @@ export async function popBatch<Tx, Out>(
   options: PopBatchOptions<Tx>,
 ): Promise<PoppedMessage<Out>[]> {
   checkOptions(options, ["limit", "tx"], "options")
-  const limit = checkInteger(options.limit ?? 1, "limit", 1, 10_000)
+  const limit = checkInteger(options.limit === undefined ? 1 : options.limit, "limit", 1, 10_000)
   const rows = await session.run<DeliveryRow>(statement, [queue, limit], options)
   const messages = await decodeDeliveries(queue, rows, schema)
   return messages.map(({ lease: _lease, visibleAt: _visibleAt, ...message }) => message)

@@ -6,7 +6,7 @@ import type { Message } from "../message.ts"
 import type { Session } from "../session.ts"
 import type { StandardSchema } from "../standard-schema.ts"
 import type { WakeHub } from "../wake-hub.ts"
-import { readBatch, type ReadBatchOptions } from "./read.ts"
+import { checkReadOptions, readBatch, type ReadBatchOptions } from "./read.ts"
 
 export interface PollOptions extends Omit<ReadBatchOptions<never>, "tx"> {
   /** How long to wait for a first message. Default "5s"; 0 is one plain read. */
@@ -33,6 +33,7 @@ export async function readWithPoll<Tx, Out>(
   const { wait = "5s", interval, ...readOptions } = options
   const deadline = performance.now() + milliseconds(wait, "wait")
   const fixed = interval === undefined ? undefined : milliseconds(interval, "interval")
+  checkReadOptions(readOptions)
   if (fixed === 0) throw new InvalidOptionError("interval", interval, "must be longer than 0")
   if (wait === 0) return readBatch(session, queue, schema, readOptions)
 

@@ -1,4 +1,4 @@
-import { throwIfAborted } from "../abort.ts"
+import { checkSignal, throwIfAborted } from "../abort.ts"
 import { checkInteger, checkOptions } from "../check.ts"
 import { type Duration, milliseconds } from "../duration.ts"
 import { decodeDeliveries, type DeliveryRow, deliveryColumns, type Message } from "../message.ts"
@@ -31,12 +31,19 @@ export async function readBatch<Tx, Out>(
   schema: StandardSchema<unknown, Out> | undefined,
   options: ReadBatchOptions<Tx>,
 ): Promise<Message<Out>[]> {
-  checkOptions(options, ["limit", "lease", "tx", "signal"], "options")
-  const limit = checkInteger(options.limit ?? 1, "limit", 1, 10_000)
-  const lease = options.lease === undefined ? null : milliseconds(options.lease, "lease")
+  const { limit, lease } = checkReadOptions(options)
   throwIfAborted(options.signal)
   const rows = await session.run<DeliveryRow>(statement, [queue, limit, lease, options.tx === undefined], options)
   if (options.signal?.aborted && rows.length > 0) await releaseBatch(session, queue, rows, options)
   throwIfAborted(options.signal)
   return decodeDeliveries(queue, rows, schema)
+}
+
+export function checkReadOptions<Tx>(options: ReadBatchOptions<Tx>): { readonly limit: number; readonly lease: number | null } {
+  checkOptions(options, ["limit", "lease", "tx", "signal"], "options")
+  checkSignal(options.signal)
+  return {
+    limit: checkInteger(options.limit === undefined ? 1 : options.limit, "limit", 1, 10_000),
+    lease: options.lease === undefined ? null : milliseconds(options.lease, "lease"),
+  }
 }

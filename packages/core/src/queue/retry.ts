@@ -29,7 +29,7 @@ const statement = {
 export async function retry<Tx>(session: Session<Tx>, queue: string, message: Leased, options: RetryOptions<Tx>): Promise<RetryResult> {
   checkOptions(options, ["delay", "error", "tx"], "options")
   const { id, lease } = checkLeased(message, "message")
-  const delay = milliseconds(options.delay ?? 0, "delay")
+  const delay = options.delay === undefined ? 0 : milliseconds(options.delay, "delay")
   const [row] = await session.run<{ outcome: "retry" | "dead"; visible: number | null }>(
     statement,
     [queue, id, lease, delay, encodeError(options.error)],

@@ -34,7 +34,7 @@ export async function sendBatch<Tx>(
   for (const [i, item] of items.entries()) {
     checkOptions(item, [...messageOptionKeys, "payload"], `items[${i}]`)
     payloads.push(await encodePayload(item.payload, schema, session.limits, i))
-    itemOptions.push(encodeItemOptions(session, item, `items[${i}]`))
+    itemOptions.push(encodeItemOptions(session, item, i))
   }
   if (items.length === 0) return []
   const payloadText = `[${payloads.join(",")}]`
@@ -48,8 +48,8 @@ export async function sendBatch<Tx>(
   return rows.map((row) => row.id)
 }
 
-function encodeItemOptions<Tx>(session: Session<Tx>, item: BatchItem<unknown>, where: string): string {
-  const { headers, delay, at, priority } = encodeOptions(item, where, session.limits)
+function encodeItemOptions<Tx>(session: Session<Tx>, item: BatchItem<unknown>, index: number): string {
+  const { headers, delay, at, priority } = encodeOptions(item, `items[${index}]`, session.limits, index)
   const fields = [
     ...(headers === null ? [] : [`"headers":${headers}`]),
     ...(delay === null ? [] : [`"delay":${delay}`]),

@@ -68,7 +68,7 @@ export interface EncodedOptions {
   readonly priority: number | null
 }
 
-export function encodeOptions(options: MessageOptions, where: string, limits: Required<PayloadLimits>): EncodedOptions {
+export function encodeOptions(options: MessageOptions, where: string, limits: Required<PayloadLimits>, index?: number): EncodedOptions {
   if (options.delay !== undefined && options.at !== undefined) {
     throw new InvalidOptionError(`${where}.at`, options.at, "cannot be given together with delay")
   }
@@ -77,7 +77,7 @@ export function encodeOptions(options: MessageOptions, where: string, limits: Re
     throw new InvalidOptionError(`${where}.headers`, headers, "must be an object")
   }
   return {
-    headers: headers === undefined ? null : encodeJson(headers, "headers", limits),
+    headers: headers === undefined ? null : encodeJson(headers, "headers", limits, index),
     delay: options.delay === undefined ? null : milliseconds(options.delay, `${where}.delay`),
     at: options.at === undefined ? null : checkDate(options.at, `${where}.at`),
     priority: options.priority === undefined ? null : checkInteger(options.priority, `${where}.priority`, 0, 15),

@@ -1,0 +1,35 @@
+import type { ConformanceCase } from "../../case.ts"
+import { adminCases } from "./admin.ts"
+import { deadCases } from "./dead.ts"
+import { joinedLevelCases } from "./joined-levels.ts"
+import { joinedCases } from "./joined.ts"
+import { metricsCases } from "./metrics.ts"
+import { movingLeaseCases } from "./moving-leases.ts"
+import { payloadCases } from "./payloads.ts"
+import { pollCases } from "./poll.ts"
+import { popCases } from "./pop.ts"
+import { readCases } from "./read.ts"
+import { sendBatchCases } from "./send-batch.ts"
+import { sendCases } from "./send.ts"
+import { settleCases } from "./settle.ts"
+import { typedCases } from "./typed.ts"
+import { unknownQueueCases } from "./unknown-queue.ts"
+
+/** Every operation on messages and queues. */
+export const queueCases: readonly ConformanceCase[] = [
+  ...sendCases,
+  ...sendBatchCases,
+  ...readCases,
+  ...pollCases,
+  ...popCases,
+  ...movingLeaseCases,
+  ...settleCases,
+  ...deadCases,
+  ...metricsCases,
+  ...payloadCases,
+  ...typedCases,
+  ...adminCases,
+  ...unknownQueueCases,
+]
+
+export const joinedGroupCases: readonly ConformanceCase[] = [...joinedCases, ...joinedLevelCases]

@@ -1,0 +1,268 @@
+/** A schema with one function that breaks a promise, and the case that must see it. */
+export interface QueueMutant {
+  /** What is wrong with the database. */
+  readonly name: string
+  readonly caughtBy: string
+  /** The SQL function, and what is changed in it. */
+  readonly within: string
+  readonly from: string
+  readonly to: string
+}
+
+const fenced = " and m.lease = p_leases[width_bucket(m.id, p_ids)]"
+const graceful = " and m.vt > v_now and m.lease = p_leases[width_bucket(m.id, p_ids)]"
+
+export const queueMutants: readonly QueueMutant[] = [
+  {
+    name: "delete ignores the lease",
+    caughtBy: "stale after its lease ran out and somebody else read it",
+    within: "try_delete",
+    from: fenced,
+    to: "",
+  },
+  {
+    name: "archive ignores the lease",
+    caughtBy: "another queue's name settles nothing",
+    within: "try_archive",
+    from: `m.queue = q.id and m.id = any (p_ids)${fenced}`,
+    to: "m.id = any (p_ids)",
+  },
+  {
+    name: "a settle takes any lease of the batch",
+    caughtBy: "swapped leases: neither settles, the right pairs do",
+    within: "try_delete",
+    from: fenced,
+    to: " and m.lease = any (p_leases)",
+  },
+  {
+    name: "a lease that ran out settles nothing any more",
+    caughtBy: "a lease that ran out and that nobody took since: release still works",
+    within: "try_release",
+    from: fenced,
+    to: graceful,
+  },
+  {
+    name: "release keeps the lease",
+    caughtBy: "stale after release",
+    within: "try_release",
+    from: "set vt = v_now, lease = null",
+    to: "set vt = v_now",
+  },
+  {
+    name: "retry keeps the lease",
+    caughtBy: "stale after retry with a delay",
+    within: "try_retry",
+    from: "lease = null,",
+    to: "",
+  },
+  {
+    name: "setVt drops the lease",
+    caughtBy: "setVt into the past means now, and keeps the lease until somebody else reads",
+    within: "try_set_vt",
+    from: "update message m set vt =",
+    to: "update message m set lease = null, vt =",
+  },
+  {
+    name: "setVt writes a time in the past",
+    caughtBy: "setVt into the past means now, and keeps the lease until somebody else reads",
+    within: "try_set_vt",
+    from: "greatest(v_now, p_at, v_now + p_delay, m.vt + p_extend)",
+    to: "coalesce(p_at, v_now + p_delay, m.vt + p_extend)",
+  },
+  {
+    name: "extend counts from now",
+    caughtBy: "extend adds to the end of the lease",
+    within: "try_set_vt",
+    from: "m.vt + p_extend",
+    to: "v_now + p_extend",
+  },
+  {
+    name: "a claim waits for locked messages",
+    caughtBy: "two readers in open transactions get disjoint messages, and neither waits",
+    within: "lock_ready",
+    from: "for update skip locked",
+    to: "for update",
+  },
+  {
+    name: "a claim does not lock",
+    caughtBy: "eight readers of 200 messages: each message once while leases hold",
+    within: "lock_ready",
+    from: "for update skip locked",
+    to: "",
+  },
+  {
+    name: "a claim takes what is leased or delayed",
+    caughtBy: "a leased message is nobody else's until its lease runs out; then it comes back by itself",
+    within: "lock_ready",
+    from: "and m.vt <= p_now",
+    to: "",
+  },
+  {
+    name: "a message is ready a moment late",
+    caughtBy: "a delayed message is hidden until its time has come",
+    within: "lock_ready",
+    from: "m.vt <= p_now",
+    to: "m.vt < p_now",
+  },
+  {
+    name: "a claim goes by id, not by readiness",
+    caughtBy: "within a level first ready, first served: mixed delays",
+    within: "lock_ready",
+    from: "order by m.vt, m.id",
+    to: "order by m.id",
+  },
+  {
+    name: "a claim ignores the levels",
+    caughtBy: "lower priority first, whatever was sent first",
+    within: "lock_ready",
+    from: "m.priority = l.level",
+    to: "m.priority = q.deepest - 1 - l.level",
+  },
+  {
+    name: "a read returns its messages in no order",
+    caughtBy: "a batch across levels keeps the order, whatever the ids",
+    within: "try_read",
+    from: "v_rank[width_bucket(m.id, v_sorted)]",
+    to: "0",
+  },
+  {
+    name: "a second look of a batch starts at place 1 again",
+    caughtBy: "dead ones do not shorten a batch while live ones wait, nor change its order",
+    within: "try_read",
+    from: "array_agg(v_seen + n order by i)",
+    to: "array_agg(n order by i)",
+  },
+  {
+    name: "every claim has the same lease",
+    caughtBy: "every claim has a fresh lease",
+    within: "new_lease",
+    from: "gen_random_uuid()",
+    to: "md5(''always the same'')::uuid",
+  },
+  {
+    name: "a read does not count the attempt",
+    caughtBy: "a message at its limit of attempts is not delivered again: it goes to the archive as dead",
+    within: "try_read",
+    from: "attempt = m.attempt + 1",
+    to: "attempt = m.attempt",
+  },
+  {
+    name: "bury never does: a read at the limit finds the message for ever",
+    caughtBy: "retry at the limit: outcome dead, and the errors travel along",
+    within: "bury",
+    from: "m.attempt >= q.max_attempts",
+    to: "false",
+  },
+  {
+    name: "bury spares what nobody holds",
+    caughtBy: "retry at the limit without a dead-letter queue: dead in the archive",
+    within: "bury",
+    from: "(p_spare is null or m.lease is distinct from p_spare)",
+    to: "m.lease is distinct from p_spare",
+  },
+  {
+    name: "the dead leave their errors behind",
+    caughtBy: "retry at the limit: outcome dead, and the errors travel along",
+    within: "bury",
+    from: "headers, payload, errors from gone",
+    to: "headers, payload, null from gone",
+  },
+  {
+    name: "archived messages lose their headers",
+    caughtBy: "archive keeps all of the message, and nobody reads it again",
+    within: "try_archive",
+    from: "origin, headers, payload, errors from gone",
+    to: "origin, null, payload, errors from gone",
+  },
+  {
+    name: "a delayed send is ready at once",
+    caughtBy: "delay and lease combine: hidden, there, leased, there again",
+    within: "try_send",
+    from: "greatest(v_now, p_at, v_now + p_delay)",
+    to: "greatest(v_now, p_at)",
+  },
+  {
+    name: "a send for the past jumps the queue",
+    caughtBy: "a message sent for the past stands behind those that are ready already",
+    within: "try_send",
+    from: "greatest(v_now, p_at, v_now + p_delay)",
+    to: "coalesce(p_at, v_now + p_delay, v_now)",
+  },
+  {
+    name: "options of the batch win over those of an item",
+    caughtBy: "an item's own options come before those of the batch",
+    within: "try_send_batch",
+    from: "coalesce((e.o->>'priority')::int, v_priority),",
+    to: "v_priority,",
+  },
+  {
+    name: "a batch is stored backwards",
+    caughtBy: "sendBatch returns ids in the order of the items, and they are read in that order",
+    within: "try_send_batch",
+    from: "order by e.n",
+    to: "order by e.n desc",
+  },
+  {
+    name: "an unknown queue is an error of the server",
+    caughtBy: "in the caller's transaction: unknown queue from every call, and it still inserts and commits",
+    within: "queue_fault",
+    from: "jsonb_build_object('code', 'queue_not_found', 'queue', p_queue))",
+    to: "jsonb_build_object('code', 1 / (length(p_queue) - length(p_queue))))",
+  },
+  {
+    name: "reads join any level of isolation",
+    caughtBy: "in the caller's repeatable read transaction: read, pop and install are refused, and it still inserts and commits",
+    within: "isolation_fault",
+    from: "in ('repeatable read', 'serializable')",
+    to: "in ('chaos')",
+  },
+  {
+    name: "purge empties the archive too",
+    caughtBy: "purge returns how many, takes leased and delayed ones too, and leaves the archive",
+    within: "try_purge",
+    from: "delete from message where queue = q.id;",
+    to: "delete from archive where queue = q.id; delete from message where queue = q.id;",
+  },
+  {
+    name: "purge locks in the table's own order",
+    caughtBy: "purge waits for a transaction that settles in order of id, and neither deadlocks",
+    within: "try_purge",
+    from: "set enable_seqscan = off\nset enable_bitmapscan = off\n",
+    to: "set enable_indexscan = off\n",
+  },
+  {
+    name: "leases that ran out count as in flight",
+    caughtBy: "metrics count every state; a lease that ran out counts as visible again",
+    within: "message_state",
+    from: "when p_vt <= p_now then 'visible'",
+    to: "when p_vt <= p_now and p_lease is null then 'visible'",
+  },
+  {
+    name: "total is the length",
+    caughtBy: "total counts what was deleted, archived, popped and purged, and each queue counts its own",
+    within: "try_metrics",
+    from: "coalesce(pg_sequence_last_value(to_regclass('sent_' || q.id)), 0)",
+    to: "coalesce(m.length, 0)",
+  },
+  {
+    name: "differing options are silently kept",
+    caughtBy: "createQueue with other options names each difference and changes nothing",
+    within: "differences",
+    from: "having count(*) > 0",
+    to: "having false",
+  },
+  {
+    name: "dropQueue ignores live leases",
+    caughtBy: "dropQueue is refused while leases are live, unless forced; a held message is then stale",
+    within: "try_drop_queue",
+    from: "v_in_flight > 0",
+    to: "false",
+  },
+  {
+    name: "times come from the client's transaction",
+    caughtBy: "times come from the server's clock alone",
+    within: "try_send",
+    from: "v_now timestamptz := clock();",
+    to: "v_now timestamptz := now();",
+  },
+]

@@ -1,0 +1,24 @@
+import { it } from "vitest"
+import { runConformance } from "../src/index.ts"
+import { queueMutants } from "./mutants/queue.ts"
+import { referenceDriver, referenceSetup, runStatement, type Run } from "./reference-driver.ts"
+import { serverUrl } from "./server-url.ts"
+
+// The driver is right, the database is not: a statement of the installation is changed on its way.
+it.concurrent.for(queueMutants)(
+  "a database where $name is failed by: $caughtBy",
+  { timeout: 60_000 },
+  async ({ caughtBy, within, from, to }, { expect }) => {
+    let changed = 0
+    const run: Run = (on, text, values, options) => {
+      if (!text.includes(`create function "sluice_conformance".${within}(`) || !text.includes(from)) return runStatement(on, text, values, options)
+      changed++
+      return runStatement(on, text.replaceAll(from, to), values, options)
+    }
+    const make = (setup: Parameters<typeof referenceSetup>[0]) => referenceSetup(setup, (pool) => referenceDriver(pool, run))
+    const report = await runConformance(make, { url: serverUrl, only: [caughtBy], timeout: 10_000 })
+    expect(changed, "how often the mutant was installed").toBe(1)
+    expect(report.cases.map(({ name, status }) => ({ name, status }))).toEqual([{ name: caughtBy, status: "failed" }])
+    expect(report.cases[0]!.error).not.toMatch(/makeDriver\(\)|the case did not end|ECONN|SQLSTATE 42/)
+  },
+)
