@@ -16,6 +16,8 @@ export type Capability =
   | "tap"
   /** The server can stop a statement that runs: it is not in this very process. */
   | "timeout"
+  /** No transform of the client makes one column name of two: not `transform: postgres.camel`. */
+  | "columnNames"
   | "listen"
   | "savepoint"
   /** The driver has no `savepoint`, so that SAVEPOINT is issued by hand. */

@@ -24,8 +24,8 @@ export const rules = {
   close: "close() ends only what the driver opened itself",
   "no-global-state": "a driver leaves the user's client, its parsers and its library as they were",
   budget: "a warm statement outside a transaction costs one round trip; nothing is sent that was not asked for",
-  hops: "what one driver sends, every other reads unchanged and settles",
   core: "everything that Sluice promises holds over the driver; a failure here alone is most likely Sluice's own",
+  hops: "what one driver sends, every other reads unchanged and settles",
 } as const
 
 export type Rule = keyof typeof rules

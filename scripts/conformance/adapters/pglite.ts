@@ -23,7 +23,7 @@ export function makePglite(options: PGliteOptions = {}, returns = ownTypes): Mak
           return work(tx)
         }),
       native: { query: async (text) => (await db.query(text)).rows, returns },
-      capabilities: { concurrent: "PGlite has one session" },
+      capabilities: { concurrent: "PGlite has one session", timeout: "PGlite has no timers: a statement runs to its end" },
       close: async () => {},
     }
   }
