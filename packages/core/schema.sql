@@ -197,6 +197,34 @@ end
 
 
 
+-- function dead_ahead(q queue, p_now timestamp with time zone)
+returns bigint[] language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, enable_hashjoin=off, enable_mergejoin=off, enable_sort=off, jit=off as
+
+declare
+  v_live smallint[];
+  v_ids bigint[];
+begin
+  select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  v_ids := array(
+    select r.id
+      from generate_series(0, q.deepest - 1) l(level),
+           lateral (
+             select m.id, m.attempt from message m
+              where m.queue = q.id and m.segment = any (v_live) and m.priority = l.level
+                and m.vt < 'infinity' and m.vt <= p_now
+                and m.vt >= coalesce((select f.vt from floor f
+                                       where f.storage = q.storage and f.queue = q.id and f.priority = l.level
+                                       order by f.version desc limit 1), '-infinity')
+              order by m.vt, m.id limit 1000) r
+     where r.attempt >= q.max_attempts);
+  return array(
+    select m.id from message m
+     where m.queue = q.id and m.id = any (v_ids) and m.attempt >= q.max_attempts and m.vt <= p_now
+       for update skip locked);
+end
+
+
+
 -- function dead_letter_cycle(p_queue integer, p_dead_letter integer)
 returns jsonb language sql stable search_path=<schema>, pg_temp as
 
@@ -776,6 +804,7 @@ declare
   v_now timestamptz := clock();
   v_want int := p_limit;
   v_seen int := 0;
+  v_buried int := 0;
   v_ids bigint[];
   v_sorted bigint[];
   v_rank int[];
@@ -800,10 +829,10 @@ begin
       returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
     get diagnostics v_taken = row_count;
     exit when v_taken = cardinality(v_ids);
-    perform bury(q, v_ids, null, v_now);
+    v_buried := v_buried + bury(q, v_ids || dead_ahead(q, v_now), null, v_now);
     v_want := v_want - v_taken;
     v_seen := v_seen + cardinality(v_ids);
-    exit when v_want = 0;
+    exit when v_want = 0 or v_buried >= 10000;
   end loop;
 end
 
@@ -840,6 +869,7 @@ declare
   v_until timestamptz;
   v_want int := p_limit;
   v_seen int := 0;
+  v_buried int := 0;
   v_ids bigint[];
   v_sorted bigint[];
   v_rank int[];
@@ -868,11 +898,11 @@ begin
       returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
     get diagnostics v_taken = row_count;
     exit when v_taken = cardinality(v_ids);
-    perform bury(q, v_ids, v_lease, v_now);
+    v_buried := v_buried + bury(q, v_ids || dead_ahead(q, v_now), v_lease, v_now);
     v_want := v_want - v_taken;
     v_seen := v_seen + cardinality(v_ids);
     /* What a lease of 0 took is ready again already: a second look would find it. */
-    exit when v_want = 0 or v_taken > 0 and v_until <= v_now;
+    exit when v_want = 0 or v_buried >= 10000 or v_taken > 0 and v_until <= v_now;
   end loop;
 end
 
