@@ -857,7 +857,9 @@ begin
     /* Two updates at once must not close a cycle that neither sees. No lock of the table: who creates a queue holds one
        on it that conflicts, and two of them would wait for one another. */
     perform pg_advisory_xact_lock(hashtextextended('sluice dead letters ' || current_schema(), 0));
-    select id into v_dead_letter from queue where name = p_patch->>'deadLetter' and kind = 'work' and dropped_at is null;
+    /* Locked, so that a drop of it either waits or has been seen. */
+    select id into v_dead_letter from queue
+     where name = p_patch->>'deadLetter' and kind = 'work' and dropped_at is null for key share;
     if v_dead_letter is null then
       return queue_fault(p_patch->>'deadLetter', 'work');
     end if;
@@ -874,7 +876,9 @@ begin
     dead_letter = case when p_patch ? 'deadLetter' then v_dead_letter else dead_letter end,
     notify = coalesce(p_patch->>'notify', notify)
   where id = p_id returning * into q;
-  update message set priority = q.levels - 1 where queue = q.id and priority >= q.levels;
+  if p_patch ? 'levels' then
+    update message set priority = q.levels - 1 where queue = q.id and priority >= q.levels;
+  end if;
   return null;
 end
 $$`,
@@ -894,6 +898,10 @@ declare
   q queue;
   v_fault jsonb;
 begin
+  /* A drop of the dead-letter queue locks that one first and then those that bury there: so does this. */
+  if p_patch->>'deadLetter' is not null and isolation_fault() is null then
+    perform from queue where name = p_patch->>'deadLetter' and dropped_at is null for key share;
+  end if;
   select * into q from queue where name = p_name and dropped_at is null for no key update;
   if q.kind is distinct from 'work' then
     v_fault := queue_fault(p_name, 'work');
