@@ -22,7 +22,9 @@ export function createNotifier<Tx>(session: Session<Tx>, channel: string): Notif
     const sent = session.driver.query(text, [channel, queue], { name: `${session.schema}_notify` }).catch(() => undefined)
     inFlight.add(sent)
     void sent.then(() => inFlight.delete(sent))
-    timers.set(queue, setTimeout(() => over(queue), PAUSE))
+    // Not before this one is out: a pool that is slow is not to be given more and more of them.
+    const timer = setTimeout(() => void sent.then(() => timers.get(queue) === timer && over(queue)), PAUSE)
+    timers.set(queue, timer)
   }
 
   function over(queue: string): void {
