@@ -293,7 +293,7 @@ begin
   loop
     begin
       execute format('drop sequence if exists %I.%I', current_schema(), v_counter);
-    exception when lock_not_available then
+    exception when lock_not_available or insufficient_privilege then
       null;
     end;
   end loop;
@@ -1018,7 +1018,7 @@ begin
   update message m
      set vt = greatest(v_now, v_now + p_delay), lease = null,
          errors = case when p_error is null then m.errors
-                  else coalesce(m.errors, '[]') || jsonb_build_array(p_error || jsonb_build_object('attempt', m.attempt, 'at', v_now)) end
+                  else case when jsonb_array_length(m.errors) >= 50 then m.errors - 0 else coalesce(m.errors, '[]') end || jsonb_build_array(p_error || jsonb_build_object('attempt', m.attempt, 'at', v_now)) end
    where m.queue = q.id and m.id = p_id and m.lease = p_lease
   returning m.vt into v_vt;
   if v_vt is null then

@@ -181,7 +181,7 @@ end
 $$
 -- next
 /* Drops the counters of queues that were dropped a minute ago or more. Not at once: a producer may stand between its look-up
-   of the queue and nextval, and would get an error of the server. One that an open transaction used is left for next time. */
+   of the queue and nextval, and would get an error of the server. One that an open transaction used, or another role owns, is left for next time. */
 create function {schema}.drop_counters() returns void
 language plpgsql volatile set search_path = {schema}, pg_temp set lock_timeout = '20ms' as $$
 declare
@@ -193,7 +193,7 @@ begin
   loop
     begin
       execute format('drop sequence if exists %I.%I', current_schema(), v_counter);
-    exception when lock_not_available then
+    exception when lock_not_available or insufficient_privilege then
       null;
     end;
   end loop;

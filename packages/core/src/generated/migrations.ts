@@ -669,7 +669,8 @@ begin
     returning null::jsonb, m.vt;
 end
 $$`,
-      `/* Gives a failed message back with its error, ready after p_delay; at its limit of attempts it is buried instead.
+      `/* Gives a failed message back with its error, ready after p_delay; at its limit of attempts it is buried instead. The last
+   50 errors are kept: without a limit of attempts they would outgrow every payload, and each retry rewrites them all.
    outcome: 'retry' or 'dead'. */
 create function {schema}.try_retry(p_queue text, p_id bigint, p_lease bigint, p_delay interval, p_error jsonb)
 returns table (fault jsonb, outcome text, visible_at timestamptz)
@@ -694,7 +695,7 @@ begin
   update message m
      set vt = greatest(v_now, v_now + p_delay), lease = null,
          errors = case when p_error is null then m.errors
-                  else coalesce(m.errors, '[]') || jsonb_build_array(p_error || jsonb_build_object('attempt', m.attempt, 'at', v_now)) end
+                  else case when jsonb_array_length(m.errors) >= 50 then m.errors - 0 else coalesce(m.errors, '[]') end || jsonb_build_array(p_error || jsonb_build_object('attempt', m.attempt, 'at', v_now)) end
    where m.queue = q.id and m.id = p_id and m.lease = p_lease
   returning m.vt into v_vt;
   if v_vt is null then
@@ -954,7 +955,7 @@ begin
 end
 $$`,
       `/* Drops the counters of queues that were dropped a minute ago or more. Not at once: a producer may stand between its look-up
-   of the queue and nextval, and would get an error of the server. One that an open transaction used is left for next time. */
+   of the queue and nextval, and would get an error of the server. One that an open transaction used, or another role owns, is left for next time. */
 create function {schema}.drop_counters() returns void
 language plpgsql volatile set search_path = {schema}, pg_temp set lock_timeout = '20ms' as $$
 declare
@@ -966,7 +967,7 @@ begin
   loop
     begin
       execute format('drop sequence if exists %I.%I', current_schema(), v_counter);
-    exception when lock_not_available then
+    exception when lock_not_available or insufficient_privilege then
       null;
     end;
   end loop;

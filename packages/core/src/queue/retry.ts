@@ -9,7 +9,7 @@ import { checkLeased } from "./settle.ts"
 export interface RetryOptions<Tx> extends TxOption<Tx> {
   /** Ready again this long from now. Default 0. */
   readonly delay?: Duration
-  /** Why; kept with the message, also in the dead-letter queue and the archive. */
+  /** Why; the last 50 are kept with the message, also in the dead-letter queue and the archive. */
   readonly error?: unknown
 }
 
