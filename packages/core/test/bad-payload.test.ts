@@ -31,7 +31,7 @@ const bad: [what: string, value: unknown, path: string, reason: RegExp][] = [
   ["a bigint", { id: 1n }, ".id", /bigint/],
   ["undefined", undefined, "", /undefined/],
   ["undefined in an array", [undefined], "[0]", /undefined/],
-  ["a hole in an array", Object.assign(new Array(3), [1]), "[1]", /undefined/],
+  ["a hole in an array", Object.assign(Array.from({ length: 0 }), { 0: 1, 2: 3 }), "[1]", /undefined/],
   ["a function", { f: () => 1 }, ".f", /function/],
   ["a class", class Letter { to = "ada" }, "", /function/],
   ["a symbol", { s: Symbol("s") }, ".s", /symbol/],
