@@ -12,14 +12,22 @@ import { harness, inTransaction, openPool } from "./helpers/harness.ts"
 
 const { url, client, pool, freshQueue } = await harness()
 const { admin } = client
-const outcomes = <T>(promises: Promise<T>[]) => Promise.allSettled(promises).then((all) => all.map((one) => (one.status === "fulfilled" ? one.value : one.reason)))
+const outcomes = <T>(promises: Promise<T>[]) =>
+  Promise.allSettled(promises).then((all) => all.map((one) => (one.status === "fulfilled" ? one.value : one.reason)))
 
 describe("createQueue", () => {
   test("makes a queue with the documented defaults, and finds it the second time", async () => {
     const first = await admin.createQueue("defaults")
     expect(first).toEqual({
-      id: expect.stringMatching(/^\d+$/), name: "defaults", createdAt: expect.any(Date), created: true,
-      levels: 4, lease: "30s", maxAttempts: 20, deadLetter: null, notify: "off",
+      id: expect.stringMatching(/^\d+$/),
+      name: "defaults",
+      createdAt: expect.any(Date),
+      created: true,
+      levels: 4,
+      lease: "30s",
+      maxAttempts: 20,
+      deadLetter: null,
+      notify: "off",
     })
     expect(Math.abs(first.createdAt.getTime() - Date.now())).toBeLessThan(60_000)
     expect(await admin.createQueue("defaults")).toEqual({ ...first, created: false })
@@ -27,7 +35,13 @@ describe("createQueue", () => {
 
   test("keeps every option, and finds a queue of equal options however they are written", async () => {
     await admin.createQueue("graves")
-    const options = { levels: 16, lease: "90s", maxAttempts: null, deadLetter: "graves", notify: "transaction" } as const
+    const options = {
+      levels: 16,
+      lease: "90s",
+      maxAttempts: null,
+      deadLetter: "graves",
+      notify: "transaction",
+    } as const
     expect(await admin.createQueue("all", options)).toMatchObject({ ...options, created: true })
     expect(await admin.createQueue("all", { ...options, lease: "1.5m" })).toMatchObject({ ...options, created: false })
     expect(await admin.createQueue("all", { levels: 16 })).toMatchObject({ ...options, created: false })
@@ -43,7 +57,9 @@ describe("createQueue", () => {
 
   test("with other options names each difference and the fix, and changes nothing", async () => {
     const before = await admin.createQueue("differs", { levels: 2, maxAttempts: 3 })
-    const error = await errorOf<QueueOptionsDifferError>(admin.createQueue("differs", { levels: 4, maxAttempts: null, lease: "30s" }))
+    const error = await errorOf<QueueOptionsDifferError>(
+      admin.createQueue("differs", { levels: 4, maxAttempts: null, lease: "30s" }),
+    )
     expect(error).toBeInstanceOf(QueueOptionsDifferError)
     expect(error).toMatchObject({ code: "options_differ", queue: "differs" })
     expect(error.differences).toEqual([
@@ -91,8 +107,14 @@ describe("createQueue", () => {
     const own = openPool(url, 4)
     const { admin: racing } = createClient(pgDriver(own), { listen: false })
     for (let round = 0; round < 40; round++) {
-      const results = await outcomes<unknown>([racing.createQueue("race"), racing.dropQueue("race"), racing.createQueue("race"), racing.dropQueue("race")])
-      for (const made of [results[0], results[2]]) expect(made).toMatchObject({ name: "race", levels: 4, id: expect.any(String) })
+      const results = await outcomes<unknown>([
+        racing.createQueue("race"),
+        racing.dropQueue("race"),
+        racing.createQueue("race"),
+        racing.dropQueue("race"),
+      ])
+      for (const made of [results[0], results[2]])
+        expect(made).toMatchObject({ name: "race", levels: 4, id: expect.any(String) })
       expect([true, false]).toContain(results[1])
     }
     await own.end()
@@ -127,8 +149,17 @@ describe("updateQueue", () => {
     const dead = await freshQueue()
     const name = await freshQueue()
     for (const patch of [
-      { levels: 16 }, { levels: 1 }, { lease: "2h" }, { maxAttempts: 1 }, { maxAttempts: null }, { deadLetter: dead }, { deadLetter: null },
-      { notify: "transaction" }, { notify: "off" }, {}, { levels: 2, lease: "1s", maxAttempts: 7, deadLetter: dead, notify: "transaction" },
+      { levels: 16 },
+      { levels: 1 },
+      { lease: "2h" },
+      { maxAttempts: 1 },
+      { maxAttempts: null },
+      { deadLetter: dead },
+      { deadLetter: null },
+      { notify: "transaction" },
+      { notify: "off" },
+      {},
+      { levels: 2, lease: "1s", maxAttempts: 7, deadLetter: dead, notify: "transaction" },
     ] as const) {
       const before = await admin.getQueue(name)
       expect(await admin.updateQueue(name, patch)).toEqual({ ...before, ...patch })
@@ -137,7 +168,10 @@ describe("updateQueue", () => {
   })
 
   test("of an unknown queue or an unknown dead-letter queue names it and changes nothing", async () => {
-    expect(await errorOf(admin.updateQueue("unknown", { levels: 2 }))).toMatchObject({ code: "queue_not_found", queue: "unknown" })
+    expect(await errorOf(admin.updateQueue("unknown", { levels: 2 }))).toMatchObject({
+      code: "queue_not_found",
+      queue: "unknown",
+    })
     const name = await freshQueue()
     expect(await errorOf(admin.updateQueue(name, { levels: 2, deadLetter: "nope" }))).toMatchObject({ queue: "nope" })
     expect(await admin.getQueue(name)).toMatchObject({ levels: 4, deadLetter: null })
@@ -156,16 +190,19 @@ describe("updateQueue", () => {
     expect(await errorOf(queue.send(1, { priority: 2 }))).toMatchObject({ code: "invalid_option", field: "priority" })
   })
 
-  test.each(["read", "pop"] as const)("to fewer levels strands no message that was being sent at a removed one (%s)", async (way) => {
-    const name = await freshQueue()
-    const queue = client.queue(name)
-    const id = await inTransaction(pool, async (tx) => {
-      const sent = await queue.send("late", { priority: 3, tx })
-      await admin.updateQueue(name, { levels: 2 })
-      return sent
-    })
-    expect(await queue[way]()).toMatchObject({ id, payload: "late" })
-  })
+  test.each(["read", "pop"] as const)(
+    "to fewer levels strands no message that was being sent at a removed one (%s)",
+    async (way) => {
+      const name = await freshQueue()
+      const queue = client.queue(name)
+      const id = await inTransaction(pool, async (tx) => {
+        const sent = await queue.send("late", { priority: 3, tx })
+        await admin.updateQueue(name, { levels: 2 })
+        return sent
+      })
+      expect(await queue[way]()).toMatchObject({ id, payload: "late" })
+    },
+  )
 })
 
 describe("a cycle of dead-letter queues", () => {
@@ -177,7 +214,10 @@ describe("a cycle of dead-letter queues", () => {
     expect(error).toBeInstanceOf(DeadLetterCycleError)
     expect(error).toMatchObject({ code: "dead_letter_cycle", queue: c, path: [c, a, b, c] })
     expect(await admin.getQueue(c)).toMatchObject({ deadLetter: null })
-    expect(await errorOf(admin.updateQueue(a, { deadLetter: a }))).toMatchObject({ code: "invalid_option", field: "deadLetter" })
+    expect(await errorOf(admin.updateQueue(a, { deadLetter: a }))).toMatchObject({
+      code: "invalid_option",
+      field: "deadLetter",
+    })
   })
 
   test("is not closed by two updates at once", async () => {
@@ -185,9 +225,14 @@ describe("a cycle of dead-letter queues", () => {
     const { admin: racing } = createClient(pgDriver(own), { listen: false })
     for (let round = 0; round < 10; round++) {
       const [a, b] = [await freshQueue(), await freshQueue()]
-      const results = await outcomes<unknown>([racing.updateQueue(a, { deadLetter: b }), racing.updateQueue(b, { deadLetter: a })])
+      const results = await outcomes<unknown>([
+        racing.updateQueue(a, { deadLetter: b }),
+        racing.updateQueue(b, { deadLetter: a }),
+      ])
       expect(results.filter((result) => result instanceof DeadLetterCycleError)).toHaveLength(1)
-      expect([(await admin.getQueue(a)).deadLetter, (await admin.getQueue(b)).deadLetter].filter((d) => d === null)).toHaveLength(1)
+      expect(
+        [(await admin.getQueue(a)).deadLetter, (await admin.getQueue(b)).deadLetter].filter((d) => d === null),
+      ).toHaveLength(1)
     }
     await own.end()
   })
@@ -205,4 +250,3 @@ describe("listQueues", () => {
 function withoutCreated<T extends { created: boolean }>({ created: _created, ...info }: T): Omit<T, "created"> {
   return info
 }
-
