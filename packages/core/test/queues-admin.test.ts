@@ -1,11 +1,14 @@
 import {
   createClient,
   DeadLetterCycleError,
+  IsolationLevelError,
   QueueAlreadyExistsError,
   QueueNotFoundError,
   QueueOptionsDifferError,
 } from "@sluice/core"
 import { pgDriver } from "@sluice/pg"
+import type { PoolClient } from "pg"
+import { setTimeout as sleep } from "node:timers/promises"
 import { describe, expect, test } from "vitest"
 import { errorOf } from "./helpers/error-of.ts"
 import { harness, inTransaction, openPool } from "./helpers/harness.ts"
@@ -221,20 +224,28 @@ describe("a cycle of dead-letter queues", () => {
   })
 
   test("is not closed by two updates at once", async () => {
-    const own = openPool(url, 4)
-    const { admin: racing } = createClient(pgDriver(own), { listen: false })
-    for (let round = 0; round < 10; round++) {
-      const [a, b] = [await freshQueue(), await freshQueue()]
-      const results = await outcomes<unknown>([
-        racing.updateQueue(a, { deadLetter: b }),
-        racing.updateQueue(b, { deadLetter: a }),
-      ])
-      expect(results.filter((result) => result instanceof DeadLetterCycleError)).toHaveLength(1)
-      expect(
-        [(await admin.getQueue(a)).deadLetter, (await admin.getQueue(b)).deadLetter].filter((d) => d === null),
-      ).toHaveLength(1)
+    const [a, b] = [await freshQueue(), await freshQueue()]
+    const { closing } = await inTransaction(pool, async (tx) => {
+      await admin.updateQueue(a, { deadLetter: b }, { tx })
+      const running = outcomes([admin.updateQueue(b, { deadLetter: a })])
+      await Promise.race([running, sleep(300)]) // it waits for this transaction, or has not seen it
+      return { closing: running } // not awaited here: it may wait for the commit
+    })
+    expect(await closing).toMatchObject([{ code: "dead_letter_cycle", path: [b, a, b] }])
+    expect(await admin.getQueue(b)).toMatchObject({ deadLetter: null })
+  })
+
+  test("cannot be seen by an old snapshot, which is refused with the transaction still usable", async () => {
+    const [a, b] = [await freshQueue(), await freshQueue()]
+    const begin = "begin isolation level repeatable read"
+    const work = async (tx: PoolClient): Promise<void> => {
+      expect(await errorOf(admin.updateQueue(a, { deadLetter: b }, { tx }))).toBeInstanceOf(IsolationLevelError)
+      expect(await errorOf(admin.createQueue("c", { deadLetter: b, tx }))).toBeInstanceOf(IsolationLevelError)
+      await admin.updateQueue(a, { levels: 2, deadLetter: null }, { tx })
     }
-    await own.end()
+    await inTransaction(pool, work, { begin })
+    expect(await admin.getQueue(a)).toMatchObject({ levels: 2, deadLetter: null })
+    expect(await errorOf(admin.getQueue("c"))).toBeInstanceOf(QueueNotFoundError)
   })
 })
 
