@@ -1,4 +1,4 @@
-import type { MakeDriver } from "@sluice/conformance"
+import type { GroupName, MakeDriver } from "@sluice/conformance"
 
 /** One way to set an adapter up, such as `pool of one`. */
 export interface Mode {
@@ -8,8 +8,8 @@ export interface Mode {
   readonly place?: "server" | "pgbouncer" | "in-process"
   /** Changes the process, which therefore runs nothing else. */
   readonly before?: () => void
-  /** Groups that have no meaning here, and why. */
-  readonly without?: { readonly [group: string]: string }
+  /** The groups that have a meaning here. Default: all. */
+  readonly groups?: readonly GroupName[]
 }
 
 export interface Adapter {

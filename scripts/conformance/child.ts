@@ -1,5 +1,5 @@
 // One line of the table, in a process of its own: what it does to its process, and how that ends, is its own affair.
-import { groups, runConformance, type ConformanceReport, type GroupName } from "@sluice/conformance"
+import { groups, runConformance, type ConformanceReport } from "@sluice/conformance"
 import { adapters } from "./adapters.ts"
 import { hops, type Task, type Told } from "./combination.ts"
 import { runHopsOfAll } from "./hops.ts"
@@ -21,8 +21,8 @@ function certify({ adapter, mode, url, groups: asked }: Task): Promise<Conforman
   const found = adapters.find(({ name }) => name === adapter)?.modes.find(({ name }) => name === mode)
   if (!found) throw new Error(`There is no mode ${mode} of ${adapter}.`)
   found.before?.()
-  const names = groups.map(({ name }) => name).filter((name) => !(name in (found.without ?? {})))
-  const wanted = names.filter((name) => asked === undefined || asked.includes(name)) as GroupName[]
+  const possible = found.groups ?? groups.map(({ name }) => name)
+  const wanted = possible.filter((name) => asked === undefined || asked.includes(name))
   return runConformance(found.make, { mode, url: url || undefined, groups: wanted, onCase: (one) => tell({ one }) })
 }
 

@@ -1,4 +1,4 @@
-import type { DriverUnderTest, Isolation } from "@sluice/conformance"
+import type { DriverUnderTest, GroupName, Isolation } from "@sluice/conformance"
 
 /** What PgBouncer in transaction mode takes away from any client. */
 export const behindPooler: NonNullable<DriverUnderTest["capabilities"]> = {
@@ -9,5 +9,8 @@ export const behindPooler: NonNullable<DriverUnderTest["capabilities"]> = {
 /** Of a session that begins every transaction so, single statements included. */
 export const defaultIsolation: readonly Isolation[] = ["repeatable read", "serializable"]
 
-/** What cannot be asked for in such a session. */
-export const strictReaders: { readonly [group: string]: string } = {}
+/**
+ * What such a session can be asked for: reading and installing need READ COMMITTED. The group `joined` sends and settles
+ * in a single transaction of these levels, in every other mode.
+ */
+export const driverGroups: readonly GroupName[] = ["wire", "errors", "transaction", "listen", "isolation", "lifecycle", "budget"]

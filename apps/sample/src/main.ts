@@ -8,6 +8,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.on(signal, () => {
     if (stop.signal.aborted) process.exit(130) // asked twice: the server goes down with us all the same
     stop.abort(new Error("Stopped."))
+    setTimeout(() => process.exit(130), 15_000).unref()
   })
 }
 

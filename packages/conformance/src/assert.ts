@@ -25,9 +25,16 @@ export function equalRows(received: unknown, expected: readonly object[], what: 
   ok(Array.isArray(received), `${what}: rows must be an array, received ${show(received)}`)
   for (const row of received) {
     const prototype: unknown = typeof row === "object" && row !== null ? Object.getPrototypeOf(row) : undefined
-    ok(prototype === Object.prototype || prototype === null, `${what}: a row must be a plain object, received ${show(row)}`)
+    ok(
+      prototype === Object.prototype || prototype === null,
+      `${what}: a row must be a plain object, received ${show(row)}`,
+    )
   }
-  equal(received.map((row: object) => ({ ...row })), expected, what)
+  equal(
+    received.map((row: object) => ({ ...row })),
+    expected,
+    what,
+  )
 }
 
 /** Waits for a rejection and returns its reason. An assertion that failed within is no answer to the question. */

@@ -19,6 +19,7 @@ export function detectCapabilities(harness: DriverUnderTest, place: Place): Capa
     direct: concurrent === true ? told("direct") : concurrent,
     prepare: told("prepare"),
     timeout: told("timeout"),
+    columnNames: told("columnNames"),
     parallel: when("parallel", driver.maxConnections !== 1, "the driver has one connection"),
     tap: when("tap", place.tap !== undefined, place.tapless),
     listen: when("listen", driver.listen !== undefined, "the driver has no listen()"),

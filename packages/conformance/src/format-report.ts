@@ -33,7 +33,11 @@ function cell(cases: readonly CaseReport[]): string {
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]!.length)))
-  const line = (cells: readonly string[]): string => cells.map((text, i) => text.padEnd(widths[i]!)).join(" │ ").trimEnd()
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((text, i) => text.padEnd(widths[i]!))
+      .join(" │ ")
+      .trimEnd()
   const rule = widths.map((width) => "─".repeat(width)).join("─┼─")
   return [line(head), rule, ...rows.map(line)].join("\n")
 }

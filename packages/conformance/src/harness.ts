@@ -16,6 +16,8 @@ export type Capability =
   | "tap"
   /** The server can stop a statement that runs: it is not in this very process. */
   | "timeout"
+  /** No transform of the client makes one column name of two: not `transform: postgres.camel`. */
+  | "columnNames"
   | "listen"
   | "savepoint"
   /** The driver has no `savepoint`, so that SAVEPOINT is issued by hand. */
@@ -27,7 +29,7 @@ export type Capability =
 
 /** What {@link MakeDriver} is given. */
 export interface DriverSetup {
-  /** Connects to the database under test, usually through the kit's counting proxy. Empty if the run was given no URL. */
+  /** Connects to the database under test, usually through the kit's proxy. Empty if the run was given no URL. */
   readonly url: string
   /** The size of the pool, where a case depends on it. Otherwise choose your own, at least 2. */
   readonly max?: number

@@ -9,13 +9,15 @@ export interface ConformanceOptions extends RunOptions {
   readonly groups?: readonly GroupName[]
   /** The cases to run, by name. Default: all. A name that no case has is an error. */
   readonly only?: readonly string[]
+  /** Names the driver in the report. Default: `driver.name`. */
+  readonly driver?: string
   /** Says in the report how the driver was set up. Default: `plain`. */
   readonly mode?: string
   /** Called after every case. */
   readonly onCase?: (report: CaseReport) => void
 }
 
-/** Runs the cases one after another on a real server and reports. Rejects only if the run itself cannot begin or end. */
+/** Runs the cases one after another and reports. Rejects only if the run itself cannot begin or end. */
 export async function runConformance(
   makeDriver: MakeDriver,
   options: ConformanceOptions = {},
@@ -32,7 +34,7 @@ export async function runConformance(
   } finally {
     await run.close()
   }
-  return summarize(run.driverName, options.mode ?? "plain", reports)
+  return summarize(options.driver ?? run.driverName, options.mode ?? "plain", reports)
 }
 
 export function selectCases(

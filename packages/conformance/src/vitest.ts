@@ -4,7 +4,7 @@ import { openRun, type Run } from "./open-run.ts"
 import { selectCases, type ConformanceOptions } from "./run-conformance.ts"
 import { summarize, type CaseReport, type ConformanceReport } from "./report.ts"
 
-export interface DescribeOptions extends Omit<ConformanceOptions, "onCase"> {
+export interface DescribeOptions extends Omit<ConformanceOptions, "driver" | "onCase"> {
   /** Called once at the end, with what {@link runConformance} would have returned. */
   readonly onReport?: (report: ConformanceReport) => void | Promise<void>
 }
@@ -21,7 +21,7 @@ export function describeDriver(name: string, makeDriver: MakeDriver, options: De
     }, 60_000)
     afterAll(async () => {
       await run?.close()
-      if (run !== undefined) await options.onReport?.(summarize(run.driverName, mode, reports))
+      if (run !== undefined) await options.onReport?.(summarize(name, mode, reports))
     }, 60_000)
     for (const group of new Set(cases.map((selected) => selected.group))) {
       describe(group, () => {

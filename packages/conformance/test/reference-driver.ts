@@ -4,7 +4,8 @@ import type { DriverSetup, DriverUnderTest } from "../src/index.ts"
 
 /** Only what the contract names is decoded; all else stays text, whatever the process-wide parsers say. */
 const types = {
-  getTypeParser: (oid: number) => (text: string) => (oid === 16 ? text === "t" : oid === 23 || oid === 701 ? +text : text),
+  getTypeParser: (oid: number) => (text: string) =>
+    oid === 16 ? text === "t" : oid === 23 || oid === 701 ? +text : text,
 }
 
 /** Runs a statement on a pool or one of its clients. Mutants put theirs in its place. */
@@ -96,7 +97,14 @@ async function listen(
   const reopen = async (): Promise<void> => {
     while (!ended) {
       await new Promise((resolve) => setTimeout(resolve, 20))
-      if (ended || (await open().then(() => true, () => false))) return
+      if (
+        ended ||
+        (await open().then(
+          () => true,
+          () => false,
+        ))
+      )
+        return
     }
   }
   await open()

@@ -34,7 +34,9 @@ describe("runConformance", () => {
     expect(reasons).toEqual(
       new Set(["the set-up has no begin()", "the database is in the process", "the set-up declares tap: false"]),
     )
-    expect(formatReport(report)).toContain("the set-up declares tap: false:\n    budget › a warm query is one statement\n")
+    expect(formatReport(report)).toContain(
+      "the set-up declares tap: false:\n    budget › a warm query is one statement\n",
+    )
   })
 
   it("works in a given database and leaves only what it found", async () => {

@@ -51,6 +51,6 @@ export interface Driver<Tx = unknown> extends SqlExecutor {
    */
   listen?(channel: string, onNotify: (payload: string) => void, onReady: () => void): Promise<Unlisten>
 
-  /** Ends only what the driver opened itself: a pool made from a URL, never one that was handed in. */
+  /** Ends only what the driver opened itself: what listens, a pool made from a URL, never one that was handed in. */
   close?(): Promise<void>
 }

@@ -11,7 +11,8 @@ function* causes(error: unknown): Generator<Record<string, unknown>> {
 
 /** The SQLSTATE of a driver's error, found by walking `cause`; undefined where the server did not speak. */
 export function sqlState(error: unknown): string | undefined {
-  for (const e of causes(error)) if (typeof e.code === "string" && /^[0-9A-Z]{5}$/.test(e.code)) return e.code
+  // EPIPE is five letters too, but the operating system's.
+  for (const e of causes(error)) if (typeof e.code === "string" && /^[0-9A-Z]{5}$/.test(e.code) && e.code !== "EPIPE") return e.code
   return undefined
 }
 
@@ -26,11 +27,16 @@ const BROKEN_CODES = /^(ECONN\w+|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFO
 const BROKEN_STATES = /^(08...|57P0[1-5]|53300|28...|3D000)$/
 const BROKEN_MESSAGES = /connection (terminated|ended|closed|error)|not queryable|client has encountered a connection error|timeout exceeded when trying to connect|cannot use a pool after/i
 
-/** Whether there was no connection, or it broke. node-postgres gives some of these errors no code at all. */
+/**
+ * Whether there was no connection, or it broke. node-postgres gives some of these errors no code at all. The message of
+ * an error that wraps another says nothing: Drizzle puts the parameters into it.
+ */
 export function isConnectionError(error: unknown): boolean {
+  const state = sqlState(error)
+  if (state !== undefined) return BROKEN_STATES.test(state)
   for (const e of causes(error)) {
-    if (typeof e.code === "string" && (BROKEN_CODES.test(e.code) || BROKEN_STATES.test(e.code))) return true
-    if (e.code === undefined && typeof e.message === "string" && BROKEN_MESSAGES.test(e.message)) return true
+    if (typeof e.code === "string" && BROKEN_CODES.test(e.code)) return true
+    if (e.code === undefined && e.cause === undefined && typeof e.message === "string" && BROKEN_MESSAGES.test(e.message)) return true
   }
   return false
 }

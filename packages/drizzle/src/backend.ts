@@ -1,10 +1,12 @@
-import type { SqlExecutor } from "@sluice/core"
+import type { SqlExecutor, SqlValue } from "@sluice/core"
 import { postgresJs } from "./postgres-js.ts"
 import { nodePostgres } from "./node-postgres.ts"
 
 /** What differs between the clients that Drizzle runs on. */
 export interface Backend extends SqlExecutor {
   readonly maxConnections?: number
+  /** What `tx.execute` is given for a value, so that no serializer of the client is applied to it. */
+  parameter(value: SqlValue): unknown
   /** Rows from what `tx.execute` resolves to. */
   rows(result: any): any[]
   /** Wraps what opens a transaction, where the client needs watching. */

@@ -66,7 +66,7 @@ function executor(tx: TransactionLike, backend: Backend, isOver: () => boolean):
       // Drizzle numbers its parameters itself. Bound in order in a comment behind the text, they meet the text's own
       // $1…$n, which stay as they are: in literals, in comments, and used twice.
       const parameters = sql.join(
-        values.map((value) => sql.param(value)),
+        values.map((value) => sql.param(backend.parameter(value))),
         sql.raw(" "),
       )
       return backend.rows(await tx.execute(sql`${sql.raw(text)}\n-- ${parameters}`))

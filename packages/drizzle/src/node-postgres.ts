@@ -32,6 +32,7 @@ export function nodePostgres(pool: any): Backend {
     maxConnections: pool.options?.max,
     noticesFailure: false,
     query: async (text, values = []) => rows(await pool.query({ text, values, types: asText, queryMode: "extended" })),
+    parameter: (value) => value,
     rows,
     guard: async (begin) => {
       if (open++ === 0) pool.on("acquire", watch)

@@ -26,11 +26,15 @@ export function postgresJs(sql: any): Backend {
     }))
   }
 
+  // Unprepared statements behind one another on one connection hang for ever behind PgBouncer before 1.21. The hook is
+  // the library's own, for BEGIN: false keeps the connection from taking another statement meanwhile.
+  const alone = sql.options.prepare === false ? { onexecute: () => false } : {}
+
   return {
     maxConnections: sql.options.max,
     noticesFailure: true,
     query: async (text, values = [], { name } = {}) => {
-      const settings = { prepare: values.length > 0 || name !== undefined, simple: false }
+      const settings = { prepare: values.length > 0 || name !== undefined, simple: false, ...alone }
       const parameters = values.map((value) => sql.typed(value, unknownType))
       const result = await sql.unsafe(text, parameters, settings).raw()
       const columns = columnsOf(result)
@@ -38,6 +42,8 @@ export function postgresJs(sql: any): Backend {
         Object.fromEntries(columns.map((column, i) => [column.name, readValue(column, row[i]?.toString())])),
       ) as any[]
     },
+    // Drizzle prints parameters in its errors and its log.
+    parameter: (value) => Object.assign(sql.typed(value, unknownType), { toString: () => String(value), toJSON: () => value }),
     rows: (result) => {
       const columns = columnsOf(result)
       return [...result].map((row: any) =>

@@ -3,6 +3,7 @@ import type { Driver, SqlExecutor } from "@sluice/core"
 import { types } from "./decode.ts"
 import { listen } from "./listen.ts"
 import type { ClientLike, ListenClient, PoolLike } from "./pool-like.ts"
+import { subscriptions } from "./subscriptions.ts"
 import { transaction } from "./transaction.ts"
 
 export interface PgDriverOptions {
@@ -20,8 +21,8 @@ interface OwnConnections {
 }
 
 /**
- * Sluice over node-postgres. A pool that is handed in stays the caller's: `close` leaves it open.
- * From a URL or a config the driver opens a pool of its own, which `close` ends.
+ * Sluice over node-postgres. A pool that is handed in stays the caller's: `close` leaves it open, and ends only what
+ * listens. From a URL or a config the driver opens a pool of its own, which `close` ends.
  */
 export function pgDriver<Client = PoolClient>(pool: PoolLike<Client>, options?: PgDriverOptions): Driver<Client>
 export function pgDriver(connection: string | PoolConfig, options?: PgDriverOptions): Driver<PoolClient>
@@ -42,6 +43,12 @@ export function pgDriver(
         .rows,
   })
 
+  const listening =
+    Client &&
+    subscriptions((channel, onNotify, onReady) =>
+      listen(() => new Client(listenConfig(config)), channel, onNotify, onReady),
+    )
+
   return {
     name: "pg",
     maxConnections: pool.options?.max,
@@ -51,10 +58,11 @@ export function pgDriver(
       const client = await pool.connect()
       return transaction(client, () => work(client))
     },
-    listen:
-      Client &&
-      ((channel, onNotify, onReady) => listen(() => new Client(listenConfig(config)), channel, onNotify, onReady)),
-    close: own && (() => own.end()),
+    listen: listening?.listen,
+    close: async () => {
+      await listening?.end()
+      if (own && !own.ending) await own.end()
+    },
   }
 }
 

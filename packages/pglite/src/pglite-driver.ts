@@ -4,8 +4,7 @@ import type { Driver, SqlExecutor } from "@sluice/core"
 export interface PGliteLike<Tx> {
   query(text: string, values?: any[], options?: any): Promise<{ rows: any[] }>
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>
-  listen(channel: string, onNotify: (payload: string) => void): Promise<unknown>
-  unlisten(channel: string, onNotify?: (payload: string) => void): Promise<void>
+  onNotification(onNotify: (channel: string, payload: string) => void): () => void
 }
 
 const text = (value: string): string => value
@@ -21,6 +20,11 @@ const wire = {
   },
   serializers: new Proxy({}, { get: () => String }),
 }
+
+/** How many listen on a channel: an instance has one session for all its drivers. */
+const listeners = new WeakMap<object, Map<string, number>>()
+
+const quote = (channel: string): string => `"${channel.replaceAll('"', '""')}"`
 
 /**
  * Sluice over PGlite, a Postgres inside the process with one session: whatever is not part of an open transaction waits
@@ -46,14 +50,27 @@ export function pgliteDriver<Tx>(db: PGliteLike<Tx>): Driver<Tx> {
         return result
       }),
     listen: async (channel, onNotify, onReady) => {
-      // PGlite takes the name as SQL, and does not undo a doubled quote when it looks for listeners. The function that
-      // it returns forgets the quotes, hence unlisten.
-      if (channel.includes('"')) throw new TypeError(`PGlite cannot listen on a name with a double quote: ${channel}`)
-      const quoted = `"${channel}"`
-      const listener = (payload: string): void => onNotify(payload)
-      await db.listen(quoted, listener)
+      // Not db.listen: it does not undo a doubled quote when it looks for listeners.
+      const off = db.onNotification((name, payload) => name === channel && onNotify(payload))
+      const names = listeners.get(db) ?? new Map<string, number>()
+      listeners.set(db, names.set(channel, (names.get(channel) ?? 0) + 1))
+      let over = false
+      const unlisten = async (): Promise<void> => {
+        if (over) return
+        over = true
+        off()
+        const left = (names.get(channel) ?? 1) - 1
+        names.set(channel, left)
+        if (left === 0) await db.query(`unlisten ${quote(channel)}`)
+      }
+      try {
+        await db.query(`listen ${quote(channel)}`)
+      } catch (error) {
+        await unlisten().catch(() => {})
+        throw error
+      }
       onReady()
-      return () => db.unlisten(quoted, listener)
+      return unlisten
     },
   }
 }

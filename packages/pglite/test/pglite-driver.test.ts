@@ -36,14 +36,16 @@ test("hears what is notified, until it is told to stop", async () => {
   expect(await driver.query("select * from pg_listening_channels()")).toEqual([])
 })
 
-test("refuses a channel that it could not hear", async () => {
-  await expect(
-    pgliteDriver(plain).listen!(
-      'a"b',
-      () => {},
-      () => {},
-    ),
-  ).rejects.toThrow(/double quote/)
+test("hears a channel with a double quote", async () => {
+  const heard: string[] = []
+  const stop = await pgliteDriver(plain).listen!(
+    'a"b',
+    (payload) => heard.push(payload),
+    () => {},
+  )
+  await plain.query(`select pg_notify('a"b', 'quoted')`)
+  await stop()
+  expect(heard).toEqual(["quoted"])
 })
 
 test("refuses what is no instance, and an instance as transaction", () => {

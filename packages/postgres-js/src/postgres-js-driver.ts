@@ -1,8 +1,10 @@
 import postgres from "postgres"
 import type { Driver, SqlExecutor } from "@sluice/core"
+import { keepError } from "./keep-error.ts"
 import { type Life, whileAlive } from "./life.ts"
 import { listen } from "./listen.ts"
 import { checkTransform, readRows } from "./rows.ts"
+import { subscriptions } from "./subscriptions.ts"
 
 /** The type "unknown": the server infers the parameter's type, and no serializer of the client is registered for it. */
 const unknownType = 705
@@ -24,11 +26,15 @@ export function postgresJsDriver(
   const { transform, max } = sql.options
   checkTransform(transform)
 
+  // Unprepared statements behind one another on one connection hang for ever behind PgBouncer before 1.21. The hook is
+  // the library's own, for BEGIN: false keeps the connection from taking another statement meanwhile.
+  const alone = sql.options.prepare === false ? { onexecute: () => false } : {}
+
   const executor = (target: Pick<postgres.ISql, "unsafe" | "typed">): SqlExecutor => ({
     query: async (text, values = [], { name } = {}) => {
       // Prepared, a warm statement is one round trip; `prepare: false` of the client wins over it. Without
       // `simple: false` a statement without values may be several.
-      const settings = { prepare: values.length > 0 || name !== undefined, simple: false }
+      const settings = { prepare: values.length > 0 || name !== undefined, simple: false, ...alone }
       const parameters = values.map((value) => target.typed(value as string, unknownType))
       return readRows(await target.unsafe(text, parameters, settings).raw(), transform)
     },
@@ -46,22 +52,30 @@ export function postgresJsDriver(
     }
   }
 
+  const listening = subscriptions((channel, onNotify, onReady) => listen(sql.options, channel, onNotify, onReady))
+
   return {
     name: "postgres-js",
     maxConnections: max,
     ...executor(sql),
     within: (tx) => guarded(transactionSql(tx)),
-    transaction: async <T>(work: (tx: postgres.TransactionSql) => Promise<T>) => {
+    transaction: (work) => {
       const life: Life = { over: false }
-      const begun = sql.begin((tx) => (lives.set(tx, life), whileAlive(life, work(tx))))
-      return (await begun.finally(() => (life.over = true))) as T
+      return keepError(work, (kept) =>
+        sql.begin((tx) => (lives.set(tx, life), whileAlive(life, kept(tx)))).finally(() => (life.over = true)),
+      )
     },
-    savepoint: async <T>(tx: postgres.TransactionSql, work: (tx: postgres.TransactionSql) => Promise<T>) => {
+    savepoint: (tx, work) => {
       const life = lives.get(tx)
-      return (await tx.savepoint((inner) => (lives.set(inner, life), whileAlive(life, work(inner))))) as T
+      return keepError(work, (kept) =>
+        tx.savepoint((inner) => (lives.set(inner, life), whileAlive(life, kept(inner)))),
+      )
     },
-    listen: (channel, onNotify, onReady) => listen(sql.options, channel, onNotify, onReady),
-    close: own && (() => own.end()),
+    listen: listening.listen,
+    close: async () => {
+      await listening.end()
+      await own?.end()
+    },
   }
 }
 

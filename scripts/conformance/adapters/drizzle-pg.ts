@@ -19,7 +19,7 @@ export function makeDrizzlePg(setUp: PgSetUp = {}): MakeDriver {
       capabilities: setUp.capabilities,
       close: async () => {
         await lender.close?.()
-        await pool.end()
+        if (!pool.ending) await pool.end()
       },
     }
   }

@@ -17,7 +17,7 @@ export function makePg(setUp: PgSetUp = {}, options: PgDriverOptions = {}): Make
       capabilities: setUp.capabilities,
       close: async () => {
         await driver.close?.()
-        await pool.end()
+        if (!pool.ending) await pool.end()
       },
     }
   }

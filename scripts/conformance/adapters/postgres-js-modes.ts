@@ -1,7 +1,7 @@
 import postgres, { type Options } from "postgres"
 import type { DriverUnderTest } from "@sluice/conformance"
 import type { Mode } from "../adapter.ts"
-import { behindPooler, defaultIsolation, strictReaders } from "../places.ts"
+import { behindPooler, defaultIsolation, driverGroups } from "../places.ts"
 import type { BuiltInTypes } from "./pg-pool.ts"
 
 export interface PostgresJsSetUp {
@@ -12,8 +12,8 @@ export interface PostgresJsSetUp {
   readonly sharedWithDrizzle?: boolean
 }
 
-/** Undefined where a client without the option returns something else. */
 const unprepared = { prepare: "the client says prepare: false" }
+const renamed = { columnNames: "transform.column makes one name of two: only words such as core's have a way back" }
 const nullToUndefined = { value: { from: (value: unknown) => (value === null ? undefined : value) } }
 
 const type = (oid: number, parse: (text: string) => unknown): postgres.PostgresType => ({
@@ -36,8 +36,8 @@ export function postgresJsModes(make: (setUp?: PostgresJsSetUp) => Mode["make"])
       place: "pgbouncer",
     },
     { name: "fetch_types: false", make: make({ client: { fetch_types: false } }) },
-    { name: "postgres.camel", make: make({ client: { transform: postgres.camel } }) },
-    { name: "postgres.toPascal", make: make({ client: { transform: postgres.toPascal as never } }) },
+    { name: "postgres.camel", make: make({ client: { transform: postgres.camel }, capabilities: renamed }) },
+    { name: "postgres.toPascal", make: make({ client: { transform: postgres.toPascal as never }, capabilities: renamed }) },
     { name: "undefined to null", make: make({ client: { transform: { undefined: null } } }) },
     { name: "null to undefined", make: make({ client: { transform: nullToUndefined } }) },
     { name: "own types", make: make({ client: { types: types as never }, returns: parsedTypes }) },
@@ -45,7 +45,7 @@ export function postgresJsModes(make: (setUp?: PostgresJsSetUp) => Mode["make"])
     ...defaultIsolation.map((level) => ({
       name: level.toUpperCase(),
       make: make({ client: { connection: { default_transaction_isolation: level } } }),
-      without: strictReaders,
+      groups: driverGroups,
     })),
   ]
 }

@@ -1,9 +1,11 @@
+import { setTimeout as sleep } from "node:timers/promises"
 import { adapters } from "../adapters/adapters.ts"
 import type { OpenShop } from "../adapters/open-shop.ts"
 import { OutOfStockError, placeOrder } from "../orders.ts"
 import { fulfilNext } from "../shipping.ts"
 import type { Flow } from "./flows.ts"
 import { killConsumer } from "./kill-consumer.ts"
+import { orAborted } from "./or-aborted.ts"
 import { outstayLease } from "./outstay-lease.ts"
 import type { PlannedOrder } from "./plan-orders.ts"
 
@@ -30,7 +32,7 @@ export async function runFlow(
       killConsumer({ ...doomed, moment: "shipped, not settled" }, signal),
     ])
     killed.catch(() => {}) // awaited below
-    await Promise.all(planned.map((order) => place(counter, order)))
+    await orAborted(Promise.all(planned.map((order) => place(counter, order))), signal)
     onStage("killing two consumers, keeping a third from settling in time")
     const { others, tried } = await outstayLease(counter, warehouse, signal)
     await killed
@@ -39,7 +41,9 @@ export async function runFlow(
   } finally {
     clearTimeout(timer)
     over.abort(new Error("The flow is over."))
-    await Promise.all([counter.close(), warehouse.close()])
+    // Closing waits for transactions that are open. One that hangs ends with the database.
+    const closed = Promise.all([counter.close(), warehouse.close()])
+    await Promise.race([closed, sleep(5000, undefined, { ref: false })])
   }
 }
 

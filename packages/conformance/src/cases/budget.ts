@@ -50,7 +50,10 @@ export const budgetCases: readonly ConformanceCase[] = [
       await driver.query(text, [1])
       const cost = await tap.measure(() => rejects(driver.query(text, [0]), "a division by zero"))
       record("query that fails", cost)
-      ok(cost.statements.length <= 1 && cost.completed <= 1, `sent instead of one statement: ${cost.statements.join("; ")}`)
+      ok(
+        cost.statements.length <= 1 && cost.completed <= 1,
+        `sent instead of one statement: ${cost.statements.join("; ")}`,
+      )
     },
   },
   {

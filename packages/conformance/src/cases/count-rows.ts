@@ -12,8 +12,6 @@ export interface Position {
 }
 
 export async function positionOf(executor: SqlExecutor): Promise<Position> {
-  const rows = await executor.query<Position>(
-    "select pg_backend_pid()::int4 as pid, pg_current_xact_id()::text as xid",
-  )
+  const rows = await executor.query<Position>("select pg_backend_pid()::int4 as pid, pg_current_xact_id()::text as xid")
   return { ...rows[0]! }
 }

@@ -102,7 +102,11 @@ export const errorCases: readonly ConformanceCase[] = [
         i % 3 === 0
           ? rejectsWith(driver.query("select 1 / 0"), "22012", "outside")
           : i % 3 === 1
-            ? rejectsWith(driver.transaction((tx) => driver.within(tx).query("selekt")), "42601", "inside")
+            ? rejectsWith(
+                driver.transaction((tx) => driver.within(tx).query("selekt")),
+                "42601",
+                "inside",
+              )
             : driver.query("select $1::int4 as n", [i]).then((rows) => equalRows(rows, [{ n: i }], "a good one")),
       )
       await Promise.all(work)

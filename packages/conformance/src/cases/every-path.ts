@@ -1,6 +1,7 @@
 import type { QueryOptions, SqlExecutor, SqlValue } from "@sluice/core"
 import { equalRows, fail } from "../assert.ts"
 import type { CaseContext, ConformanceCase } from "../case.ts"
+import type { Capability } from "../harness.ts"
 import type { Rule } from "../rules.ts"
 import { messagesOf, sqlStateOf } from "../sql-state.ts"
 
@@ -11,6 +12,7 @@ export interface KnownStatement {
   readonly values?: readonly SqlValue[]
   readonly rows: readonly object[]
   readonly rule: Rule
+  readonly needs?: readonly Capability[]
 }
 
 /** A driver often has three code paths: plain, prepared by name, and inside a transaction. */
@@ -36,10 +38,11 @@ export async function everyPath(
   })
 }
 
-export function knownStatement({ name, text, values, rows, rule }: KnownStatement): ConformanceCase {
+export function knownStatement({ name, text, values, rows, rule, needs }: KnownStatement): ConformanceCase {
   return {
     name,
     rule,
+    needs,
     async run(context) {
       await everyPath(context, text, values, (received, path) => equalRows(received, rows, `${path}: ${text.trim()}`))
     },

@@ -36,7 +36,10 @@ export const lifecycleCases: readonly ConformanceCase[] = [
           if (i % 3 === 0) throw new Error("before any statement")
           await driver.within(tx).query(i % 3 === 1 ? "select 1 / 0" : "select 1")
           if (i % 2 === 0) throw new Error("after a statement")
-          await driver.within(tx).query("selekt").catch(() => undefined) // swallowed
+          await driver
+            .within(tx)
+            .query("selekt")
+            .catch(() => undefined) // swallowed
         })
       const results = Promise.allSettled(Array.from({ length: 24 }, (_, i) => fail(i)))
       await inTime(results, "24 failing transactions at once", 8_000)
@@ -73,7 +76,11 @@ export const lifecycleCases: readonly ConformanceCase[] = [
         driver.transaction((tx) => driver.within(tx).query("select 1 / 0")),
         "a failure",
       )
-      const end = await driver.listen?.(unique("channel"), () => undefined, () => undefined)
+      const end = await driver.listen?.(
+        unique("channel"),
+        () => undefined,
+        () => undefined,
+      )
       await end?.()
       await inTime(close(), "close() of the set-up")
       const left = (): number => Math.max(0, openSockets() - before)
@@ -125,7 +132,11 @@ export const lifecycleCases: readonly ConformanceCase[] = [
       const { harness, unique, url } = context
       const observer = await openObserver(context)
       const driver = harness.fromUrl!(url)
-      await driver.listen!(unique("channel"), () => undefined, () => undefined)
+      await driver.listen!(
+        unique("channel"),
+        () => undefined,
+        () => undefined,
+      )
       await inTime(driver.close!(), "close() while listening")
       await eventually(observer.count, 0, "connections after close(): the one that listened is the driver's own")
     },
@@ -137,7 +148,8 @@ export const lifecycleCases: readonly ConformanceCase[] = [
     async run({ driver, harness }) {
       const types = Object.entries(harness.native!.returns!)
       const samples: { readonly [sqlType: string]: string } = { json: "{}", jsonb: "{}", interval: "1 day", bool: "t" }
-      const sample = (type: string): string => samples[type] ?? (/^(date|time)/.test(type) ? "2026-01-02 03:04:05" : "1")
+      const sample = (type: string): string =>
+        samples[type] ?? (/^(date|time)/.test(type) ? "2026-01-02 03:04:05" : "1")
       const text = `select ${types.map(([type], i) => `'${sample(type)}'::${type} as c${i}`).join(", ")}`
       await driver.query(text)
       await driver.transaction((tx) => driver.within(tx).query(text))

@@ -83,10 +83,7 @@ export const listenCases: readonly ConformanceCase[] = [
     needs: ["listen"],
     async run(context) {
       const [a, b] = [context.unique("channel"), context.unique("channel")]
-      const [first, second] = [
-        await subscribe(context, context.driver, a),
-        await subscribe(context, context.driver, b),
-      ]
+      const [first, second] = [await subscribe(context, context.driver, a), await subscribe(context, context.driver, b)]
       await notify(context.driver, a, "for a")
       await notify(context.driver, b, "for b")
       await eventually(() => [first.payloads, second.payloads], [["for a"], ["for b"]], "payloads by channel")

@@ -99,7 +99,10 @@ export const commitCases: readonly ConformanceCase[] = [
       const t = await table("id int4")
       const swallowing = driver.transaction(async (tx) => {
         await driver.within(tx).query(`insert into ${t} values (1)`)
-        await driver.within(tx).query("select 1 / 0").catch(() => undefined)
+        await driver
+          .within(tx)
+          .query("select 1 / 0")
+          .catch(() => undefined)
         return "done"
       })
       await rejects(swallowing, "the server answers COMMIT with ROLLBACK here: transaction() must notice")

@@ -21,7 +21,13 @@ function byHand({ driver, unique }: CaseContext): Savepoint {
 }
 
 const ways: readonly (readonly [string, Capability, (context: CaseContext) => Savepoint])[] = [
-  ["savepoint()", "savepoint", ({ driver }) => (tx, work) => driver.savepoint!(tx, work)],
+  [
+    "savepoint()",
+    "savepoint",
+    ({ driver }) =>
+      (tx, work) =>
+        driver.savepoint!(tx, work),
+  ],
   ["SAVEPOINT by hand", "manualSavepoint", byHand],
 ]
 
@@ -82,7 +88,11 @@ export const savepointCases: readonly ConformanceCase[] = [
   ...eachWay("a failed statement inside leaves the transaction usable", async ({ context, savepoint, insert, ids }) => {
     await context.driver.transaction(async (tx) => {
       await insert(tx, 1)
-      await rejectsWith(savepoint(tx, (inner) => insert(inner, 1)), "23505", "a duplicate in a savepoint")
+      await rejectsWith(
+        savepoint(tx, (inner) => insert(inner, 1)),
+        "23505",
+        "a duplicate in a savepoint",
+      )
       await insert(tx, 2)
     })
     equal(await ids(), [1, 2], "what is stored")

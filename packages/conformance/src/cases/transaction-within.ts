@@ -80,7 +80,10 @@ export const withinCases: readonly ConformanceCase[] = [
   ...inEach("a failed statement does not end it", async ({ driver }, open) => {
     const failing = open(async (tx) => {
       await rejects(driver.within(tx).query("select 1 / 0"), "a division by zero")
-      const error = await rejects(driver.within(tx).query("select 1"), "within() must not have rolled back for the caller")
+      const error = await rejects(
+        driver.within(tx).query("select 1"),
+        "within() must not have rolled back for the caller",
+      )
       throw error
     })
     await rejects(failing, "the transaction")

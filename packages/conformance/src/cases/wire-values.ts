@@ -70,7 +70,7 @@ export const wireValues: readonly ConformanceCase[] = [
   json("number", 12.5, "number"),
   json("boolean", false, "boolean"),
   json("null", null, "null"),
-  json("unicode and astral", { "ключ": "值 🚀 \u2028" }, "object"),
+  json("unicode and astral", { ключ: "值 🚀 \u2028" }, "object"),
   json("text inside that looks like JSON", { inner: `{"a":1}` }, "object"),
   knownStatement({
     name: "null is no JSON",
@@ -109,5 +109,10 @@ export const wireValues: readonly ConformanceCase[] = [
   list("array literal: ids", "bigint[]", "{1,9223372036854775807,-5}", "[1,9223372036854775807,-5]"),
   list("array literal: empty", "text[]", "{}", "[]"),
   list("array literal: NULL beside the text NULL", "text[]", `{a,NULL,"NULL",""}`, `["a",null,"NULL",""]`),
-  list("array literal: quotes, backslashes, commas", "text[]", `{"q\\"q","b\\\\b","c,c","{}"}`, `["q\\"q","b\\\\b","c,c","{}"]`),
+  list(
+    "array literal: quotes, backslashes, commas",
+    "text[]",
+    `{"q\\"q","b\\\\b","c,c","{}"}`,
+    `["q\\"q","b\\\\b","c,c","{}"]`,
+  ),
 ]

@@ -32,7 +32,9 @@ export const connectionMutants: readonly Mutant[] = [
       return async () => client.release(true)
     },
   })),
-  replacing("does not quote the channel", "a channel with upper-case letters", (_, pool) => ({ listen: listenOnce(pool, "") })),
+  replacing("does not quote the channel", "a channel with upper-case letters", (_, pool) => ({
+    listen: listenOnce(pool, ""),
+  })),
   replacing("hears every channel as one", "two channels do not mix", (driver) => {
     const all: ((payload: string) => void)[] = []
     return {

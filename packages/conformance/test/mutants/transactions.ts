@@ -68,10 +68,16 @@ export const transactionMutants: readonly Mutant[] = [
   replacing("opens a savepoint in within()", `${within} opens no savepoint of its own`, () => ({
     within: around("savepoint sluice", "release savepoint sluice"),
   })),
-  replacing("checks the connection in within()", "within() sends nothing by itself, and one statement for a query", () => ({
-    within: around("select 1", ""),
+  replacing(
+    "checks the connection in within()",
+    "within() sends nothing by itself, and one statement for a query",
+    () => ({
+      within: around("select 1", ""),
+    }),
+  ),
+  replacing("ignores tx", `${within} every statement runs in that one transaction`, (driver) => ({
+    within: () => driver,
   })),
-  replacing("ignores tx", `${within} every statement runs in that one transaction`, (driver) => ({ within: () => driver })),
   replacing("takes a lost tx for the pool", "within(undefined) throws", (driver) => ({
     within: (tx) => (tx ? driver.within(tx) : driver),
   })),
@@ -96,18 +102,29 @@ export const transactionMutants: readonly Mutant[] = [
       }
     },
   ),
-  replacing("rolls back by itself after a failed statement", `${within} a failed statement does not end it`, (driver) => ({
-    within: (tx) => ({
-      query: (...args) =>
-        driver.within(tx).query(...args).catch(async (error: unknown) => {
-          await tx.query("rollback")
-          throw error
-        }) as Promise<never>,
+  replacing(
+    "rolls back by itself after a failed statement",
+    `${within} a failed statement does not end it`,
+    (driver) => ({
+      within: (tx) => ({
+        query: (...args) =>
+          driver
+            .within(tx)
+            .query(...args)
+            .catch(async (error: unknown) => {
+              await tx.query("rollback")
+              throw error
+            }) as Promise<never>,
+      }),
     }),
-  })),
-  replacing("resolves a commit that rolled back", "rejects when work swallowed the error of a failed statement", (_, pool) => ({
-    transaction: stepping(pool, { commit: (client) => client.query("commit") }),
-  })),
+  ),
+  replacing(
+    "resolves a commit that rolled back",
+    "rejects when work swallowed the error of a failed statement",
+    (_, pool) => ({
+      transaction: stepping(pool, { commit: (client) => client.query("commit") }),
+    }),
+  ),
   replacing("resolves a failed commit", "rejects when the commit itself fails", (_, pool) => ({
     transaction: stepping(pool, { commit: (client) => client.query("commit").catch(() => undefined) }),
   })),
@@ -129,9 +146,13 @@ export const transactionMutants: readonly Mutant[] = [
   replacing("leaks a connection", "failing transactions give their connections back", (_, pool) => ({
     transaction: stepping(pool, { release: (client, failed) => failed || client.release() }),
   })),
-  replacing("gives a connection back with its transaction open", "no transaction stays open after failures", (_, pool) => ({
-    transaction: stepping(pool, { rollback: async () => undefined }),
-  })),
+  replacing(
+    "gives a connection back with its transaction open",
+    "no transaction stays open after failures",
+    (_, pool) => ({
+      transaction: stepping(pool, { rollback: async () => undefined }),
+    }),
+  ),
   replacing("shares one connection among transactions", "two transactions at once stay apart", (_, pool) => {
     let shared: Promise<PoolClient> | undefined
     return {

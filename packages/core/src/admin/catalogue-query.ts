@@ -14,7 +14,8 @@ with space as (select oid, nspname, quote_ident(nspname) || '.' as prefix from p
 objects (object, definition) as (
   select 'table ' || c.relname,
          concat_ws(' ', case c.relkind when 'p' then pg_get_partkeydef(c.oid) end, pg_get_expr(c.relpartbound, c.oid),
-                   case when c.relpersistence = 'u' then 'unlogged' end, array_to_string(c.reloptions, ', '))
+                   case when c.relpersistence = 'u' then 'unlogged' end, case when c.relrowsecurity then 'row security' end,
+                   array_to_string(c.reloptions, ', '))
     from pg_class c, space where c.relnamespace = space.oid and c.relkind in ('r', 'p')
   union all
   select 'column ' || c.relname || '.' || a.attname,
@@ -28,7 +29,13 @@ objects (object, definition) as (
     left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
    where c.relkind in ('r', 'p', 'c') and not c.relispartition
   union all
-  select 'index ' || c.relname, pg_get_indexdef(c.oid) from pg_class c, space where c.relnamespace = space.oid and c.relkind in ('i', 'I') and not c.relispartition
+  select 'index ' || c.relname, concat_ws(' ', pg_get_indexdef(c.oid), case when not i.indisvalid then 'invalid' end)
+    from pg_class c join space on c.relnamespace = space.oid join pg_index i on i.indexrelid = c.oid
+   where c.relkind in ('i', 'I') and not c.relispartition
+  union all
+  select 'trigger ' || c.relname || '.' || t.tgname, pg_get_triggerdef(t.oid)
+    from pg_trigger t join pg_class c on c.oid = t.tgrelid join space on c.relnamespace = space.oid
+   where not t.tgisinternal and t.tgparentid = 0
   union all
   select 'sequence ' || c.relname, format('start %s increment %s cache %s', s.seqstart, s.seqincrement, s.seqcache)
     from pg_class c join space on c.relnamespace = space.oid join pg_sequence s on s.seqrelid = c.oid
