@@ -136,23 +136,34 @@ select clock_timestamp()
 
 
 -- function count_archive(p_queue text, p_outcome text)
-returns bigint language sql stable search_path=<schema>, pg_temp as
+returns bigint language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
-  select count(*) from archive a
-   where (p_queue is null or a.queue = any (array(select q.id from queue q where q.name = p_queue)))
-     and (p_outcome is null or a.outcome = p_outcome)
+begin
+  if p_queue is null then
+    return (select count(*) from archive a where p_outcome is null or a.outcome = p_outcome);
+  end if;
+  return (
+    select coalesce(sum(x.count), 0)
+      from queue q,
+           lateral (select count(*) from archive a where a.queue = q.id and (p_outcome is null or a.outcome = p_outcome)) x
+     where q.name = p_queue);
+end
 
 
 
 -- function count_messages(p_queue text, p_state text)
-returns bigint language plpgsql volatile search_path=<schema>, pg_temp as
+returns bigint language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 declare
   v_now timestamptz := clock();
 begin
-  return (select count(*) from message m
-     where m.queue = any (array(select q.id from queue q where q.dropped_at is null and (p_queue is null or q.name = p_queue)))
-       and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state));
+  return (
+    select coalesce(sum(x.count), 0)
+      from queue q,
+           lateral (
+             select count(*) from message m
+              where m.queue = q.id and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state)) x
+     where q.dropped_at is null and (p_queue is null or q.name = p_queue));
 end
 
 
@@ -193,6 +204,34 @@ begin
   perform raise_fault(v.fault);
   id := (v.info->>'id')::int;
   created := v.created;
+end
+
+
+
+-- function dead_ahead(q queue, p_now timestamp with time zone)
+returns bigint[] language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, enable_hashjoin=off, enable_mergejoin=off, enable_sort=off, jit=off as
+
+declare
+  v_live smallint[];
+  v_ids bigint[];
+begin
+  select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  v_ids := array(
+    select r.id
+      from generate_series(0, q.deepest - 1) l(level),
+           lateral (
+             select m.id, m.attempt from message m
+              where m.queue = q.id and m.segment = any (v_live) and m.priority = l.level
+                and m.vt < 'infinity' and m.vt <= p_now
+                and m.vt >= coalesce((select f.vt from floor f
+                                       where f.storage = q.storage and f.queue = q.id and f.priority = l.level
+                                       order by f.version desc limit 1), '-infinity')
+              order by m.vt, m.id limit 1000) r
+     where r.attempt >= q.max_attempts);
+  return array(
+    select m.id from message m
+     where m.queue = q.id and m.id = any (v_ids) and m.attempt >= q.max_attempts and m.vt <= p_now
+       for update skip locked);
 end
 
 
@@ -300,30 +339,50 @@ returns jsonb language sql stable as
 
 
 -- function list_archive(p_id bigint, p_queue text, p_outcome text, p_after bigint, p_limit integer)
-returns SETOF jsonb language sql stable search_path=<schema>, pg_temp as
+returns SETOF jsonb language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
-  select archive_info(a) from archive a
-   where (p_id is null or a.id = p_id)
-     and (p_queue is null or a.queue = any (array(select q.id from queue q where q.name = p_queue)))
-     and (p_outcome is null or a.outcome = p_outcome)
-     and (p_after is null or a.id > p_after)
-   order by a.id limit p_limit
+declare
+  v_from bigint := coalesce(p_id, p_after + 1, 0);
+  v_to bigint := coalesce(p_id, 9223372036854775807);
+begin
+  if p_queue is null then
+    return query
+      select archive_info(a) from archive a
+       where a.queue > 0 and a.id between v_from and v_to and (p_outcome is null or a.outcome = p_outcome)
+       order by a.id limit p_limit;
+    return;
+  end if;
+  return query
+    select archive_info(x.a)
+      from queue q,
+           lateral (
+             select a from archive a
+              where a.queue = q.id and a.id between v_from and v_to and (p_outcome is null or a.outcome = p_outcome)
+              order by a.id limit p_limit) x
+     where q.name = p_queue
+     order by (x.a).id limit p_limit;
+end
 
 
 
 -- function list_messages(p_id bigint, p_queue text, p_state text, p_after bigint, p_limit integer)
-returns SETOF jsonb language plpgsql volatile search_path=<schema>, pg_temp as
+returns SETOF jsonb language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 declare
   v_now timestamptz := clock();
+  v_from bigint := coalesce(p_id, p_after + 1, 0);
+  v_to bigint := coalesce(p_id, 9223372036854775807);
 begin
   return query
-    select message_info(m, v_now) from message m
-     where (p_id is null or m.id = p_id)
-       and m.queue = any (array(select q.id from queue q where q.dropped_at is null and (p_queue is null or q.name = p_queue)))
-       and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state)
-       and (p_after is null or m.id > p_after)
-     order by m.id limit p_limit;
+    select message_info(x.m, v_now)
+      from queue q,
+           lateral (
+             select m from message m
+              where m.queue = q.id and m.id between v_from and v_to
+                and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state)
+              order by m.id limit p_limit) x
+     where q.dropped_at is null and (p_queue is null or q.name = p_queue)
+     order by (x.m).id limit p_limit;
 end
 
 
@@ -736,7 +795,7 @@ returns TABLE(fault jsonb, info jsonb) language sql stable search_path=<schema>,
 
 
 -- function try_metrics(p_queue text)
-returns TABLE(fault jsonb, name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest interval, newest interval, total bigint, scraped_at timestamp with time zone) language plpgsql volatile search_path=<schema>, pg_temp as
+returns TABLE(fault jsonb, name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest interval, newest interval, total bigint, scraped_at timestamp with time zone) language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, jit=off as
 
 #variable_conflict use_column
 declare
@@ -776,6 +835,7 @@ declare
   v_now timestamptz := clock();
   v_want int := p_limit;
   v_seen int := 0;
+  v_buried int := 0;
   v_ids bigint[];
   v_sorted bigint[];
   v_rank int[];
@@ -800,10 +860,10 @@ begin
       returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
     get diagnostics v_taken = row_count;
     exit when v_taken = cardinality(v_ids);
-    perform bury(q, v_ids, null, v_now);
+    v_buried := v_buried + bury(q, v_ids || dead_ahead(q, v_now), null, v_now);
     v_want := v_want - v_taken;
     v_seen := v_seen + cardinality(v_ids);
-    exit when v_want = 0;
+    exit when v_want = 0 or v_buried >= 10000;
   end loop;
 end
 
@@ -840,6 +900,7 @@ declare
   v_until timestamptz;
   v_want int := p_limit;
   v_seen int := 0;
+  v_buried int := 0;
   v_ids bigint[];
   v_sorted bigint[];
   v_rank int[];
@@ -868,11 +929,11 @@ begin
       returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
     get diagnostics v_taken = row_count;
     exit when v_taken = cardinality(v_ids);
-    perform bury(q, v_ids, v_lease, v_now);
+    v_buried := v_buried + bury(q, v_ids || dead_ahead(q, v_now), v_lease, v_now);
     v_want := v_want - v_taken;
     v_seen := v_seen + cardinality(v_ids);
     /* What a lease of 0 took is ready again already: a second look would find it. */
-    exit when v_want = 0 or v_taken > 0 and v_until <= v_now;
+    exit when v_want = 0 or v_buried >= 10000 or v_taken > 0 and v_until <= v_now;
   end loop;
 end
 
@@ -1053,7 +1114,7 @@ begin
 end
 
 
--- index archive_id: CREATE INDEX archive_id ON ONLY archive USING btree (id)
+-- index archive_id: CREATE INDEX archive_id ON ONLY archive USING btree (id) WHERE (queue > 0)
 -- index archive_message: CREATE INDEX archive_message ON ONLY archive USING btree (queue, id)
 -- index floor_pkey: CREATE UNIQUE INDEX floor_pkey ON floor USING btree (storage, queue, priority, version)
 -- index message_claim: CREATE INDEX message_claim ON ONLY message USING btree (queue, priority, vt, id) WHERE (vt < 'infinity'::timestamp with time zone)

@@ -101,7 +101,8 @@ create table {schema}.archive_default partition of {schema}.archive default
 -- next
 create index archive_message on {schema}.archive (queue, id)
 -- next
-create index archive_id on {schema}.archive (id)
+/* Partial, so that a plan for one queue can never pick it. */
+create index archive_id on {schema}.archive (id) where queue > 0
 -- next
 /* The one definition of a message's states, used by metrics, inspection and audit. No SET clause: it is inlined. */
 create function {schema}.message_state(p_lease bigint, p_vt timestamptz, p_now timestamptz) returns text

@@ -216,12 +216,16 @@ begin
 end
 $$
 -- next
-/* Of one queue, or of all where p_queue is null. length counts every row. Ages are of enqueued_at, null where empty. */
+/* Of one queue, or of all where p_queue is null, each by its own range of the primary key. length counts every row. Ages are of enqueued_at, null where empty. */
 create function {schema}.try_metrics(p_queue text) returns table (
   fault jsonb, name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint,
   oldest interval, newest interval, total bigint, scraped_at timestamptz
 )
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set enable_seqscan = off
+set jit = off
+as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := clock();
