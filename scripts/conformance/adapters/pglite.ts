@@ -11,7 +11,7 @@ const parsedTypes = { bool: "Number", int4: "BigInt", int8: "BigInt", float8: "S
 const serializers = Object.fromEntries([16, 20, 23, 25, 701].map((oid) => [oid, (value: unknown) => `serialized ${String(value)}`]))
 
 /** One instance for all cases: each takes a second to start. */
-function makePglite(options: PGliteOptions = {}, returns = ownTypes): MakeDriver {
+export function makePglite(options: PGliteOptions = {}, returns = ownTypes): MakeDriver {
   let instance: Promise<PGlite> | undefined
   return async () => {
     const db = await (instance ??= PGlite.create(options))
