@@ -66,7 +66,7 @@
 -- constraint queue.queue_check1: CHECK ((dead_letter <> id))
 -- constraint queue.queue_dead_letter_fkey: FOREIGN KEY (dead_letter) REFERENCES queue(id)
 -- constraint queue.queue_kind_check: CHECK ((kind = ANY (ARRAY['work'::text, 'stream'::text])))
--- constraint queue.queue_lease_check: CHECK ((lease > '00:00:00'::interval))
+-- constraint queue.queue_lease_check: CHECK (((lease > '00:00:00'::interval) AND isfinite(lease)))
 -- constraint queue.queue_levels_check: CHECK (((levels >= 1) AND (levels <= 16)))
 -- constraint queue.queue_max_attempts_check: CHECK ((max_attempts > 0))
 -- constraint queue.queue_name_check: CHECK ((name ~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$'::text))
@@ -94,6 +94,13 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
     'priority', a.priority, 'attempt', a.attempt, 'enqueuedAt', extract(epoch from a.enqueued_at) * 1000,
     'archivedAt', extract(epoch from a.archived_at) * 1000, 'origin', (select name from queue where id = a.origin),
     'headers', coalesce(a.headers, '{}'), 'payload', a.payload, 'errors', coalesce(a.errors, '[]'))
+
+
+
+-- function argument_fault(p_argument text, p_fine boolean)
+returns jsonb language sql immutable as
+
+  select case when p_fine is not true then jsonb_build_object('code', 'invalid_argument', 'argument', p_argument) end
 
 
 
@@ -200,6 +207,7 @@ returns record language plpgsql volatile search_path=<schema>, pg_temp defaults 
 declare
   v record;
 begin
+  perform raise_fault(options_fault(options));
   select * into v from try_create_queue(name, options, false);
   perform raise_fault(v.fault);
   id := (v.info->>'id')::int;
@@ -299,7 +307,7 @@ returns boolean language plpgsql volatile search_path=<schema>, pg_temp defaults
 declare
   v record;
 begin
-  select * into v from try_drop_queue(name, force, keep_archive);
+  select * into v from try_drop_queue(name, coalesce(force, false), coalesce(keep_archive, false));
   perform raise_fault(v.fault);
   return v.existed;
 end
@@ -323,6 +331,7 @@ returns timestamp with time zone language plpgsql volatile search_path=<schema>,
 declare
   v record;
 begin
+  perform raise_fault(argument_fault('by', isfinite(by)));
   select * into v from try_set_vt(queue, id, lease, null, null, by);
   perform raise_fault(coalesce(v.fault, case when v.visible_at is null then stale_fault(queue, id) end));
   return v.visible_at;
@@ -465,12 +474,24 @@ returns bigint language sql volatile as
 select uuid_hash_extended(gen_random_uuid(), 0) & 9223372036854775807
 
 
+-- function options_fault(p_options jsonb)
+returns jsonb language sql immutable search_path=<schema>, pg_temp as
+
+  select case
+    when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
+    else (select argument_fault(key, false) from jsonb_object_keys(p_options) key
+           where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify') order by key limit 1)
+  end
+
+
+
 -- function pop(queue text, "limit" integer)
 returns SETOF delivery language plpgsql volatile search_path=<schema>, pg_temp defaults 1 as
 
 declare
   v record;
 begin
+  perform raise_fault(argument_fault('limit', "limit" >= 0));
   for v in select * from try_pop(queue, "limit") order by place loop
     perform raise_fault(v.fault);
     return next (v.id, v.priority, v.attempt, v.lease, v.enqueued_at, v.visible_at, v.headers, v.payload)::delivery;
@@ -542,6 +563,7 @@ begin
       when 'options_differ' then 'SL007'
       when 'dead_letter_cycle' then 'SL008'
       when 'queue_in_use' then 'SL009'
+      when 'invalid_argument' then '22023'
       else 'SL000'
     end;
 end
@@ -554,6 +576,9 @@ returns SETOF delivery language plpgsql volatile search_path=<schema>, pg_temp d
 declare
   v record;
 begin
+  perform raise_fault(coalesce(
+    argument_fault('limit', "limit" >= 0),
+    argument_fault('lease', isfinite(coalesce(lease, '0')))));
   for v in select * from try_read(queue, "limit", lease, false) order by place loop
     perform raise_fault(v.fault);
     return next (v.id, v.priority, v.attempt, v.lease, v.enqueued_at, v.visible_at, v.headers, v.payload)::delivery;
@@ -580,7 +605,10 @@ returns text language plpgsql volatile search_path=<schema>, pg_temp defaults '0
 declare
   v record;
 begin
-  select * into v from try_retry(queue, id, lease, delay, error);
+  perform raise_fault(argument_fault('delay', isfinite(coalesce(delay, '0'))));
+  select * into v from try_retry(queue, id, lease, delay, case
+    when error is null or jsonb_typeof(error) = 'object' then error
+    else jsonb_build_object('name', 'Error', 'message', error #>> '{}') end);
   perform raise_fault(coalesce(v.fault, case when v.outcome is null then stale_fault(queue, id) end));
   return v.outcome;
 end
@@ -593,6 +621,10 @@ returns bigint language plpgsql volatile search_path=<schema>, pg_temp defaults 
 declare
   v record;
 begin
+  perform raise_fault(coalesce(
+    argument_fault('headers', coalesce(jsonb_typeof(headers), 'object') = 'object'),
+    argument_fault('delay', isfinite(coalesce(delay, '0'))),
+    argument_fault('at', coalesce(at, '-infinity') < 'infinity')));
   select * into v from try_send(queue, payload, headers, delay, at, priority);
   perform raise_fault(v.fault);
   return v.id;
@@ -606,6 +638,10 @@ returns SETOF bigint language plpgsql volatile search_path=<schema>, pg_temp def
 declare
   v record;
 begin
+  perform raise_fault(coalesce(
+    argument_fault('headers', coalesce(jsonb_typeof(headers), 'object') = 'object'),
+    argument_fault('delay', isfinite(coalesce(delay, '0'))),
+    argument_fault('at', coalesce(at, '-infinity') < 'infinity')));
   for v in select * from try_send_batch(queue, coalesce(to_jsonb(payloads), '[]'), '[]', headers, delay, at, priority) loop
     perform raise_fault(v.fault);
     return next v.id;
@@ -659,6 +695,7 @@ returns timestamp with time zone language plpgsql volatile search_path=<schema>,
 declare
   v record;
 begin
+  perform raise_fault(argument_fault('delay', isfinite(delay)));
   select * into v from try_set_vt(queue, id, lease, null, delay, null);
   perform raise_fault(coalesce(v.fault, case when v.visible_at is null then stale_fault(queue, id) end));
   return v.visible_at;
@@ -1108,6 +1145,7 @@ returns jsonb language plpgsql volatile search_path=<schema>, pg_temp as
 declare
   v record;
 begin
+  perform raise_fault(options_fault(patch));
   select * into v from try_update_queue(name, patch);
   perform raise_fault(v.fault);
   return v.info;

@@ -233,6 +233,9 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(coalesce(
+    argument_fault('limit', "limit" >= 0),
+    argument_fault('lease', isfinite(coalesce(lease, '0')))));
   for v in select * from try_read(queue, "limit", lease, false) order by place loop
     perform raise_fault(v.fault);
     return next (v.id, v.priority, v.attempt, v.lease, v.enqueued_at, v.visible_at, v.headers, v.payload)::delivery;
@@ -245,6 +248,7 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(argument_fault('limit', "limit" >= 0));
   for v in select * from try_pop(queue, "limit") order by place loop
     perform raise_fault(v.fault);
     return next (v.id, v.priority, v.attempt, v.lease, v.enqueued_at, v.visible_at, v.headers, v.payload)::delivery;

@@ -254,11 +254,22 @@ begin
 end
 $$
 -- next
+/* The first option that there is not, of those that the SQL functions were given; the client knows its own. */
+create function {schema}.options_fault(p_options jsonb) returns jsonb
+language sql immutable set search_path = {schema}, pg_temp as $$
+  select case
+    when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
+    else (select argument_fault(key, false) from jsonb_object_keys(p_options) key
+           where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify') order by key limit 1)
+  end
+$$
+-- next
 create function {schema}.create_queue(name text, options jsonb default '{}', out id int, out created boolean)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(options_fault(options));
   select * into v from try_create_queue(name, options, false);
   perform raise_fault(v.fault);
   id := (v.info->>'id')::int;
@@ -271,6 +282,7 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(options_fault(patch));
   select * into v from try_update_queue(name, patch);
   perform raise_fault(v.fault);
   return v.info;
@@ -282,7 +294,7 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
-  select * into v from try_drop_queue(name, force, keep_archive);
+  select * into v from try_drop_queue(name, coalesce(force, false), coalesce(keep_archive, false));
   perform raise_fault(v.fault);
   return v.existed;
 end

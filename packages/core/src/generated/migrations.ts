@@ -32,7 +32,7 @@ create table {schema}.queue (
   levels smallint not null default 4 check (levels between 1 and 16),
   /* Highest \`levels\` this queue ever had. Claims visit them all, so that a send racing with a lowering is never stranded. */
   deepest smallint not null default 4 check (deepest between levels and 16),
-  lease interval not null default '30 seconds' check (lease > interval '0'),
+  lease interval not null default '30 seconds' check (lease > interval '0' and isfinite(lease)),
   max_attempts int default 20 check (max_attempts > 0),
   dead_letter int references {schema}.queue check (dead_letter <> id),
   notify text not null default 'off' check (notify in ('off', 'transaction')),
@@ -149,9 +149,16 @@ begin
       when 'options_differ' then 'SL007'
       when 'dead_letter_cycle' then 'SL008'
       when 'queue_in_use' then 'SL009'
+      when 'invalid_argument' then '22023'
       else 'SL000'
     end;
 end
+$$`,
+      `/* What the SQL functions will not take: null would mean another thing than was meant, and a time that never comes, which
+   Postgres has since 17, leaves a message where nobody finds it. */
+create function {schema}.argument_fault(p_argument text, p_fine boolean) returns jsonb
+language sql immutable as $$
+  select case when p_fine is not true then jsonb_build_object('code', 'invalid_argument', 'argument', p_argument) end
 $$`,
     ],
   },
@@ -268,6 +275,10 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(coalesce(
+    argument_fault('headers', coalesce(jsonb_typeof(headers), 'object') = 'object'),
+    argument_fault('delay', isfinite(coalesce(delay, '0'))),
+    argument_fault('at', coalesce(at, '-infinity') < 'infinity')));
   select * into v from try_send(queue, payload, headers, delay, at, priority);
   perform raise_fault(v.fault);
   return v.id;
@@ -280,6 +291,10 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(coalesce(
+    argument_fault('headers', coalesce(jsonb_typeof(headers), 'object') = 'object'),
+    argument_fault('delay', isfinite(coalesce(delay, '0'))),
+    argument_fault('at', coalesce(at, '-infinity') < 'infinity')));
   for v in select * from try_send_batch(queue, coalesce(to_jsonb(payloads), '[]'), '[]', headers, delay, at, priority) loop
     perform raise_fault(v.fault);
     return next v.id;
@@ -521,6 +536,9 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(coalesce(
+    argument_fault('limit', "limit" >= 0),
+    argument_fault('lease', isfinite(coalesce(lease, '0')))));
   for v in select * from try_read(queue, "limit", lease, false) order by place loop
     perform raise_fault(v.fault);
     return next (v.id, v.priority, v.attempt, v.lease, v.enqueued_at, v.visible_at, v.headers, v.payload)::delivery;
@@ -532,6 +550,7 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(argument_fault('limit', "limit" >= 0));
   for v in select * from try_pop(queue, "limit") order by place loop
     perform raise_fault(v.fault);
     return next (v.id, v.priority, v.attempt, v.lease, v.enqueued_at, v.visible_at, v.headers, v.payload)::delivery;
@@ -723,6 +742,7 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(argument_fault('delay', isfinite(delay)));
   select * into v from try_set_vt(queue, id, lease, null, delay, null);
   perform raise_fault(coalesce(v.fault, case when v.visible_at is null then stale_fault(queue, id) end));
   return v.visible_at;
@@ -733,6 +753,7 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(argument_fault('by', isfinite(by)));
   select * into v from try_set_vt(queue, id, lease, null, null, by);
   perform raise_fault(coalesce(v.fault, case when v.visible_at is null then stale_fault(queue, id) end));
   return v.visible_at;
@@ -743,7 +764,10 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
-  select * into v from try_retry(queue, id, lease, delay, error);
+  perform raise_fault(argument_fault('delay', isfinite(coalesce(delay, '0'))));
+  select * into v from try_retry(queue, id, lease, delay, case
+    when error is null or jsonb_typeof(error) = 'object' then error
+    else jsonb_build_object('name', 'Error', 'message', error #>> '{}') end);
   perform raise_fault(coalesce(v.fault, case when v.outcome is null then stale_fault(queue, id) end));
   return v.outcome;
 end
@@ -1000,11 +1024,21 @@ begin
      order by q.name;
 end
 $$`,
+      `/* The first option that there is not, of those that the SQL functions were given; the client knows its own. */
+create function {schema}.options_fault(p_options jsonb) returns jsonb
+language sql immutable set search_path = {schema}, pg_temp as $$
+  select case
+    when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
+    else (select argument_fault(key, false) from jsonb_object_keys(p_options) key
+           where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify') order by key limit 1)
+  end
+$$`,
       `create function {schema}.create_queue(name text, options jsonb default '{}', out id int, out created boolean)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(options_fault(options));
   select * into v from try_create_queue(name, options, false);
   perform raise_fault(v.fault);
   id := (v.info->>'id')::int;
@@ -1016,6 +1050,7 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(options_fault(patch));
   select * into v from try_update_queue(name, patch);
   perform raise_fault(v.fault);
   return v.info;
@@ -1026,7 +1061,7 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
-  select * into v from try_drop_queue(name, force, keep_archive);
+  select * into v from try_drop_queue(name, coalesce(force, false), coalesce(keep_archive, false));
   perform raise_fault(v.fault);
   return v.existed;
 end
