@@ -231,3 +231,19 @@ describe("admin.queues", () => {
     expect(await errorOf(admin.queues.get("p"))).toMatchObject({ code: "queue_not_found", queue: "p" })
   })
 })
+
+test("a filter that names no queue throws QueueNotFoundError; the archive still knows a dropped one", async () => {
+  const missing = { code: "queue_not_found", queue: "nowhere" }
+  expect(await errorOf(admin.messages.count({ queue: "nowhere" }))).toMatchObject(missing)
+  expect(await errorOf(admin.messages.list({ queue: "nowhere" }))).toMatchObject(missing)
+  expect(await errorOf(admin.archive.count({ queue: "nowhere" }))).toMatchObject(missing)
+  expect(await errorOf(admin.archive.list({ queue: "nowhere" }))).toMatchObject(missing)
+
+  const name = await freshQueue()
+  await client.queue(name).send(1)
+  await client.queue(name).archive((await client.queue(name).read())!)
+  await admin.dropQueue(name, { keepArchive: true })
+  expect(await errorOf(admin.messages.count({ queue: name }))).toMatchObject({ code: "queue_not_found", queue: name })
+  expect(await admin.archive.count({ queue: name })).toBe(1)
+  expect((await admin.archive.list({ queue: name })).items).toHaveLength(1)
+})
