@@ -142,39 +142,6 @@ returns timestamp with time zone language sql volatile as
 select clock_timestamp()
 
 
--- function count_archive(p_queue text, p_outcome text)
-returns bigint language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
-
-begin
-  if p_queue is null then
-    return (select count(*) from archive a where p_outcome is null or a.outcome = p_outcome);
-  end if;
-  return (
-    select coalesce(sum(x.count), 0)
-      from queue q,
-           lateral (select count(*) from archive a where a.queue = q.id and (p_outcome is null or a.outcome = p_outcome)) x
-     where q.name = p_queue);
-end
-
-
-
--- function count_messages(p_queue text, p_state text)
-returns bigint language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
-
-declare
-  v_now timestamptz := clock();
-begin
-  return (
-    select coalesce(sum(x.count), 0)
-      from queue q,
-           lateral (
-             select count(*) from message m
-              where m.queue = q.id and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state)) x
-     where q.dropped_at is null and (p_queue is null or q.name = p_queue));
-end
-
-
-
 -- function count_queues(p_prefix text)
 returns bigint language sql stable search_path=<schema>, pg_temp as
 
@@ -347,51 +314,13 @@ returns jsonb language sql stable as
 
 
 
--- function list_archive(p_id bigint, p_queue text, p_outcome text, p_after bigint, p_limit integer)
-returns SETOF jsonb language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+-- function last_sent(p_id integer)
+returns bigint language plpgsql volatile search_path=<schema>, pg_temp as
 
-declare
-  v_from bigint := coalesce(p_id, p_after + 1, 0);
-  v_to bigint := coalesce(p_id, 9223372036854775807);
 begin
-  if p_queue is null then
-    return query
-      select archive_info(a) from archive a
-       where a.queue > 0 and a.id between v_from and v_to and (p_outcome is null or a.outcome = p_outcome)
-       order by a.id limit p_limit;
-    return;
-  end if;
-  return query
-    select archive_info(x.a)
-      from queue q,
-           lateral (
-             select a from archive a
-              where a.queue = q.id and a.id between v_from and v_to and (p_outcome is null or a.outcome = p_outcome)
-              order by a.id limit p_limit) x
-     where q.name = p_queue
-     order by (x.a).id limit p_limit;
-end
-
-
-
--- function list_messages(p_id bigint, p_queue text, p_state text, p_after bigint, p_limit integer)
-returns SETOF jsonb language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
-
-declare
-  v_now timestamptz := clock();
-  v_from bigint := coalesce(p_id, p_after + 1, 0);
-  v_to bigint := coalesce(p_id, 9223372036854775807);
-begin
-  return query
-    select message_info(x.m, v_now)
-      from queue q,
-           lateral (
-             select m from message m
-              where m.queue = q.id and m.id between v_from and v_to
-                and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state)
-              order by m.id limit p_limit) x
-     where q.dropped_at is null and (p_queue is null or q.name = p_queue)
-     order by (x.m).id limit p_limit;
+  return coalesce(pg_sequence_last_value(to_regclass('sent_' || p_id)), 0);
+exception when undefined_table or internal_error then
+  return 0;
 end
 
 
@@ -737,6 +666,47 @@ end
 
 
 
+-- function try_count_archive(p_queue text, p_outcome text)
+returns TABLE(fault jsonb, count bigint) language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+
+begin
+  if p_queue is null then
+    return query select null::jsonb, count(*) from archive a where p_outcome is null or a.outcome = p_outcome;
+    return;
+  elsif not exists (select from queue where name = p_queue and kind = 'work') then
+    return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
+  end if;
+  return query
+    select null::jsonb, coalesce(sum(x.found), 0)::bigint
+      from queue q,
+           lateral (select count(*) as found from archive a where a.queue = q.id and (p_outcome is null or a.outcome = p_outcome)) x
+     where q.name = p_queue;
+end
+
+
+
+-- function try_count_messages(p_queue text, p_state text)
+returns TABLE(fault jsonb, count bigint) language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+
+declare
+  v_now timestamptz := clock();
+begin
+  if p_queue is not null and not exists (select from queue where name = p_queue and kind = 'work' and dropped_at is null) then
+    return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
+  end if;
+  return query
+    select null::jsonb, coalesce(sum(x.found), 0)::bigint
+      from queue q,
+           lateral (
+             select count(*) as found from message m
+              where m.queue = q.id and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state)) x
+     where q.dropped_at is null and (p_queue is null or q.name = p_queue);
+end
+
+
+
 -- function try_create_queue(p_name text, p_options jsonb, p_must_be_new boolean)
 returns TABLE(fault jsonb, created boolean, info jsonb) language plpgsql volatile search_path=<schema>, pg_temp as
 
@@ -835,6 +805,62 @@ returns TABLE(fault jsonb, info jsonb) language sql stable search_path=<schema>,
 
 
 
+-- function try_list_archive(p_id bigint, p_queue text, p_outcome text, p_after bigint, p_limit integer)
+returns TABLE(fault jsonb, item jsonb) language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+
+declare
+  v_from bigint := coalesce(p_id, p_after + 1, 0);
+  v_to bigint := coalesce(p_id, 9223372036854775807);
+begin
+  if p_queue is null then
+    return query
+      select null::jsonb, archive_info(a) from archive a
+       where a.queue > 0 and a.id between v_from and v_to and (p_outcome is null or a.outcome = p_outcome)
+       order by a.id limit p_limit;
+    return;
+  elsif not exists (select from queue where name = p_queue and kind = 'work') then
+    return query select queue_fault(p_queue, 'work'), null::jsonb;
+    return;
+  end if;
+  return query
+    select null::jsonb, archive_info(x.a)
+      from queue q,
+           lateral (
+             select a from archive a
+              where a.queue = q.id and a.id between v_from and v_to and (p_outcome is null or a.outcome = p_outcome)
+              order by a.id limit p_limit) x
+     where q.name = p_queue
+     order by (x.a).id limit p_limit;
+end
+
+
+
+-- function try_list_messages(p_id bigint, p_queue text, p_state text, p_after bigint, p_limit integer)
+returns TABLE(fault jsonb, item jsonb) language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+
+declare
+  v_now timestamptz := clock();
+  v_from bigint := coalesce(p_id, p_after + 1, 0);
+  v_to bigint := coalesce(p_id, 9223372036854775807);
+begin
+  if p_queue is not null and not exists (select from queue where name = p_queue and kind = 'work' and dropped_at is null) then
+    return query select queue_fault(p_queue, 'work'), null::jsonb;
+    return;
+  end if;
+  return query
+    select null::jsonb, message_info(x.m, v_now)
+      from queue q,
+           lateral (
+             select m from message m
+              where m.queue = q.id and m.id between v_from and v_to
+                and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state)
+              order by m.id limit p_limit) x
+     where q.dropped_at is null and (p_queue is null or q.name = p_queue)
+     order by (x.m).id limit p_limit;
+end
+
+
+
 -- function try_metrics(p_queue text)
 returns TABLE(fault jsonb, name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest interval, newest interval, total bigint, scraped_at timestamp with time zone) language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, jit=off as
 
@@ -850,7 +876,7 @@ begin
   return query
     select null::jsonb, q.name, coalesce(m.length, 0), coalesce(m.visible, 0), coalesce(m.in_flight, 0),
            coalesce(m.delayed, 0), coalesce(m.parked, 0), v_now - m.oldest, v_now - m.newest,
-           coalesce(pg_sequence_last_value(to_regclass('sent_' || q.id)), 0), v_now
+           last_sent(q.id), v_now
       from queue q
       left join lateral (
         select count(*) as length,

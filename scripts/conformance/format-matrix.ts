@@ -80,12 +80,19 @@ function costs(outcomes: readonly Outcome[]): string {
   return rows.length === 0 ? "" : formatTable(["statements / round trips, plain", ...plain.map(({ adapter }) => adapter)], rows)
 }
 
+/** In full; once where many lines fail in the same way, as they do when the fault is in core. */
 function failures(outcomes: readonly Outcome[]): string {
-  return outcomes
-    .flatMap(({ adapter, mode, report }) =>
-      (report?.cases ?? [])
-        .filter((one) => one.status === "failed")
-        .map((one) => `FAILED ${adapter}, ${mode}: ${one.group} › ${one.name}\n  ${(one.error ?? "").replaceAll("\n", "\n  ")}`),
-    )
+  const same = new Map<string, { readonly name: string; readonly error: string; readonly lines: string[] }>()
+  for (const { adapter, mode, report } of outcomes) {
+    for (const { group, name, error = "" } of (report?.cases ?? []).filter((one) => one.status === "failed")) {
+      // Names that a case makes up differ from run to run.
+      const key = `${group} › ${name} ${error.replace(/_[0-9a-f]{6}_\d+|\d+/g, "#")}`
+      const known = same.get(key) ?? { name: `${group} › ${name}`, error, lines: [] }
+      known.lines.push(`${adapter}, ${mode}`)
+      same.set(key, known)
+    }
+  }
+  return [...same.values()]
+    .map(({ name, error, lines }) => `FAILED ${name}\n  in ${shorten(lines)}\n  ${error.replaceAll("\n", "\n  ")}`)
     .join("\n")
 }

@@ -224,6 +224,16 @@ begin
 end
 $$
 -- next
+/* 0 of a counter that is dropped in the middle of the statement: metrics of all queues never fail for one of them. */
+create function {schema}.last_sent(p_id int) returns bigint
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  return coalesce(pg_sequence_last_value(to_regclass('sent_' || p_id)), 0);
+exception when undefined_table or internal_error then
+  return 0;
+end
+$$
+-- next
 /* Of one queue, or of all where p_queue is null, each by its own range of the primary key. length counts every row. Ages are of enqueued_at, null where empty. */
 create function {schema}.try_metrics(p_queue text) returns table (
   fault jsonb, name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint,
@@ -246,7 +256,7 @@ begin
   return query
     select null::jsonb, q.name, coalesce(m.length, 0), coalesce(m.visible, 0), coalesce(m.in_flight, 0),
            coalesce(m.delayed, 0), coalesce(m.parked, 0), v_now - m.oldest, v_now - m.newest,
-           coalesce(pg_sequence_last_value(to_regclass('sent_' || q.id)), 0), v_now
+           last_sent(q.id), v_now
       from queue q
       left join lateral (
         select count(*) as length,

@@ -32,7 +32,8 @@ $$
 -- next
 /* p_id, p_queue and p_state narrow the list where they are not null. Queue by queue, each in the order of the primary key: a
    page costs what it shows, however long the queues are. Only a state is looked for. */
-create function {schema}.list_messages(p_id bigint, p_queue text, p_state text, p_after bigint, p_limit int) returns setof jsonb
+create function {schema}.try_list_messages(p_id bigint, p_queue text, p_state text, p_after bigint, p_limit int)
+returns table (fault jsonb, item jsonb)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set enable_seqscan = off
@@ -44,8 +45,12 @@ declare
   v_from bigint := coalesce(p_id, p_after + 1, 0);
   v_to bigint := coalesce(p_id, 9223372036854775807);
 begin
+  if p_queue is not null and not exists (select from queue where name = p_queue and kind = 'work' and dropped_at is null) then
+    return query select queue_fault(p_queue, 'work'), null::jsonb;
+    return;
+  end if;
   return query
-    select message_info(x.m, v_now)
+    select null::jsonb, message_info(x.m, v_now)
       from queue q,
            lateral (
              select m from message m
@@ -57,7 +62,7 @@ begin
 end
 $$
 -- next
-create function {schema}.count_messages(p_queue text, p_state text) returns bigint
+create function {schema}.try_count_messages(p_queue text, p_state text) returns table (fault jsonb, count bigint)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set enable_seqscan = off
@@ -67,13 +72,17 @@ as $$
 declare
   v_now timestamptz := clock();
 begin
-  return (
-    select coalesce(sum(x.count), 0)
+  if p_queue is not null and not exists (select from queue where name = p_queue and kind = 'work' and dropped_at is null) then
+    return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
+  end if;
+  return query
+    select null::jsonb, coalesce(sum(x.found), 0)::bigint
       from queue q,
            lateral (
-             select count(*) from message m
+             select count(*) as found from message m
               where m.queue = q.id and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state)) x
-     where q.dropped_at is null and (p_queue is null or q.name = p_queue));
+     where q.dropped_at is null and (p_queue is null or q.name = p_queue);
 end
 $$
 -- next
@@ -88,7 +97,8 @@ $$
 -- next
 /* Also of dropped queues that kept their archive: a name stands for every queue that ever bore it. In the order of an index,
    as above. */
-create function {schema}.list_archive(p_id bigint, p_queue text, p_outcome text, p_after bigint, p_limit int) returns setof jsonb
+create function {schema}.try_list_archive(p_id bigint, p_queue text, p_outcome text, p_after bigint, p_limit int)
+returns table (fault jsonb, item jsonb)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set enable_seqscan = off
@@ -101,13 +111,16 @@ declare
 begin
   if p_queue is null then
     return query
-      select archive_info(a) from archive a
+      select null::jsonb, archive_info(a) from archive a
        where a.queue > 0 and a.id between v_from and v_to and (p_outcome is null or a.outcome = p_outcome)
        order by a.id limit p_limit;
     return;
+  elsif not exists (select from queue where name = p_queue and kind = 'work') then
+    return query select queue_fault(p_queue, 'work'), null::jsonb;
+    return;
   end if;
   return query
-    select archive_info(x.a)
+    select null::jsonb, archive_info(x.a)
       from queue q,
            lateral (
              select a from archive a
@@ -118,7 +131,7 @@ begin
 end
 $$
 -- next
-create function {schema}.count_archive(p_queue text, p_outcome text) returns bigint
+create function {schema}.try_count_archive(p_queue text, p_outcome text) returns table (fault jsonb, count bigint)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set enable_seqscan = off
@@ -127,12 +140,16 @@ set jit = off
 as $$
 begin
   if p_queue is null then
-    return (select count(*) from archive a where p_outcome is null or a.outcome = p_outcome);
+    return query select null::jsonb, count(*) from archive a where p_outcome is null or a.outcome = p_outcome;
+    return;
+  elsif not exists (select from queue where name = p_queue and kind = 'work') then
+    return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
   end if;
-  return (
-    select coalesce(sum(x.count), 0)
+  return query
+    select null::jsonb, coalesce(sum(x.found), 0)::bigint
       from queue q,
-           lateral (select count(*) from archive a where a.queue = q.id and (p_outcome is null or a.outcome = p_outcome)) x
-     where q.name = p_queue);
+           lateral (select count(*) as found from archive a where a.queue = q.id and (p_outcome is null or a.outcome = p_outcome)) x
+     where q.name = p_queue;
 end
 $$

@@ -53,17 +53,17 @@ describe.each([
   beforeAll(prepare)
 
   test.each([
-    ["a page of a crowded queue", () => `list_messages(null, '${crowded}', null, ${BigInt(last) - 5000n}, 11)`],
-    ["a page of all queues", () => `list_messages(null, null, null, ${BigInt(last) - 5000n}, 11)`],
-    ["a page of a quiet queue", () => `list_messages(null, '${quiet}', null, null, 11)`],
-    ["one message", () => `list_messages(${last}, null, null, null, 1)`],
-    ["the count of a quiet queue", () => `count_messages('${quiet}', null)`],
+    ["a page of a crowded queue", () => `try_list_messages(null, '${crowded}', null, ${BigInt(last) - 5000n}, 11)`],
+    ["a page of all queues", () => `try_list_messages(null, null, null, ${BigInt(last) - 5000n}, 11)`],
+    ["a page of a quiet queue", () => `try_list_messages(null, '${quiet}', null, null, 11)`],
+    ["one message", () => `try_list_messages(${last}, null, null, null, 1)`],
+    ["the count of a quiet queue", () => `try_count_messages('${quiet}', null)`],
     ["the metrics of a quiet queue", () => `try_metrics('${quiet}')`],
-    ["a page of a crowded archive", () => `list_archive(null, '${crowded}', null, ${BigInt(last) - 5000n}, 11)`],
-    ["a page of all archives", () => `list_archive(null, null, null, ${BigInt(last) - 5000n}, 11)`],
-    ["a page of a quiet archive", () => `list_archive(null, '${quiet}', null, null, 11)`],
-    ["one archived message", () => `list_archive(${BigInt(last) - 1n}, null, null, null, 1)`],
-    ["the count of a quiet archive", () => `count_archive('${quiet}', null)`],
+    ["a page of a crowded archive", () => `try_list_archive(null, '${crowded}', null, ${BigInt(last) - 5000n}, 11)`],
+    ["a page of all archives", () => `try_list_archive(null, null, null, ${BigInt(last) - 5000n}, 11)`],
+    ["a page of a quiet archive", () => `try_list_archive(null, '${quiet}', null, null, 11)`],
+    ["one archived message", () => `try_list_archive(${BigInt(last) - 1n}, null, null, null, 1)`],
+    ["the count of a quiet archive", () => `try_count_archive('${quiet}', null)`],
     ["a purge of a quiet queue", () => `try_purge('${quiet}')`],
     ["a drop of a quiet queue", () => `try_drop_queue('${quiet}', false, false)`],
   ])("%s is had without a look at what is not asked for", async (_what, statement) => {

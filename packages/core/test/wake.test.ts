@@ -19,7 +19,10 @@ function openClient(options: { listen?: boolean; notify?: boolean } = {}, max = 
   const driver = pgDriver(own)
   const { promise: listening, resolve } = Promise.withResolvers<void>()
   const client: Client<PoolClient> = createClient<PoolClient>(
-    { ...driver, listen: (channel, onNotify, onReady) => driver.listen!(channel, onNotify, () => (onReady(), resolve())) },
+    {
+      ...driver,
+      listen: (channel, onNotify, onReady) => driver.listen!(channel, onNotify, () => (onReady(), resolve())),
+    },
     options,
   )
   ends.push(async () => {
@@ -30,7 +33,11 @@ function openClient(options: { listen?: boolean; notify?: boolean } = {}, max = 
 }
 
 const listeners = async (application: string): Promise<number> =>
-  (await pool.query("select 1 from pg_stat_activity where application_name = $1 and query ilike 'listen%'", [application])).rowCount!
+  (
+    await pool.query("select 1 from pg_stat_activity where application_name = $1 and query ilike 'listen%'", [
+      application,
+    ])
+  ).rowCount!
 
 async function until(condition: () => Promise<boolean>): Promise<void> {
   for (const deadline = Date.now() + 10_000; !(await condition()); await sleep(10)) {
@@ -165,7 +172,10 @@ describe("readWithPoll", () => {
   test("returns as soon as one is there, up to limit, though others are delayed (pgmq-sqlalchemy: 5 delayed, 3 asked)", async () => {
     const { client } = openClient({ listen: false })
     const name = await freshQueue()
-    const ids = await quiet.queue(name).sendBatch(Array.from({ length: 5 }, (_, n) => ({ payload: n })), { delay: "500ms" })
+    const ids = await quiet.queue(name).sendBatch(
+      Array.from({ length: 5 }, (_, n) => ({ payload: n })),
+      { delay: "500ms" },
+    )
     const got = await client.queue(name).readWithPoll({ wait: "20s", limit: 3, lease: "10m" })
     expect(got.map(({ id }) => id)).toEqual(ids.slice(0, 3))
     expect(got[0]!.visibleAt!.getTime() - got[0]!.enqueuedAt.getTime()).toBeGreaterThan(590_000)
@@ -193,25 +203,33 @@ describe("readWithPoll", () => {
     expect(new Set(got.map(({ id }) => id)).size).toBe(10)
   })
 
-  test.each(["listen", "poll"])("that is aborted while it waits rejects at once, and took nothing (%s)", async (how) => {
-    const { client } = openClient({ listen: how === "listen" })
-    const name = await freshQueue()
-    const controller = new AbortController()
-    const error = errorOf(client.queue(name).readWithPoll({ wait: "60s", interval: "30s", signal: controller.signal }))
-    await sleep(100)
-    const started = performance.now()
-    controller.abort("enough")
-    expect(await error).toBeInstanceOf(AbortedError)
-    expect((await error).cause).toBe("enough")
-    expect(performance.now() - started).toBeLessThan(10_000)
-    const id = await quiet.queue(name).send(1)
-    expect(await quiet.queue(name).read()).toMatchObject({ id, attempt: 1 })
-  })
+  test.each(["listen", "poll"])(
+    "that is aborted while it waits rejects at once, and took nothing (%s)",
+    async (how) => {
+      const { client } = openClient({ listen: how === "listen" })
+      const name = await freshQueue()
+      const controller = new AbortController()
+      const error = errorOf(
+        client.queue(name).readWithPoll({ wait: "60s", interval: "30s", signal: controller.signal }),
+      )
+      await sleep(100)
+      const started = performance.now()
+      controller.abort("enough")
+      expect(await error).toBeInstanceOf(AbortedError)
+      expect((await error).cause).toBe("enough")
+      expect(performance.now() - started).toBeLessThan(10_000)
+      const id = await quiet.queue(name).send(1)
+      expect(await quiet.queue(name).read()).toMatchObject({ id, attempt: 1 })
+    },
+  )
 
   test("takes no signal that was aborted before, and leaves no listener on one that was not", async () => {
     const { client } = openClient({ listen: false })
     const name = await freshQueue()
-    expect(await errorOf(client.queue(name).readWithPoll({ signal: AbortSignal.abort("before") }))).toMatchObject({ code: "aborted", cause: "before" })
+    expect(await errorOf(client.queue(name).readWithPoll({ signal: AbortSignal.abort("before") }))).toMatchObject({
+      code: "aborted",
+      cause: "before",
+    })
     const { signal } = new AbortController()
     const counts = { added: 0, removed: 0 }
     const [add, remove] = [signal.addEventListener.bind(signal), signal.removeEventListener.bind(signal)]
@@ -225,7 +243,10 @@ describe("readWithPoll", () => {
 
   test("still works where LISTEN fails", async () => {
     const base = pgDriver(pool)
-    const client = createClient({ ...base, listen: async () => Promise.reject(new Error("no listening here")) } as Driver<PoolClient>)
+    const client = createClient({
+      ...base,
+      listen: async () => Promise.reject(new Error("no listening here")),
+    } as Driver<PoolClient>)
     const name = await freshQueue()
     const waiting = client.queue(name).readWithPoll({ wait: "20s" })
     await sleep(50)

@@ -996,6 +996,15 @@ begin
   return query select null::jsonb, v_count;
 end
 $$`,
+      `/* 0 of a counter that is dropped in the middle of the statement: metrics of all queues never fail for one of them. */
+create function {schema}.last_sent(p_id int) returns bigint
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  return coalesce(pg_sequence_last_value(to_regclass('sent_' || p_id)), 0);
+exception when undefined_table or internal_error then
+  return 0;
+end
+$$`,
       `/* Of one queue, or of all where p_queue is null, each by its own range of the primary key. length counts every row. Ages are of enqueued_at, null where empty. */
 create function {schema}.try_metrics(p_queue text) returns table (
   fault jsonb, name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint,
@@ -1018,7 +1027,7 @@ begin
   return query
     select null::jsonb, q.name, coalesce(m.length, 0), coalesce(m.visible, 0), coalesce(m.in_flight, 0),
            coalesce(m.delayed, 0), coalesce(m.parked, 0), v_now - m.oldest, v_now - m.newest,
-           coalesce(pg_sequence_last_value(to_regclass('sent_' || q.id)), 0), v_now
+           last_sent(q.id), v_now
       from queue q
       left join lateral (
         select count(*) as length,
@@ -1137,7 +1146,8 @@ language sql stable set search_path = {schema}, pg_temp as $$
 $$`,
       `/* p_id, p_queue and p_state narrow the list where they are not null. Queue by queue, each in the order of the primary key: a
    page costs what it shows, however long the queues are. Only a state is looked for. */
-create function {schema}.list_messages(p_id bigint, p_queue text, p_state text, p_after bigint, p_limit int) returns setof jsonb
+create function {schema}.try_list_messages(p_id bigint, p_queue text, p_state text, p_after bigint, p_limit int)
+returns table (fault jsonb, item jsonb)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set enable_seqscan = off
@@ -1149,8 +1159,12 @@ declare
   v_from bigint := coalesce(p_id, p_after + 1, 0);
   v_to bigint := coalesce(p_id, 9223372036854775807);
 begin
+  if p_queue is not null and not exists (select from queue where name = p_queue and kind = 'work' and dropped_at is null) then
+    return query select queue_fault(p_queue, 'work'), null::jsonb;
+    return;
+  end if;
   return query
-    select message_info(x.m, v_now)
+    select null::jsonb, message_info(x.m, v_now)
       from queue q,
            lateral (
              select m from message m
@@ -1161,7 +1175,7 @@ begin
      order by (x.m).id limit p_limit;
 end
 $$`,
-      `create function {schema}.count_messages(p_queue text, p_state text) returns bigint
+      `create function {schema}.try_count_messages(p_queue text, p_state text) returns table (fault jsonb, count bigint)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set enable_seqscan = off
@@ -1171,13 +1185,17 @@ as $$
 declare
   v_now timestamptz := clock();
 begin
-  return (
-    select coalesce(sum(x.count), 0)
+  if p_queue is not null and not exists (select from queue where name = p_queue and kind = 'work' and dropped_at is null) then
+    return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
+  end if;
+  return query
+    select null::jsonb, coalesce(sum(x.found), 0)::bigint
       from queue q,
            lateral (
-             select count(*) from message m
+             select count(*) as found from message m
               where m.queue = q.id and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state)) x
-     where q.dropped_at is null and (p_queue is null or q.name = p_queue));
+     where q.dropped_at is null and (p_queue is null or q.name = p_queue);
 end
 $$`,
       `create function {schema}.archive_info(a {schema}.archive) returns jsonb
@@ -1190,7 +1208,8 @@ language sql stable set search_path = {schema}, pg_temp as $$
 $$`,
       `/* Also of dropped queues that kept their archive: a name stands for every queue that ever bore it. In the order of an index,
    as above. */
-create function {schema}.list_archive(p_id bigint, p_queue text, p_outcome text, p_after bigint, p_limit int) returns setof jsonb
+create function {schema}.try_list_archive(p_id bigint, p_queue text, p_outcome text, p_after bigint, p_limit int)
+returns table (fault jsonb, item jsonb)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set enable_seqscan = off
@@ -1203,13 +1222,16 @@ declare
 begin
   if p_queue is null then
     return query
-      select archive_info(a) from archive a
+      select null::jsonb, archive_info(a) from archive a
        where a.queue > 0 and a.id between v_from and v_to and (p_outcome is null or a.outcome = p_outcome)
        order by a.id limit p_limit;
     return;
+  elsif not exists (select from queue where name = p_queue and kind = 'work') then
+    return query select queue_fault(p_queue, 'work'), null::jsonb;
+    return;
   end if;
   return query
-    select archive_info(x.a)
+    select null::jsonb, archive_info(x.a)
       from queue q,
            lateral (
              select a from archive a
@@ -1219,7 +1241,7 @@ begin
      order by (x.a).id limit p_limit;
 end
 $$`,
-      `create function {schema}.count_archive(p_queue text, p_outcome text) returns bigint
+      `create function {schema}.try_count_archive(p_queue text, p_outcome text) returns table (fault jsonb, count bigint)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set enable_seqscan = off
@@ -1228,13 +1250,17 @@ set jit = off
 as $$
 begin
   if p_queue is null then
-    return (select count(*) from archive a where p_outcome is null or a.outcome = p_outcome);
+    return query select null::jsonb, count(*) from archive a where p_outcome is null or a.outcome = p_outcome;
+    return;
+  elsif not exists (select from queue where name = p_queue and kind = 'work') then
+    return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
   end if;
-  return (
-    select coalesce(sum(x.count), 0)
+  return query
+    select null::jsonb, coalesce(sum(x.found), 0)::bigint
       from queue q,
-           lateral (select count(*) from archive a where a.queue = q.id and (p_outcome is null or a.outcome = p_outcome)) x
-     where q.name = p_queue);
+           lateral (select count(*) as found from archive a where a.queue = q.id and (p_outcome is null or a.outcome = p_outcome)) x
+     where q.name = p_queue;
 end
 $$`,
     ],

@@ -1,0 +1,5 @@
+import { describeDriver } from "@sluice/conformance/vitest"
+import { makePglite } from "../../../scripts/conformance/adapters/pglite.ts"
+
+// With type parsers of one's own: `pnpm conformance pglite`.
+describeDriver("pglite", makePglite())
