@@ -66,7 +66,7 @@
 -- constraint queue.queue_check1: CHECK ((dead_letter <> id))
 -- constraint queue.queue_dead_letter_fkey: FOREIGN KEY (dead_letter) REFERENCES queue(id)
 -- constraint queue.queue_kind_check: CHECK ((kind = ANY (ARRAY['work'::text, 'stream'::text])))
--- constraint queue.queue_lease_check: CHECK ((lease > '00:00:00'::interval))
+-- constraint queue.queue_lease_check: CHECK (((lease > '00:00:00'::interval) AND isfinite(lease)))
 -- constraint queue.queue_levels_check: CHECK (((levels >= 1) AND (levels <= 16)))
 -- constraint queue.queue_max_attempts_check: CHECK ((max_attempts > 0))
 -- constraint queue.queue_name_check: CHECK ((name ~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$'::text))
@@ -94,6 +94,13 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
     'priority', a.priority, 'attempt', a.attempt, 'enqueuedAt', extract(epoch from a.enqueued_at) * 1000,
     'archivedAt', extract(epoch from a.archived_at) * 1000, 'origin', (select name from queue where id = a.origin),
     'headers', coalesce(a.headers, '{}'), 'payload', a.payload, 'errors', coalesce(a.errors, '[]'))
+
+
+
+-- function argument_fault(p_argument text, p_fine boolean)
+returns jsonb language sql immutable as
+
+  select case when p_fine is not true then jsonb_build_object('code', 'invalid_argument', 'argument', p_argument) end
 
 
 
@@ -135,28 +142,6 @@ returns timestamp with time zone language sql volatile as
 select clock_timestamp()
 
 
--- function count_archive(p_queue text, p_outcome text)
-returns bigint language sql stable search_path=<schema>, pg_temp as
-
-  select count(*) from archive a
-   where (p_queue is null or a.queue = any (array(select q.id from queue q where q.name = p_queue)))
-     and (p_outcome is null or a.outcome = p_outcome)
-
-
-
--- function count_messages(p_queue text, p_state text)
-returns bigint language plpgsql volatile search_path=<schema>, pg_temp as
-
-declare
-  v_now timestamptz := clock();
-begin
-  return (select count(*) from message m
-     where m.queue = any (array(select q.id from queue q where q.dropped_at is null and (p_queue is null or q.name = p_queue)))
-       and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state));
-end
-
-
-
 -- function count_queues(p_prefix text)
 returns bigint language sql stable search_path=<schema>, pg_temp as
 
@@ -189,10 +174,39 @@ returns record language plpgsql volatile search_path=<schema>, pg_temp defaults 
 declare
   v record;
 begin
+  perform raise_fault(options_fault(options));
   select * into v from try_create_queue(name, options, false);
   perform raise_fault(v.fault);
   id := (v.info->>'id')::int;
   created := v.created;
+end
+
+
+
+-- function dead_ahead(q queue, p_now timestamp with time zone)
+returns bigint[] language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, enable_hashjoin=off, enable_mergejoin=off, enable_sort=off, jit=off as
+
+declare
+  v_live smallint[];
+  v_ids bigint[];
+begin
+  select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  v_ids := array(
+    select r.id
+      from generate_series(0, q.deepest - 1) l(level),
+           lateral (
+             select m.id, m.attempt from message m
+              where m.queue = q.id and m.segment = any (v_live) and m.priority = l.level
+                and m.vt < 'infinity' and m.vt <= p_now
+                and m.vt >= coalesce((select f.vt from floor f
+                                       where f.storage = q.storage and f.queue = q.id and f.priority = l.level
+                                       order by f.version desc limit 1), '-infinity')
+              order by m.vt, m.id limit 1000) r
+     where r.attempt >= q.max_attempts);
+  return array(
+    select m.id from message m
+     where m.queue = q.id and m.id = any (v_ids) and m.attempt >= q.max_attempts and m.vt <= p_now
+       for update skip locked);
 end
 
 
@@ -260,7 +274,7 @@ returns boolean language plpgsql volatile search_path=<schema>, pg_temp defaults
 declare
   v record;
 begin
-  select * into v from try_drop_queue(name, force, keep_archive);
+  select * into v from try_drop_queue(name, coalesce(force, false), coalesce(keep_archive, false));
   perform raise_fault(v.fault);
   return v.existed;
 end
@@ -284,6 +298,7 @@ returns timestamp with time zone language plpgsql volatile search_path=<schema>,
 declare
   v record;
 begin
+  perform raise_fault(argument_fault('by', isfinite(by)));
   select * into v from try_set_vt(queue, id, lease, null, null, by);
   perform raise_fault(coalesce(v.fault, case when v.visible_at is null then stale_fault(queue, id) end));
   return v.visible_at;
@@ -299,31 +314,13 @@ returns jsonb language sql stable as
 
 
 
--- function list_archive(p_id bigint, p_queue text, p_outcome text, p_after bigint, p_limit integer)
-returns SETOF jsonb language sql stable search_path=<schema>, pg_temp as
+-- function last_sent(p_id integer)
+returns bigint language plpgsql volatile search_path=<schema>, pg_temp as
 
-  select archive_info(a) from archive a
-   where (p_id is null or a.id = p_id)
-     and (p_queue is null or a.queue = any (array(select q.id from queue q where q.name = p_queue)))
-     and (p_outcome is null or a.outcome = p_outcome)
-     and (p_after is null or a.id > p_after)
-   order by a.id limit p_limit
-
-
-
--- function list_messages(p_id bigint, p_queue text, p_state text, p_after bigint, p_limit integer)
-returns SETOF jsonb language plpgsql volatile search_path=<schema>, pg_temp as
-
-declare
-  v_now timestamptz := clock();
 begin
-  return query
-    select message_info(m, v_now) from message m
-     where (p_id is null or m.id = p_id)
-       and m.queue = any (array(select q.id from queue q where q.dropped_at is null and (p_queue is null or q.name = p_queue)))
-       and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state)
-       and (p_after is null or m.id > p_after)
-     order by m.id limit p_limit;
+  return coalesce(pg_sequence_last_value(to_regclass('sent_' || p_id)), 0);
+exception when undefined_table or internal_error then
+  return 0;
 end
 
 
@@ -406,12 +403,24 @@ returns bigint language sql volatile as
 select uuid_hash_extended(gen_random_uuid(), 0) & 9223372036854775807
 
 
+-- function options_fault(p_options jsonb)
+returns jsonb language sql immutable search_path=<schema>, pg_temp as
+
+  select case
+    when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
+    else (select argument_fault(key, false) from jsonb_object_keys(p_options) key
+           where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify') order by key limit 1)
+  end
+
+
+
 -- function pop(queue text, "limit" integer)
 returns SETOF delivery language plpgsql volatile search_path=<schema>, pg_temp defaults 1 as
 
 declare
   v record;
 begin
+  perform raise_fault(argument_fault('limit', "limit" >= 0));
   for v in select * from try_pop(queue, "limit") order by place loop
     perform raise_fault(v.fault);
     return next (v.id, v.priority, v.attempt, v.lease, v.enqueued_at, v.visible_at, v.headers, v.payload)::delivery;
@@ -483,6 +492,7 @@ begin
       when 'options_differ' then 'SL007'
       when 'dead_letter_cycle' then 'SL008'
       when 'queue_in_use' then 'SL009'
+      when 'invalid_argument' then '22023'
       else 'SL000'
     end;
 end
@@ -495,6 +505,9 @@ returns SETOF delivery language plpgsql volatile search_path=<schema>, pg_temp d
 declare
   v record;
 begin
+  perform raise_fault(coalesce(
+    argument_fault('limit', "limit" >= 0),
+    argument_fault('lease', isfinite(coalesce(lease, '0')))));
   for v in select * from try_read(queue, "limit", lease, false) order by place loop
     perform raise_fault(v.fault);
     return next (v.id, v.priority, v.attempt, v.lease, v.enqueued_at, v.visible_at, v.headers, v.payload)::delivery;
@@ -521,7 +534,10 @@ returns text language plpgsql volatile search_path=<schema>, pg_temp defaults '0
 declare
   v record;
 begin
-  select * into v from try_retry(queue, id, lease, delay, error);
+  perform raise_fault(argument_fault('delay', isfinite(coalesce(delay, '0'))));
+  select * into v from try_retry(queue, id, lease, delay, case
+    when error is null or jsonb_typeof(error) = 'object' then error
+    else jsonb_build_object('name', 'Error', 'message', error #>> '{}') end);
   perform raise_fault(coalesce(v.fault, case when v.outcome is null then stale_fault(queue, id) end));
   return v.outcome;
 end
@@ -534,6 +550,10 @@ returns bigint language plpgsql volatile search_path=<schema>, pg_temp defaults 
 declare
   v record;
 begin
+  perform raise_fault(coalesce(
+    argument_fault('headers', coalesce(jsonb_typeof(headers), 'object') = 'object'),
+    argument_fault('delay', isfinite(coalesce(delay, '0'))),
+    argument_fault('at', coalesce(at, '-infinity') < 'infinity')));
   select * into v from try_send(queue, payload, headers, delay, at, priority);
   perform raise_fault(v.fault);
   return v.id;
@@ -547,6 +567,10 @@ returns SETOF bigint language plpgsql volatile search_path=<schema>, pg_temp def
 declare
   v record;
 begin
+  perform raise_fault(coalesce(
+    argument_fault('headers', coalesce(jsonb_typeof(headers), 'object') = 'object'),
+    argument_fault('delay', isfinite(coalesce(delay, '0'))),
+    argument_fault('at', coalesce(at, '-infinity') < 'infinity')));
   for v in select * from try_send_batch(queue, coalesce(to_jsonb(payloads), '[]'), '[]', headers, delay, at, priority) loop
     perform raise_fault(v.fault);
     return next v.id;
@@ -600,6 +624,7 @@ returns timestamp with time zone language plpgsql volatile search_path=<schema>,
 declare
   v record;
 begin
+  perform raise_fault(argument_fault('delay', isfinite(delay)));
   select * into v from try_set_vt(queue, id, lease, null, delay, null);
   perform raise_fault(coalesce(v.fault, case when v.visible_at is null then stale_fault(queue, id) end));
   return v.visible_at;
@@ -633,6 +658,47 @@ begin
     insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
     select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
     returning null::jsonb, archive.id;
+end
+
+
+
+-- function try_count_archive(p_queue text, p_outcome text)
+returns TABLE(fault jsonb, count bigint) language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+
+begin
+  if p_queue is null then
+    return query select null::jsonb, count(*) from archive a where p_outcome is null or a.outcome = p_outcome;
+    return;
+  elsif not exists (select from queue where name = p_queue and kind = 'work') then
+    return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
+  end if;
+  return query
+    select null::jsonb, coalesce(sum(x.found), 0)::bigint
+      from queue q,
+           lateral (select count(*) as found from archive a where a.queue = q.id and (p_outcome is null or a.outcome = p_outcome)) x
+     where q.name = p_queue;
+end
+
+
+
+-- function try_count_messages(p_queue text, p_state text)
+returns TABLE(fault jsonb, count bigint) language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+
+declare
+  v_now timestamptz := clock();
+begin
+  if p_queue is not null and not exists (select from queue where name = p_queue and kind = 'work' and dropped_at is null) then
+    return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
+  end if;
+  return query
+    select null::jsonb, coalesce(sum(x.found), 0)::bigint
+      from queue q,
+           lateral (
+             select count(*) as found from message m
+              where m.queue = q.id and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state)) x
+     where q.dropped_at is null and (p_queue is null or q.name = p_queue);
 end
 
 
@@ -735,8 +801,64 @@ returns TABLE(fault jsonb, info jsonb) language sql stable search_path=<schema>,
 
 
 
+-- function try_list_archive(p_id bigint, p_queue text, p_outcome text, p_after bigint, p_limit integer)
+returns TABLE(fault jsonb, item jsonb) language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+
+declare
+  v_from bigint := coalesce(p_id, p_after + 1, 0);
+  v_to bigint := coalesce(p_id, 9223372036854775807);
+begin
+  if p_queue is null then
+    return query
+      select null::jsonb, archive_info(a) from archive a
+       where a.queue > 0 and a.id between v_from and v_to and (p_outcome is null or a.outcome = p_outcome)
+       order by a.id limit p_limit;
+    return;
+  elsif not exists (select from queue where name = p_queue and kind = 'work') then
+    return query select queue_fault(p_queue, 'work'), null::jsonb;
+    return;
+  end if;
+  return query
+    select null::jsonb, archive_info(x.a)
+      from queue q,
+           lateral (
+             select a from archive a
+              where a.queue = q.id and a.id between v_from and v_to and (p_outcome is null or a.outcome = p_outcome)
+              order by a.id limit p_limit) x
+     where q.name = p_queue
+     order by (x.a).id limit p_limit;
+end
+
+
+
+-- function try_list_messages(p_id bigint, p_queue text, p_state text, p_after bigint, p_limit integer)
+returns TABLE(fault jsonb, item jsonb) language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+
+declare
+  v_now timestamptz := clock();
+  v_from bigint := coalesce(p_id, p_after + 1, 0);
+  v_to bigint := coalesce(p_id, 9223372036854775807);
+begin
+  if p_queue is not null and not exists (select from queue where name = p_queue and kind = 'work' and dropped_at is null) then
+    return query select queue_fault(p_queue, 'work'), null::jsonb;
+    return;
+  end if;
+  return query
+    select null::jsonb, message_info(x.m, v_now)
+      from queue q,
+           lateral (
+             select m from message m
+              where m.queue = q.id and m.id between v_from and v_to
+                and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state)
+              order by m.id limit p_limit) x
+     where q.dropped_at is null and (p_queue is null or q.name = p_queue)
+     order by (x.m).id limit p_limit;
+end
+
+
+
 -- function try_metrics(p_queue text)
-returns TABLE(fault jsonb, name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest interval, newest interval, total bigint, scraped_at timestamp with time zone) language plpgsql volatile search_path=<schema>, pg_temp as
+returns TABLE(fault jsonb, name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest interval, newest interval, total bigint, scraped_at timestamp with time zone) language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, jit=off as
 
 #variable_conflict use_column
 declare
@@ -750,7 +872,7 @@ begin
   return query
     select null::jsonb, q.name, coalesce(m.length, 0), coalesce(m.visible, 0), coalesce(m.in_flight, 0),
            coalesce(m.delayed, 0), coalesce(m.parked, 0), v_now - m.oldest, v_now - m.newest,
-           coalesce(pg_sequence_last_value(to_regclass('sent_' || q.id)), 0), v_now
+           last_sent(q.id), v_now
       from queue q
       left join lateral (
         select count(*) as length,
@@ -776,6 +898,7 @@ declare
   v_now timestamptz := clock();
   v_want int := p_limit;
   v_seen int := 0;
+  v_buried int := 0;
   v_ids bigint[];
   v_sorted bigint[];
   v_rank int[];
@@ -800,10 +923,10 @@ begin
       returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
     get diagnostics v_taken = row_count;
     exit when v_taken = cardinality(v_ids);
-    perform bury(q, v_ids, null, v_now);
+    v_buried := v_buried + bury(q, v_ids || dead_ahead(q, v_now), null, v_now);
     v_want := v_want - v_taken;
     v_seen := v_seen + cardinality(v_ids);
-    exit when v_want = 0;
+    exit when v_want = 0 or v_buried >= 10000;
   end loop;
 end
 
@@ -840,6 +963,7 @@ declare
   v_until timestamptz;
   v_want int := p_limit;
   v_seen int := 0;
+  v_buried int := 0;
   v_ids bigint[];
   v_sorted bigint[];
   v_rank int[];
@@ -868,11 +992,11 @@ begin
       returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
     get diagnostics v_taken = row_count;
     exit when v_taken = cardinality(v_ids);
-    perform bury(q, v_ids, v_lease, v_now);
+    v_buried := v_buried + bury(q, v_ids || dead_ahead(q, v_now), v_lease, v_now);
     v_want := v_want - v_taken;
     v_seen := v_seen + cardinality(v_ids);
     /* What a lease of 0 took is ready again already: a second look would find it. */
-    exit when v_want = 0 or v_taken > 0 and v_until <= v_now;
+    exit when v_want = 0 or v_buried >= 10000 or v_taken > 0 and v_until <= v_now;
   end loop;
 end
 
@@ -1047,13 +1171,14 @@ returns jsonb language plpgsql volatile search_path=<schema>, pg_temp as
 declare
   v record;
 begin
+  perform raise_fault(options_fault(patch));
   select * into v from try_update_queue(name, patch);
   perform raise_fault(v.fault);
   return v.info;
 end
 
 
--- index archive_id: CREATE INDEX archive_id ON ONLY archive USING btree (id)
+-- index archive_id: CREATE INDEX archive_id ON ONLY archive USING btree (id) WHERE (queue > 0)
 -- index archive_message: CREATE INDEX archive_message ON ONLY archive USING btree (queue, id)
 -- index floor_pkey: CREATE UNIQUE INDEX floor_pkey ON floor USING btree (storage, queue, priority, version)
 -- index message_claim: CREATE INDEX message_claim ON ONLY message USING btree (queue, priority, vt, id) WHERE (vt < 'infinity'::timestamp with time zone)

@@ -35,7 +35,7 @@ export async function runCombination(
   })
   child.send(task)
   const timer = setTimeout(() => child.kill("SIGKILL"), limit)
-  const code = await new Promise((resolve) => child.once("close", resolve))
+  const code = await new Promise<number | null>((resolve) => child.once("close", resolve))
   clearTimeout(timer)
 
   const ms = performance.now() - started

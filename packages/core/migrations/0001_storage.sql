@@ -18,7 +18,7 @@ create table {schema}.queue (
   levels smallint not null default 4 check (levels between 1 and 16),
   /* Highest `levels` this queue ever had. Claims visit them all, so that a send racing with a lowering is never stranded. */
   deepest smallint not null default 4 check (deepest between levels and 16),
-  lease interval not null default '30 seconds' check (lease > interval '0'),
+  lease interval not null default '30 seconds' check (lease > interval '0' and isfinite(lease)),
   max_attempts int default 20 check (max_attempts > 0),
   dead_letter int references {schema}.queue check (dead_letter <> id),
   notify text not null default 'off' check (notify in ('off', 'transaction')),
@@ -101,7 +101,8 @@ create table {schema}.archive_default partition of {schema}.archive default
 -- next
 create index archive_message on {schema}.archive (queue, id)
 -- next
-create index archive_id on {schema}.archive (id)
+/* Partial, so that a plan for one queue can never pick it. */
+create index archive_id on {schema}.archive (id) where queue > 0
 -- next
 /* The one definition of a message's states, used by metrics, inspection and audit. No SET clause: it is inlined. */
 create function {schema}.message_state(p_lease bigint, p_vt timestamptz, p_now timestamptz) returns text
@@ -152,7 +153,15 @@ begin
       when 'options_differ' then 'SL007'
       when 'dead_letter_cycle' then 'SL008'
       when 'queue_in_use' then 'SL009'
+      when 'invalid_argument' then '22023'
       else 'SL000'
     end;
 end
+$$
+-- next
+/* What the SQL functions will not take: null would mean another thing than was meant, and a time that never comes, which
+   Postgres has since 17, leaves a message where nobody finds it. */
+create function {schema}.argument_fault(p_argument text, p_fine boolean) returns jsonb
+language sql immutable as $$
+  select case when p_fine is not true then jsonb_build_object('code', 'invalid_argument', 'argument', p_argument) end
 $$

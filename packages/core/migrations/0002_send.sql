@@ -110,6 +110,10 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(coalesce(
+    argument_fault('headers', coalesce(jsonb_typeof(headers), 'object') = 'object'),
+    argument_fault('delay', isfinite(coalesce(delay, '0'))),
+    argument_fault('at', coalesce(at, '-infinity') < 'infinity')));
   select * into v from try_send(queue, payload, headers, delay, at, priority);
   perform raise_fault(v.fault);
   return v.id;
@@ -123,6 +127,10 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(coalesce(
+    argument_fault('headers', coalesce(jsonb_typeof(headers), 'object') = 'object'),
+    argument_fault('delay', isfinite(coalesce(delay, '0'))),
+    argument_fault('at', coalesce(at, '-infinity') < 'infinity')));
   for v in select * from try_send_batch(queue, coalesce(to_jsonb(payloads), '[]'), '[]', headers, delay, at, priority) loop
     perform raise_fault(v.fault);
     return next v.id;

@@ -31,7 +31,8 @@ end
 $$
 -- next
 /* Leases up to p_limit ready messages; an UPDATE returns rows in no order, so each carries its place. One random lease for the claim: rollback, crash or restore can never repeat it.
-   A message at its limit of attempts is buried instead of delivered. p_own: nobody else's transaction, so the commit need
+   A message at its limit of attempts is buried instead of delivered; 10,000 of them end the claim, so that a crowd of dead
+   ones is cleared by several claims where one would run into a timeout again and again. p_own: nobody else's transaction, so the commit need
    not wait for the disk; a claim that is lost in a crash is delivered again, and the settle that follows flushes it. */
 create function {schema}.try_read(p_queue text, p_limit int, p_lease interval, p_own boolean)
 returns table (
@@ -53,6 +54,7 @@ declare
   v_until timestamptz;
   v_want int := p_limit;
   v_seen int := 0;
+  v_buried int := 0;
   v_ids bigint[];
   v_sorted bigint[];
   v_rank int[];
@@ -81,12 +83,49 @@ begin
       returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
     get diagnostics v_taken = row_count;
     exit when v_taken = cardinality(v_ids);
-    perform bury(q, v_ids, v_lease, v_now);
+    v_buried := v_buried + bury(q, v_ids || dead_ahead(q, v_now), v_lease, v_now);
     v_want := v_want - v_taken;
     v_seen := v_seen + cardinality(v_ids);
     /* What a lease of 0 took is ready again already: a second look would find it. */
-    exit when v_want = 0 or v_taken > 0 and v_until <= v_now;
+    exit when v_want = 0 or v_buried >= 10000 or v_taken > 0 and v_until <= v_now;
   end loop;
+end
+$$
+-- next
+/* Those at their limit of attempts among the next 1000 ready messages of each level, locked. Met one by one, each would cost
+   a scan over all that were buried before it. Looks before it locks: what is alive stays free for other readers. */
+create function {schema}.dead_ahead(q {schema}.queue, p_now timestamptz) returns bigint[]
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_sort = off
+set jit = off
+as $$
+declare
+  v_live smallint[];
+  v_ids bigint[];
+begin
+  select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  v_ids := array(
+    select r.id
+      from generate_series(0, q.deepest - 1) l(level),
+           lateral (
+             select m.id, m.attempt from message m
+              where m.queue = q.id and m.segment = any (v_live) and m.priority = l.level
+                and m.vt < 'infinity' and m.vt <= p_now
+                and m.vt >= coalesce((select f.vt from floor f
+                                       where f.storage = q.storage and f.queue = q.id and f.priority = l.level
+                                       order by f.version desc limit 1), '-infinity')
+              order by m.vt, m.id limit 1000) r
+     where r.attempt >= q.max_attempts);
+  return array(
+    select m.id from message m
+     where m.queue = q.id and m.id = any (v_ids) and m.attempt >= q.max_attempts and m.vt <= p_now
+       for update skip locked);
 end
 $$
 -- next
@@ -113,6 +152,7 @@ declare
   v_now timestamptz := clock();
   v_want int := p_limit;
   v_seen int := 0;
+  v_buried int := 0;
   v_ids bigint[];
   v_sorted bigint[];
   v_rank int[];
@@ -137,10 +177,10 @@ begin
       returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
     get diagnostics v_taken = row_count;
     exit when v_taken = cardinality(v_ids);
-    perform bury(q, v_ids, null, v_now);
+    v_buried := v_buried + bury(q, v_ids || dead_ahead(q, v_now), null, v_now);
     v_want := v_want - v_taken;
     v_seen := v_seen + cardinality(v_ids);
-    exit when v_want = 0;
+    exit when v_want = 0 or v_buried >= 10000;
   end loop;
 end
 $$
@@ -193,6 +233,9 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(coalesce(
+    argument_fault('limit', "limit" >= 0),
+    argument_fault('lease', isfinite(coalesce(lease, '0')))));
   for v in select * from try_read(queue, "limit", lease, false) order by place loop
     perform raise_fault(v.fault);
     return next (v.id, v.priority, v.attempt, v.lease, v.enqueued_at, v.visible_at, v.headers, v.payload)::delivery;
@@ -205,6 +248,7 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(argument_fault('limit', "limit" >= 0));
   for v in select * from try_pop(queue, "limit") order by place loop
     perform raise_fault(v.fault);
     return next (v.id, v.priority, v.attempt, v.lease, v.enqueued_at, v.visible_at, v.headers, v.payload)::delivery;

@@ -185,6 +185,7 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(argument_fault('delay', isfinite(delay)));
   select * into v from try_set_vt(queue, id, lease, null, delay, null);
   perform raise_fault(coalesce(v.fault, case when v.visible_at is null then stale_fault(queue, id) end));
   return v.visible_at;
@@ -196,6 +197,7 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(argument_fault('by', isfinite(by)));
   select * into v from try_set_vt(queue, id, lease, null, null, by);
   perform raise_fault(coalesce(v.fault, case when v.visible_at is null then stale_fault(queue, id) end));
   return v.visible_at;
@@ -207,7 +209,10 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
-  select * into v from try_retry(queue, id, lease, delay, error);
+  perform raise_fault(argument_fault('delay', isfinite(coalesce(delay, '0'))));
+  select * into v from try_retry(queue, id, lease, delay, case
+    when error is null or jsonb_typeof(error) = 'object' then error
+    else jsonb_build_object('name', 'Error', 'message', error #>> '{}') end);
   perform raise_fault(coalesce(v.fault, case when v.outcome is null then stale_fault(queue, id) end));
   return v.outcome;
 end

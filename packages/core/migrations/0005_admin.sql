@@ -216,12 +216,26 @@ begin
 end
 $$
 -- next
-/* Of one queue, or of all where p_queue is null. length counts every row. Ages are of enqueued_at, null where empty. */
+/* 0 of a counter that is dropped in the middle of the statement: metrics of all queues never fail for one of them. */
+create function {schema}.last_sent(p_id int) returns bigint
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  return coalesce(pg_sequence_last_value(to_regclass('sent_' || p_id)), 0);
+exception when undefined_table or internal_error then
+  return 0;
+end
+$$
+-- next
+/* Of one queue, or of all where p_queue is null, each by its own range of the primary key. length counts every row. Ages are of enqueued_at, null where empty. */
 create function {schema}.try_metrics(p_queue text) returns table (
   fault jsonb, name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint,
   oldest interval, newest interval, total bigint, scraped_at timestamptz
 )
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set enable_seqscan = off
+set jit = off
+as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := clock();
@@ -234,7 +248,7 @@ begin
   return query
     select null::jsonb, q.name, coalesce(m.length, 0), coalesce(m.visible, 0), coalesce(m.in_flight, 0),
            coalesce(m.delayed, 0), coalesce(m.parked, 0), v_now - m.oldest, v_now - m.newest,
-           coalesce(pg_sequence_last_value(to_regclass('sent_' || q.id)), 0), v_now
+           last_sent(q.id), v_now
       from queue q
       left join lateral (
         select count(*) as length,
@@ -250,11 +264,22 @@ begin
 end
 $$
 -- next
+/* The first option that there is not, of those that the SQL functions were given; the client knows its own. */
+create function {schema}.options_fault(p_options jsonb) returns jsonb
+language sql immutable set search_path = {schema}, pg_temp as $$
+  select case
+    when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
+    else (select argument_fault(key, false) from jsonb_object_keys(p_options) key
+           where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify') order by key limit 1)
+  end
+$$
+-- next
 create function {schema}.create_queue(name text, options jsonb default '{}', out id int, out created boolean)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(options_fault(options));
   select * into v from try_create_queue(name, options, false);
   perform raise_fault(v.fault);
   id := (v.info->>'id')::int;
@@ -267,6 +292,7 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(options_fault(patch));
   select * into v from try_update_queue(name, patch);
   perform raise_fault(v.fault);
   return v.info;
@@ -278,7 +304,7 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
-  select * into v from try_drop_queue(name, force, keep_archive);
+  select * into v from try_drop_queue(name, coalesce(force, false), coalesce(keep_archive, false));
   perform raise_fault(v.fault);
   return v.existed;
 end

@@ -30,30 +30,59 @@ language sql stable set search_path = {schema}, pg_temp as $$
     'headers', coalesce(m.headers, '{}'), 'payload', m.payload, 'errors', coalesce(m.errors, '[]'))
 $$
 -- next
-/* p_id, p_queue and p_state narrow the list where they are not null. */
-create function {schema}.list_messages(p_id bigint, p_queue text, p_state text, p_after bigint, p_limit int) returns setof jsonb
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
+/* p_id, p_queue and p_state narrow the list where they are not null. Queue by queue, each in the order of the primary key: a
+   page costs what it shows, however long the queues are. Only a state is looked for. */
+create function {schema}.try_list_messages(p_id bigint, p_queue text, p_state text, p_after bigint, p_limit int)
+returns table (fault jsonb, item jsonb)
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
 declare
   v_now timestamptz := clock();
+  v_from bigint := coalesce(p_id, p_after + 1, 0);
+  v_to bigint := coalesce(p_id, 9223372036854775807);
 begin
+  if p_queue is not null and not exists (select from queue where name = p_queue and kind = 'work' and dropped_at is null) then
+    return query select queue_fault(p_queue, 'work'), null::jsonb;
+    return;
+  end if;
   return query
-    select message_info(m, v_now) from message m
-     where (p_id is null or m.id = p_id)
-       and m.queue = any (array(select q.id from queue q where q.dropped_at is null and (p_queue is null or q.name = p_queue)))
-       and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state)
-       and (p_after is null or m.id > p_after)
-     order by m.id limit p_limit;
+    select null::jsonb, message_info(x.m, v_now)
+      from queue q,
+           lateral (
+             select m from message m
+              where m.queue = q.id and m.id between v_from and v_to
+                and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state)
+              order by m.id limit p_limit) x
+     where q.dropped_at is null and (p_queue is null or q.name = p_queue)
+     order by (x.m).id limit p_limit;
 end
 $$
 -- next
-create function {schema}.count_messages(p_queue text, p_state text) returns bigint
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
+create function {schema}.try_count_messages(p_queue text, p_state text) returns table (fault jsonb, count bigint)
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
 declare
   v_now timestamptz := clock();
 begin
-  return (select count(*) from message m
-     where m.queue = any (array(select q.id from queue q where q.dropped_at is null and (p_queue is null or q.name = p_queue)))
-       and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state));
+  if p_queue is not null and not exists (select from queue where name = p_queue and kind = 'work' and dropped_at is null) then
+    return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
+  end if;
+  return query
+    select null::jsonb, coalesce(sum(x.found), 0)::bigint
+      from queue q,
+           lateral (
+             select count(*) as found from message m
+              where m.queue = q.id and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state)) x
+     where q.dropped_at is null and (p_queue is null or q.name = p_queue);
 end
 $$
 -- next
@@ -66,20 +95,61 @@ language sql stable set search_path = {schema}, pg_temp as $$
     'headers', coalesce(a.headers, '{}'), 'payload', a.payload, 'errors', coalesce(a.errors, '[]'))
 $$
 -- next
-/* Also of dropped queues that kept their archive: a name stands for every queue that ever bore it. */
-create function {schema}.list_archive(p_id bigint, p_queue text, p_outcome text, p_after bigint, p_limit int) returns setof jsonb
-language sql stable set search_path = {schema}, pg_temp as $$
-  select archive_info(a) from archive a
-   where (p_id is null or a.id = p_id)
-     and (p_queue is null or a.queue = any (array(select q.id from queue q where q.name = p_queue)))
-     and (p_outcome is null or a.outcome = p_outcome)
-     and (p_after is null or a.id > p_after)
-   order by a.id limit p_limit
+/* Also of dropped queues that kept their archive: a name stands for every queue that ever bore it. In the order of an index,
+   as above. */
+create function {schema}.try_list_archive(p_id bigint, p_queue text, p_outcome text, p_after bigint, p_limit int)
+returns table (fault jsonb, item jsonb)
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+declare
+  v_from bigint := coalesce(p_id, p_after + 1, 0);
+  v_to bigint := coalesce(p_id, 9223372036854775807);
+begin
+  if p_queue is null then
+    return query
+      select null::jsonb, archive_info(a) from archive a
+       where a.queue > 0 and a.id between v_from and v_to and (p_outcome is null or a.outcome = p_outcome)
+       order by a.id limit p_limit;
+    return;
+  elsif not exists (select from queue where name = p_queue and kind = 'work') then
+    return query select queue_fault(p_queue, 'work'), null::jsonb;
+    return;
+  end if;
+  return query
+    select null::jsonb, archive_info(x.a)
+      from queue q,
+           lateral (
+             select a from archive a
+              where a.queue = q.id and a.id between v_from and v_to and (p_outcome is null or a.outcome = p_outcome)
+              order by a.id limit p_limit) x
+     where q.name = p_queue
+     order by (x.a).id limit p_limit;
+end
 $$
 -- next
-create function {schema}.count_archive(p_queue text, p_outcome text) returns bigint
-language sql stable set search_path = {schema}, pg_temp as $$
-  select count(*) from archive a
-   where (p_queue is null or a.queue = any (array(select q.id from queue q where q.name = p_queue)))
-     and (p_outcome is null or a.outcome = p_outcome)
+create function {schema}.try_count_archive(p_queue text, p_outcome text) returns table (fault jsonb, count bigint)
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+begin
+  if p_queue is null then
+    return query select null::jsonb, count(*) from archive a where p_outcome is null or a.outcome = p_outcome;
+    return;
+  elsif not exists (select from queue where name = p_queue and kind = 'work') then
+    return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
+  end if;
+  return query
+    select null::jsonb, coalesce(sum(x.found), 0)::bigint
+      from queue q,
+           lateral (select count(*) as found from archive a where a.queue = q.id and (p_outcome is null or a.outcome = p_outcome)) x
+     where q.name = p_queue;
+end
 $$

@@ -86,7 +86,7 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
         queues.forEach(wake)
         return result
       } catch (error) {
-        throw failed ? error : await typedError(session, error, true)
+        throw failed ? error : typedError(error)
       }
     },
     wake: async (queue) => {

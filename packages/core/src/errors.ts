@@ -193,7 +193,11 @@ export class IsolationLevelError extends SluiceError {
   readonly actual: string
 
   constructor(actual: string) {
-    super("isolation_level", `This operation needs READ COMMITTED and met ${actual.toUpperCase()}: under an older snapshot it would see nothing new.`)
+    super(
+      "isolation_level",
+      `This operation needs READ COMMITTED and met ${actual.toUpperCase()}, under whose older snapshot it would see nothing new. ` +
+        "Outside a transaction of yours, that is the default_transaction_isolation of your connections.",
+    )
     this.actual = actual
   }
 }

@@ -35,7 +35,9 @@ export function createSession<Tx>(driver: Driver<Tx>, schema: string, limits: Re
     try {
       rows = await executor.query<Row>(text, values, { name: `${schema}_${statement.name}` })
     } catch (error) {
-      throw await typedError(session, error, options.tx !== undefined)
+      if (!MISSING.has(sqlState(error) ?? "")) throw typedError(error)
+      // A transaction that failed answers no question, and with a pool of one there is no other connection to ask.
+      throw options.tx === undefined ? await schemaError(session, error) : new SchemaNotInstalledError(schema, { cause: error })
     }
     const fault = (rows[0] as { fault?: string | null } | undefined)?.fault
     if (fault) throw errorFromFault(fault)
@@ -50,24 +52,21 @@ export function createSession<Tx>(driver: Driver<Tx>, schema: string, limits: Re
  * The typed error for an error of the driver's, where there is one that a caller can act on; else the driver's own,
  * untouched: 40001 and 40P01 are the caller's to retry.
  */
-export async function typedError<Tx>(session: Session<Tx>, error: unknown, joined: boolean): Promise<unknown> {
-  const state = sqlState(error)
+export function typedError(error: unknown): unknown {
   if (isConnectionError(error)) return new ConnectionError(error, reasonOf(error))
-  switch (state) {
+  switch (sqlState(error)) {
     case "42501":
       return new PermissionDeniedError(error, reasonOf(error))
     case "57014":
     case "55P03":
       return new StatementCancelledError(error, reasonOf(error))
-    case "3F000": // no such schema
-    case "42883": // no such function
-    case "42P01": // no such table
-    case "42703": // no such column
-      return joined ? new SchemaNotInstalledError(session.schema, { cause: error }) : schemaError(session, error)
     default:
       return error
   }
 }
+
+/** No such schema, function, table, column: of a statement of ours, since it is static, that means another schema than ours. */
+const MISSING = new Set(["3F000", "42883", "42P01", "42703"])
 
 /** Why a function of ours is not there: nothing is installed, or another version. Asked only outside a transaction. */
 async function schemaError<Tx>(session: Session<Tx>, cause: unknown): Promise<unknown> {

@@ -31,9 +31,16 @@ const bad: [what: string, value: unknown, path: string, reason: RegExp][] = [
   ["a bigint", { id: 1n }, ".id", /bigint/],
   ["undefined", undefined, "", /undefined/],
   ["undefined in an array", [undefined], "[0]", /undefined/],
-  ["a hole in an array", [1, , 3], "[1]", /undefined/],
+  ["a hole in an array", Object.assign([1], { length: 3 }), "[1]", /undefined/],
   ["a function", { f: () => 1 }, ".f", /function/],
-  ["a class", class {}, "", /function/],
+  [
+    "a class",
+    class Letter {
+      to = "ada"
+    },
+    "",
+    /function/,
+  ],
   ["a symbol", { s: Symbol("s") }, ".s", /symbol/],
   ["a cycle", cycle, ".a.b[0]", /cycle/],
   ["a Map", { m: new Map([[1, 2]]) }, ".m", /Map/],
@@ -65,7 +72,9 @@ describe("no SQL runs for a payload with", () => {
   })
 
   test.each(bad)("%s in an item of a batch, which the error names", async (_what, value, path) => {
-    const error = await errorOf<PayloadInvalidError>(queue.sendBatch([{ payload: 1 }, { payload: 2 }, { payload: value }, { payload: 3 }]))
+    const error = await errorOf<PayloadInvalidError>(
+      queue.sendBatch([{ payload: 1 }, { payload: 2 }, { payload: value }, { payload: 3 }]),
+    )
     expect(error).toBeInstanceOf(PayloadInvalidError)
     expect(error).toMatchObject({ path: `payload${path}`, index: 2 })
     expect(error.message).toContain("item 2")
@@ -76,8 +85,14 @@ describe("no SQL runs for a payload with", () => {
 describe("no SQL runs for headers with", () => {
   const objects = bad.filter(([, value]) => typeof value === "object" && !Array.isArray(value))
   test.each(objects)("%s", async (_what, value, path) => {
-    expect(await errorOf(queue.send(1, { headers: value as never }))).toMatchObject({ code: "payload_invalid", path: `headers${path}` })
-    expect(await errorOf(queue.sendBatch([{ payload: 1 }], { headers: value as never }))).toMatchObject({ path: `headers${path}`, index: undefined })
+    expect(await errorOf(queue.send(1, { headers: value as never }))).toMatchObject({
+      code: "payload_invalid",
+      path: `headers${path}`,
+    })
+    expect(await errorOf(queue.sendBatch([{ payload: 1 }], { headers: value as never }))).toMatchObject({
+      path: `headers${path}`,
+      index: undefined,
+    })
     const item = await errorOf(queue.sendBatch([{ payload: 1 }, { payload: 1, headers: value as never }]))
     expect(item).toMatchObject({ code: "payload_invalid", path: `headers${path}`, index: 1 })
     expect(item.message).toContain("item 1")
@@ -99,14 +114,26 @@ describe("a payload too large", () => {
   })
 
   test("in a batch or its headers names the item", async () => {
-    expect(await errorOf(small.sendBatch([{ payload: 1 }, { payload: "x".repeat(99) }]))).toMatchObject({ actual: 101, limit: 100, index: 1 })
-    expect(await errorOf(small.send(1, { headers: { h: "x".repeat(93) } }))).toMatchObject({ code: "payload_too_large", actual: 101 })
-    expect(await errorOf(small.sendBatch([{ payload: 1 }, { payload: 1, headers: { h: "x".repeat(93) } }]))).toMatchObject({ actual: 101, index: 1 })
+    expect(await errorOf(small.sendBatch([{ payload: 1 }, { payload: "x".repeat(99) }]))).toMatchObject({
+      actual: 101,
+      limit: 100,
+      index: 1,
+    })
+    expect(await errorOf(small.send(1, { headers: { h: "x".repeat(93) } }))).toMatchObject({
+      code: "payload_too_large",
+      actual: 101,
+    })
+    expect(
+      await errorOf(small.sendBatch([{ payload: 1 }, { payload: 1, headers: { h: "x".repeat(93) } }])),
+    ).toMatchObject({ actual: 101, index: 1 })
     expect(calls).toEqual([])
   })
 
   test("has a default limit of 8 MiB", async () => {
-    expect(await errorOf(queue.send("x".repeat(8 * 1024 * 1024 - 1)))).toMatchObject({ actual: 8 * 1024 * 1024 + 1, limit: 8 * 1024 * 1024 })
+    expect(await errorOf(queue.send("x".repeat(8 * 1024 * 1024 - 1)))).toMatchObject({
+      actual: 8 * 1024 * 1024 + 1,
+      limit: 8 * 1024 * 1024,
+    })
   })
 
   test("as a whole batch above 64 MiB is refused with both sizes", async () => {
@@ -121,7 +148,10 @@ describe("a payload too large", () => {
 
   test("or too deep, or with a forbidden key, is so by the client's own limits", async () => {
     expect(await errorOf(small.send([[[]]]))).toMatchObject({ code: "payload_invalid", path: "payload[0][0]" })
-    expect(await errorOf(small.send({ a: { secret: 1 } }))).toMatchObject({ code: "payload_invalid", path: "payload.a" })
+    expect(await errorOf(small.send({ a: { secret: 1 } }))).toMatchObject({
+      code: "payload_invalid",
+      path: "payload.a",
+    })
     expect((await errorOf(small.send({ constructor: [1] }))).message).toMatch(/There was SQL/)
   })
 })
@@ -131,7 +161,10 @@ describe("what a schema refuses", () => {
     "~standard": {
       version: 1,
       vendor: "test",
-      validate: async (value) => (typeof value === "number" && value % 2 === 0 ? { value } : { issues: [{ message: "is odd", path: ["a", 1, { key: "b" }] }] }),
+      validate: async (value) =>
+        typeof value === "number" && value % 2 === 0
+          ? { value }
+          : { issues: [{ message: "is odd", path: ["a", 1, { key: "b" }] }] },
     },
   }
   test("is not sent, and the error has its path, its issues and the item", async () => {
@@ -139,7 +172,10 @@ describe("what a schema refuses", () => {
     const error = await errorOf<PayloadInvalidError>(typed.send(3))
     expect(error).toBeInstanceOf(PayloadInvalidError)
     expect(error).toMatchObject({ path: "payload.a[1].b", index: undefined, issues: [{ message: "is odd" }] })
-    expect(await errorOf(typed.sendBatch([{ payload: 2 }, { payload: 5 }]))).toMatchObject({ code: "payload_invalid", index: 1 })
+    expect(await errorOf(typed.sendBatch([{ payload: 2 }, { payload: 5 }]))).toMatchObject({
+      code: "payload_invalid",
+      index: 1,
+    })
     expect(calls).toEqual([])
   })
 })
@@ -149,7 +185,14 @@ describe("a batch with one bad item", () => {
     const name = await freshQueue({ levels: 2 })
     const sending = real.queue(name)
     const good = { payload: "good" }
-    for (const item of [{ payload: NaN }, { payload: 1, priority: 99 }, { payload: 1, priority: 2 }, { payload: 1, delay: "-1s" }, { payload: 1, headers: { x: "\0" } }, null]) {
+    for (const item of [
+      { payload: NaN },
+      { payload: 1, priority: 99 },
+      { payload: 1, priority: 2 },
+      { payload: 1, delay: "-1s" },
+      { payload: 1, headers: { x: "\0" } },
+      null,
+    ]) {
       await errorOf(sending.sendBatch([good, item as never, good]))
     }
     expect(await real.admin.metrics(name)).toMatchObject({ length: 0, total: 0 })
@@ -162,7 +205,10 @@ describe("a batch with one bad item", () => {
     const error = await errorOf(real.queue(name).sendBatch([{ payload: 0 }, { payload: 1, priority: 2 }], { tx }))
     expect(error).toMatchObject({ code: "invalid_option", field: "items[1].priority", value: 2 })
     expect(error.message).toContain("from 0 to 1")
-    expect(await errorOf(real.queue(name).sendBatch([{ payload: 0 }], { tx, priority: 3 }))).toMatchObject({ code: "invalid_option", field: "priority" })
+    expect(await errorOf(real.queue(name).sendBatch([{ payload: 0 }], { tx, priority: 3 }))).toMatchObject({
+      code: "invalid_option",
+      field: "priority",
+    })
     await real.queue(name).send("after", { tx })
     await tx.query("commit")
     tx.release()
@@ -172,8 +218,23 @@ describe("a batch with one bad item", () => {
 
 describe("what is good comes back as it was", () => {
   test.each([
-    null, "", 0, -0.5, 1e308, 5e-324, 2 ** 53, true, [], {}, "😀\u2028\t\"\\'$1 {schema} {{}}", [[[]]], { "": { " ": null } },
-    "\ufffe\uffff\u0001", nested(99), { a: undefined, b: 1 }, "x".repeat(1_000_000),
+    null,
+    "",
+    0,
+    -0.5,
+    1e308,
+    5e-324,
+    2 ** 53,
+    true,
+    [],
+    {},
+    "😀\u2028\t\"\\'$1 {schema} {{}}",
+    [[[]]],
+    { "": { " ": null } },
+    "\ufffe\uffff\u0001",
+    nested(99),
+    { a: undefined, b: 1 },
+    "x".repeat(1_000_000),
   ])("%j", async (payload) => {
     const sending = createClient(pgDriver(pool), { listen: false, notify: false }).queue(await freshQueue())
     await sending.send(payload, { headers: { payload: payload as never } })
@@ -187,7 +248,11 @@ describe("what is good comes back as it was", () => {
   test("a Date, a URL and whatever else has toJSON arrive as their text", async () => {
     const name = await freshQueue()
     await real.queue(name).send({ at: new Date(0), url: new URL("https://a.b/"), own: { toJSON: () => [1] } })
-    expect((await real.queue(name).read())!.payload).toEqual({ at: "1970-01-01T00:00:00.000Z", url: "https://a.b/", own: [1] })
+    expect((await real.queue(name).read())!.payload).toEqual({
+      at: "1970-01-01T00:00:00.000Z",
+      url: "https://a.b/",
+      own: [1],
+    })
   })
 
   test("the same object twice is no cycle", async () => {

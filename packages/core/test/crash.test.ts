@@ -9,7 +9,10 @@ import { openPool } from "./helpers/harness.ts"
 import { moveClock } from "./helpers/move-clock.ts"
 
 // A server of its own that takes fsync seriously. The WAL writer sleeps long, so that an asynchronous commit may really be lost.
-const server = await startEmbedded({ fsync: true, settings: { wal_writer_delay: "10s", wal_writer_flush_after: "1GB", autovacuum: "off" } })
+const server = await startEmbedded({
+  fsync: true,
+  settings: { wal_writer_delay: "10s", wal_writer_flush_after: "1GB", autovacuum: "off" },
+})
 const pool = openPool(server.url)
 const client = createClient(pgDriver(pool), { listen: false, notify: false })
 await client.admin.install()
@@ -34,7 +37,8 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
     if (Date.now() > deadline) throw new Error("waited 15 s")
   }
 }
-const waiting = async (): Promise<number> => (await pool.query("select 1 from pg_stat_activity where wait_event_type = 'Lock'")).rowCount!
+const waiting = async (): Promise<number> =>
+  (await pool.query("select 1 from pg_stat_activity where wait_event_type = 'Lock'")).rowCount!
 
 beforeEach(() => moveClock(pool, "0"))
 
@@ -82,7 +86,10 @@ describe("after an immediate shutdown of the server", () => {
       await crash()
       const survived = (await client.admin.messages.get(id))!.attempt === 1
       if (flush) expect(survived).toBe(true)
-      const settled = await queue.delete(first).then(() => true, (error: unknown) => (expect(error).toBeInstanceOf(StaleLeaseError), false))
+      const settled = await queue.delete(first).then(
+        () => true,
+        (error: unknown) => (expect(error).toBeInstanceOf(StaleLeaseError), false),
+      )
       expect(settled).toBe(survived)
       expect(await client.admin.metrics(queue.name)).toMatchObject({ length: survived ? 0 : 1 })
     }
@@ -133,34 +140,41 @@ describe("a process killed by SIGKILL", () => {
     const child = startChild("hold-child.ts", server.url, "send")
     expect(await child.next()).toBe("sent")
     await child.kill()
-    await until(async () => (await pool.query("select 1 from pg_stat_activity where state like 'idle in transaction%'")).rowCount === 0)
+    await until(
+      async () =>
+        (await pool.query("select 1 from pg_stat_activity where state like 'idle in transaction%'")).rowCount === 0,
+    )
     expect(await client.admin.metrics("held")).toMatchObject({ length: 0 })
     expect(await errorOf(client.admin.getQueue("never"))).toMatchObject({ code: "queue_not_found" })
   }, 40_000)
 })
 
 describe("a signal that aborts while a claim is in flight", () => {
-  test.each(["read", "readBatch", "readWithPoll"] as const)("waits for it and releases what it leased (%s)", async (method) => {
-    const queue = await freshQueue()
-    await queue.sendBatch([{ payload: 1 }, { payload: 2 }, { payload: 3 }])
-    const lock = await pool.connect()
-    await lock.query("begin; lock table sluice.message in share mode")
-    const controller = new AbortController()
-    const options = { signal: controller.signal, ...(method !== "read" && { limit: 2 }) }
-    let settled = false
-    const error = errorOf(queue[method](options).finally(() => (settled = true)))
-    await until(async () => (await waiting()) === 1)
-    controller.abort(new Error("stop it"))
-    await sleep(50)
-    expect(settled).toBe(false)
-    await lock.query("rollback")
-    lock.release()
-    expect(await error).toBeInstanceOf(AbortedError)
-    expect(await error).toMatchObject({ code: "aborted", cause: { message: "stop it" } })
-    const { items } = await client.admin.messages.list({ queue: queue.name })
-    expect(items.map(({ state }) => state)).toEqual(["visible", "visible", "visible"])
-    expect(items.map(({ attempt }) => attempt)).toEqual(method === "read" ? [1, 0, 0] : [1, 1, 0])
-  }, 30_000)
+  test.each(["read", "readBatch", "readWithPoll"] as const)(
+    "waits for it and releases what it leased (%s)",
+    async (method) => {
+      const queue = await freshQueue()
+      await queue.sendBatch([{ payload: 1 }, { payload: 2 }, { payload: 3 }])
+      const lock = await pool.connect()
+      await lock.query("begin; lock table sluice.message in share mode")
+      const controller = new AbortController()
+      const options = { signal: controller.signal, ...(method !== "read" && { limit: 2 }) }
+      let settled = false
+      const error = errorOf(queue[method](options).finally(() => (settled = true)))
+      await until(async () => (await waiting()) === 1)
+      controller.abort(new Error("stop it"))
+      await sleep(50)
+      expect(settled).toBe(false)
+      await lock.query("rollback")
+      lock.release()
+      expect(await error).toBeInstanceOf(AbortedError)
+      expect(await error).toMatchObject({ code: "aborted", cause: { message: "stop it" } })
+      const { items } = await client.admin.messages.list({ queue: queue.name })
+      expect(items.map(({ state }) => state)).toEqual(["visible", "visible", "visible"])
+      expect(items.map(({ attempt }) => attempt)).toEqual(method === "read" ? [1, 0, 0] : [1, 1, 0])
+    },
+    30_000,
+  )
 
   test("over a slow network releases too, and before the call nothing is claimed", async () => {
     const proxy = await startProxy(server.url)

@@ -33,16 +33,19 @@ describe.each(["release", "expiry"] as const)("a message whose attempts were use
     expect(await client.admin.metrics(dead)).toMatchObject({ length: 2, total: 2 })
   })
 
-  test.each(["read", "pop"] as const)("goes to the archive as dead where there is no dead-letter queue (%s)", async (way) => {
-    const name = await freshQueue({ maxAttempts: 1 })
-    const id = await exhaust(name, { poison: true }, by)
-    expect(await client.queue(name)[way]()).toBeNull()
-    expect(await client.admin.messages.count({ queue: name })).toBe(0)
-    expect(await client.admin.archive.list({ queue: name })).toMatchObject({
-      items: [{ id, outcome: "dead", attempt: 1, payload: { poison: true }, origin: null }],
-      next: null,
-    })
-  })
+  test.each(["read", "pop"] as const)(
+    "goes to the archive as dead where there is no dead-letter queue (%s)",
+    async (way) => {
+      const name = await freshQueue({ maxAttempts: 1 })
+      const id = await exhaust(name, { poison: true }, by)
+      expect(await client.queue(name)[way]()).toBeNull()
+      expect(await client.admin.messages.count({ queue: name })).toBe(0)
+      expect(await client.admin.archive.list({ queue: name })).toMatchObject({
+        items: [{ id, outcome: "dead", attempt: 1, payload: { poison: true }, origin: null }],
+        next: null,
+      })
+    },
+  )
 })
 
 describe("a batch that meets exhausted messages", () => {
@@ -75,7 +78,10 @@ describe("a batch that meets exhausted messages", () => {
       await client.queue(name).release((await client.queue(name).read())!)
       await pool.query("update sluice.message set vt = 'infinity' where id = $1", [id]) // out of the next read's way
     }
-    await pool.query("update sluice.message set vt = sluice.clock() where queue = (select id from sluice.queue where name = $1)", [name])
+    await pool.query(
+      "update sluice.message set vt = sluice.clock() where queue = (select id from sluice.queue where name = $1)",
+      [name],
+    )
     expect(await client.queue(name).readBatch({ limit: 2 })).toEqual([])
     expect(await client.admin.archive.count({ queue: name, outcome: "dead" })).toBe(5)
     expect(await client.admin.metrics(name)).toMatchObject({ length: 0, oldestAge: null })
@@ -88,17 +94,26 @@ describe("retry", () => {
     const name = await freshQueue({ maxAttempts: 2, deadLetter: dead })
     const queue = client.queue(name)
     const id = await queue.send("x", { headers: { trace: "t1" } })
-    const { outcome, visibleAt } = await queue.retry((await queue.read())!, { error: new TypeError("first"), delay: "10s" })
+    const { outcome, visibleAt } = await queue.retry((await queue.read())!, {
+      error: new TypeError("first"),
+      delay: "10s",
+    })
     expect(outcome).toBe("retry")
     expect(visibleAt).toBeInstanceOf(Date)
     expect(await queue.read()).toBeNull()
     await moveClock(pool, "11 seconds")
-    expect(await queue.retry((await queue.read())!, { error: "second", delay: "10s" })).toEqual({ outcome: "dead", visibleAt: null })
+    expect(await queue.retry((await queue.read())!, { error: "second", delay: "10s" })).toEqual({
+      outcome: "dead",
+      visibleAt: null,
+    })
     expect(await client.admin.messages.get(id)).toMatchObject({
       queue: dead,
       origin: name,
       headers: { trace: "t1" },
-      errors: [{ name: "TypeError", message: "first", stack: expect.any(String), attempt: 1 }, { name: "Error", message: "second", attempt: 2 }],
+      errors: [
+        { name: "TypeError", message: "first", stack: expect.any(String), attempt: 1 },
+        { name: "Error", message: "second", attempt: 2 },
+      ],
     })
     expect(await client.queue(dead).read()).toMatchObject({ id, attempt: 1, payload: "x", headers: { trace: "t1" } })
   })
@@ -108,7 +123,11 @@ describe("retry", () => {
     const id = await client.queue(name).send("x")
     await client.queue(name).retry((await client.queue(name).read())!, { error: "why" })
     const stored = await client.admin.archive.get(id)
-    expect(stored).toMatchObject({ queue: name, outcome: "dead", errors: [{ message: "why", attempt: 1, at: expect.any(String) }] })
+    expect(stored).toMatchObject({
+      queue: name,
+      outcome: "dead",
+      errors: [{ message: "why", attempt: 1, at: expect.any(String) }],
+    })
     expect(new Date(stored!.errors[0]!.at).getTime()).not.toBeNaN()
   })
 
@@ -149,8 +168,13 @@ describe("a dead-letter queue", () => {
     const middle = await freshQueue({ maxAttempts: 1, deadLetter: last })
     const first = await freshQueue({ maxAttempts: 1, deadLetter: middle })
     const id = await client.queue(first).send("x")
-    for (const name of [first, middle]) await client.queue(name).retry((await client.queue(name).read())!, { error: name })
-    expect(await client.admin.messages.get(id)).toMatchObject({ queue: last, origin: middle, errors: [{ message: first }, { message: middle }] })
+    for (const name of [first, middle])
+      await client.queue(name).retry((await client.queue(name).read())!, { error: name })
+    expect(await client.admin.messages.get(id)).toMatchObject({
+      queue: last,
+      origin: middle,
+      errors: [{ message: first }, { message: middle }],
+    })
   })
 
   test("that was dropped by force leaves the dead to the archive", async () => {

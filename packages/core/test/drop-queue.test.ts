@@ -10,9 +10,17 @@ const { admin } = client
 beforeEach(() => moveClock(pool, "0"))
 
 const counters = async (): Promise<number> =>
-  (await pool.query("select 1 from pg_class c join pg_namespace n on n.oid = relnamespace where nspname = 'sluice' and relname ~ '^sent_'")).rowCount!
+  (
+    await pool.query(
+      "select 1 from pg_class c join pg_namespace n on n.oid = relnamespace where nspname = 'sluice' and relname ~ '^sent_'",
+    )
+  ).rowCount!
 const strays = async (): Promise<number> =>
-  (await pool.query("select 1 from sluice.message m join sluice.queue q on q.id = m.queue where q.dropped_at is not null")).rowCount!
+  (
+    await pool.query(
+      "select 1 from sluice.message m join sluice.queue q on q.id = m.queue where q.dropped_at is not null",
+    )
+  ).rowCount!
 
 describe("dropQueue", () => {
   test("says whether there was one, and takes the queue and its messages (pgmq-sqlalchemy: drop non-existing queue)", async () => {
@@ -56,7 +64,11 @@ describe("dropQueue", () => {
   test("is refused while others bury their dead here, and by force ends that", async () => {
     const dead = await freshQueue()
     const users = [await freshQueue({ deadLetter: dead }), await freshQueue({ deadLetter: dead })].sort()
-    expect(await errorOf(admin.dropQueue(dead))).toMatchObject({ code: "queue_in_use", inFlight: 0, deadLetterOf: users })
+    expect(await errorOf(admin.dropQueue(dead))).toMatchObject({
+      code: "queue_in_use",
+      inFlight: 0,
+      deadLetterOf: users,
+    })
     expect(await admin.dropQueue(users[0]!)).toBe(true)
     expect(await errorOf(admin.dropQueue(dead))).toMatchObject({ deadLetterOf: [users[1]] })
     expect(await admin.dropQueue(dead, { force: true })).toBe(true)
@@ -71,7 +83,9 @@ describe("dropQueue", () => {
       await client.queue(name).archive((await client.queue(name).read())!)
       expect(await admin.dropQueue(name, { keepArchive })).toBe(true)
       expect(await admin.archive.count({ queue: name })).toBe(keepArchive ? 1 : 0)
-      expect(await admin.archive.get(id)).toEqual(keepArchive ? expect.objectContaining({ id, queue: name, payload: { keepArchive } }) : null)
+      expect(await admin.archive.get(id)).toEqual(
+        keepArchive ? expect.objectContaining({ id, queue: name, payload: { keepArchive } }) : null,
+      )
     }
   })
 
@@ -97,26 +111,29 @@ describe("dropQueue", () => {
 })
 
 describe("a sender whose transaction is open while its queue is dropped", () => {
-  test.each(["read committed", "repeatable read"])("commits without an error of the server, also much later (%s)", async (level) => {
-    const name = await freshQueue()
-    const queue = client.queue(name)
-    await inTransaction(
-      pool,
-      async (tx) => {
-        await queue.send("before", { tx })
-        expect(await admin.dropQueue(name)).toBe(true)
-        // Long enough for the queue's counter to be cleaned up by the next drop.
-        await moveClock(pool, "10 minutes")
-        await admin.dropQueue(await freshQueue())
-        if (level === "repeatable read") await queue.send("after", { tx })
-        else expect(await errorOf(queue.send("after", { tx }))).toBeInstanceOf(QueueNotFoundError)
-        await tx.query("select 1")
-      },
-      { begin: `begin isolation level ${level}` },
-    )
-    await admin.createQueue(name)
-    expect(await client.queue(name).readBatch({ limit: 10 })).toEqual([])
-  })
+  test.each(["read committed", "repeatable read"])(
+    "commits without an error of the server, also much later (%s)",
+    async (level) => {
+      const name = await freshQueue()
+      const queue = client.queue(name)
+      await inTransaction(
+        pool,
+        async (tx) => {
+          await queue.send("before", { tx })
+          expect(await admin.dropQueue(name)).toBe(true)
+          // Long enough for the queue's counter to be cleaned up by the next drop.
+          await moveClock(pool, "10 minutes")
+          await admin.dropQueue(await freshQueue())
+          if (level === "repeatable read") await queue.send("after", { tx })
+          else expect(await errorOf(queue.send("after", { tx }))).toBeInstanceOf(QueueNotFoundError)
+          await tx.query("select 1")
+        },
+        { begin: `begin isolation level ${level}` },
+      )
+      await admin.createQueue(name)
+      expect(await client.queue(name).readBatch({ limit: 10 })).toEqual([])
+    },
+  )
 
   test("under an old snapshot sends on when the counter is gone", async () => {
     const name = await freshQueue()

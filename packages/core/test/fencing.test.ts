@@ -171,7 +171,7 @@ describe("a batch", () => {
     const queue = client.queue(await freshQueue())
     await queue.sendBatch(Array.from({ length: 500 }, (_, n) => ({ payload: n })))
     const messages: Leased[] = []
-    for (let message; (message = await queue.read()); ) messages.push(message)
+    for (let message; (message = await queue.read());) messages.push(message)
     const stale = messages.filter((_, i) => i % 7 === 0).map(({ id }) => ({ id, lease: messages.at(-1)!.lease }))
     const mixed = messages.map((message, i) => (i % 7 === 0 ? stale[i / 7]! : message))
     const { settled, refused } = await queue.deleteBatch(mixed.sort((a, b) => (a.lease < b.lease ? -1 : 1)))
@@ -181,14 +181,17 @@ describe("a batch", () => {
 })
 
 describe("an expired lease", () => {
-  test.each(["delete", "archive", "release", "retry", "extend"] as const)("that nobody has taken since may still %s", async (settle) => {
-    const { queue, message } = await leased()
-    await moveClock(pool, "31 seconds")
-    expect(await client.admin.messages.get(message.id)).toMatchObject({ state: "visible" })
-    await (settle === "extend" ? queue.extend(message, "1h") : queue[settle](message))
-    if (settle === "extend") expect(await queue.read()).toBeNull()
-    await moveClock(pool, "0")
-  })
+  test.each(["delete", "archive", "release", "retry", "extend"] as const)(
+    "that nobody has taken since may still %s",
+    async (settle) => {
+      const { queue, message } = await leased()
+      await moveClock(pool, "31 seconds")
+      expect(await client.admin.messages.get(message.id)).toMatchObject({ state: "visible" })
+      await (settle === "extend" ? queue.extend(message, "1h") : queue[settle](message))
+      if (settle === "extend") expect(await queue.read()).toBeNull()
+      await moveClock(pool, "0")
+    },
+  )
 
   test("hides the message until then, and from then on gives it to the next reader", async () => {
     const { queue, message } = await leased()

@@ -6,9 +6,12 @@ const { client, pool, freshQueue } = await harness()
 const { admin } = client
 
 /** Walks all pages of an accessor and checks that each but the last is full. */
-async function walk<T>(limit: number, list: (options: { limit: number; after: string | null }) => Promise<{ items: T[]; next: string | null }>): Promise<T[]> {
+async function walk<T>(
+  limit: number,
+  list: (options: { limit: number; after: string | null }) => Promise<{ items: T[]; next: string | null }>,
+): Promise<T[]> {
   const all: T[] = []
-  for (let after: string | null = null; ; ) {
+  for (let after: string | null = null; ;) {
     const { items, next } = await list({ limit, after })
     all.push(...items)
     if (next === null) return all
@@ -21,7 +24,15 @@ describe("metrics", () => {
   test("of an empty queue are 0 and null (pgmq: 0, None, None, 0)", async () => {
     const name = await freshQueue()
     expect(await admin.metrics(name)).toEqual({
-      name, length: 0, visible: 0, inFlight: 0, delayed: 0, oldestAge: null, newestAge: null, total: 0, scrapedAt: expect.any(Date),
+      name,
+      length: 0,
+      visible: 0,
+      inFlight: 0,
+      delayed: 0,
+      oldestAge: null,
+      newestAge: null,
+      total: 0,
+      scrapedAt: expect.any(Date),
     })
   })
 
@@ -90,7 +101,17 @@ describe("admin.messages", () => {
     const name = await freshQueue()
     const queue = client.queue(name)
     const id = await queue.send({ a: [1] }, { headers: { h: 1 }, priority: 2 })
-    const seen = { id, queue: name, state: "visible", priority: 2, attempt: 0, origin: null, headers: { h: 1 }, payload: { a: [1] }, errors: [] }
+    const seen = {
+      id,
+      queue: name,
+      state: "visible",
+      priority: 2,
+      attempt: 0,
+      origin: null,
+      headers: { h: 1 },
+      payload: { a: [1] },
+      errors: [],
+    }
     expect(await admin.messages.get(id)).toEqual({ ...seen, enqueuedAt: expect.any(Date), visibleAt: expect.any(Date) })
     const message = (await queue.read())!
     expect(await admin.messages.get(id)).toMatchObject({ state: "inFlight", attempt: 1, visibleAt: message.visibleAt })
@@ -104,18 +125,26 @@ describe("admin.messages", () => {
 
   test("filters by queue and state, alone and together, and count agrees with list", async () => {
     const [name, other] = [await freshQueue(), await freshQueue()]
-    await client.queue(name).sendBatch(Array.from({ length: 5 }, (_, n) => ({ payload: n, ...(n > 2 && { delay: "1h" as const }) })))
+    await client
+      .queue(name)
+      .sendBatch(Array.from({ length: 5 }, (_, n) => ({ payload: n, ...(n > 2 && { delay: "1h" as const }) })))
     await client.queue(other).send(1, { delay: "1h" })
     await client.queue(name).read()
     for (const [filter, count] of [
-      [{ queue: name }, 5], [{ queue: other }, 1], [{ queue: name, state: "visible" }, 2], [{ queue: name, state: "inFlight" }, 1],
-      [{ queue: name, state: "delayed" }, 2], [{ queue: name, state: "parked" }, 0],
+      [{ queue: name }, 5],
+      [{ queue: other }, 1],
+      [{ queue: name, state: "visible" }, 2],
+      [{ queue: name, state: "inFlight" }, 1],
+      [{ queue: name, state: "delayed" }, 2],
+      [{ queue: name, state: "parked" }, 0],
     ] as const) {
       expect(await admin.messages.count(filter)).toBe(count)
       const { items, next } = await admin.messages.list(filter)
       expect({ length: items.length, next }).toEqual({ length: count, next: null })
     }
-    expect(await admin.messages.count({ state: "delayed" })).toBe((await walk(2, (page) => admin.messages.list({ state: "delayed", ...page }))).length)
+    expect(await admin.messages.count({ state: "delayed" })).toBe(
+      (await walk(2, (page) => admin.messages.list({ state: "delayed", ...page }))).length,
+    )
   })
 
   test("pages by id without gap or double, also while messages come and go", async () => {
@@ -123,7 +152,9 @@ describe("admin.messages", () => {
     const queue = client.queue(name)
     const ids = await queue.sendBatch(Array.from({ length: 25 }, (_, n) => ({ payload: n })))
     for (const limit of [1, 5, 7, 25, 26, 1000]) {
-      expect((await walk(limit, (page) => admin.messages.list({ queue: name, ...page }))).map(({ id }) => id)).toEqual(ids)
+      expect((await walk(limit, (page) => admin.messages.list({ queue: name, ...page }))).map(({ id }) => id)).toEqual(
+        ids,
+      )
     }
     const first = await admin.messages.list({ queue: name, limit: 10 })
     await queue.deleteBatch(await queue.readBatch({ limit: 10 }))
@@ -156,10 +187,21 @@ describe("admin.archive", () => {
     expect(await admin.archive.count({ queue: name, outcome: "dead" })).toBe(4)
     expect(await admin.archive.count({ queue: name, outcome: "done" })).toBe(8)
     expect((await walk(5, (page) => admin.archive.list({ queue: name, ...page }))).map(({ id }) => id)).toEqual(ids)
-    expect((await admin.archive.list({ queue: name, outcome: "dead" })).items.map(({ id }) => id)).toEqual(ids.slice(0, 4))
+    expect((await admin.archive.list({ queue: name, outcome: "dead" })).items.map(({ id }) => id)).toEqual(
+      ids.slice(0, 4),
+    )
     expect(await admin.archive.get(ids[5]!)).toEqual({
-      id: ids[5], queue: name, outcome: "done", priority: 1, attempt: 1, origin: null, headers: { n: 5 }, payload: 5, errors: [],
-      enqueuedAt: expect.any(Date), archivedAt: expect.any(Date),
+      id: ids[5],
+      queue: name,
+      outcome: "done",
+      priority: 1,
+      attempt: 1,
+      origin: null,
+      headers: { n: 5 },
+      payload: 5,
+      errors: [],
+      enqueuedAt: expect.any(Date),
+      archivedAt: expect.any(Date),
     })
     expect(await admin.archive.get("1" + "0".repeat(18))).toBeNull()
   })
@@ -181,9 +223,27 @@ describe("admin.queues", () => {
     expect(await admin.queues.count({ prefix: "p_" })).toBe(1)
     expect(await admin.queues.count({ prefix: "P" })).toBe(1)
     expect(await admin.queues.count({ prefix: "" })).toBe(await admin.queues.count())
-    expect((await walk(2, (page) => admin.queues.list({ prefix: "p", ...page }))).map(({ name }) => name)).toEqual([...names].sort())
+    expect((await walk(2, (page) => admin.queues.list({ prefix: "p", ...page }))).map(({ name }) => name)).toEqual(
+      [...names].sort(),
+    )
     expect((await walk(3, (page) => admin.queues.list(page))).length).toBe(await admin.queues.count())
     expect(await admin.queues.get("p_a")).toEqual(await admin.getQueue("p_a"))
     expect(await errorOf(admin.queues.get("p"))).toMatchObject({ code: "queue_not_found", queue: "p" })
   })
+})
+
+test("a filter that names no queue throws QueueNotFoundError; the archive still knows a dropped one", async () => {
+  const missing = { code: "queue_not_found", queue: "nowhere" }
+  expect(await errorOf(admin.messages.count({ queue: "nowhere" }))).toMatchObject(missing)
+  expect(await errorOf(admin.messages.list({ queue: "nowhere" }))).toMatchObject(missing)
+  expect(await errorOf(admin.archive.count({ queue: "nowhere" }))).toMatchObject(missing)
+  expect(await errorOf(admin.archive.list({ queue: "nowhere" }))).toMatchObject(missing)
+
+  const name = await freshQueue()
+  await client.queue(name).send(1)
+  await client.queue(name).archive((await client.queue(name).read())!)
+  await admin.dropQueue(name, { keepArchive: true })
+  expect(await errorOf(admin.messages.count({ queue: name }))).toMatchObject({ code: "queue_not_found", queue: name })
+  expect(await admin.archive.count({ queue: name })).toBe(1)
+  expect((await admin.archive.list({ queue: name })).items).toHaveLength(1)
 })

@@ -1,4 +1,11 @@
-import { createClient, InvalidNameError, InvalidOptionError, IsolationLevelError, PermissionDeniedError, SchemaVersionError } from "@sluice/core"
+import {
+  createClient,
+  InvalidNameError,
+  InvalidOptionError,
+  IsolationLevelError,
+  PermissionDeniedError,
+  SchemaVersionError,
+} from "@sluice/core"
 import { pgDriver } from "@sluice/pg"
 import { databasePerFile } from "@sluice/testkit/vitest"
 import { Client as Connection } from "pg"
@@ -34,13 +41,15 @@ describe("install", () => {
 
   test("20 connections at once all succeed, and one of them does the work", async () => {
     const pools = Array.from({ length: 20 }, () => openPool(url, 1))
-    const results = await Promise.all(pools.map((own) => createClient(pgDriver(own), { schema: "crowd" }).admin.install()))
+    const results = await Promise.all(
+      pools.map((own) => createClient(pgDriver(own), { schema: "crowd" }).admin.install()),
+    )
     await Promise.all(pools.map((own) => own.end()))
     expect(results.filter(({ from }) => from === 0)).toHaveLength(1)
     expect(new Set(results.map(({ to }) => to)).size).toBe(1)
-    expect((await pool.query("select count(*)::int as n, count(distinct version)::int as d from crowd.migration")).rows[0]).toEqual(
-      { n: results[0]!.to, d: results[0]!.to },
-    )
+    expect(
+      (await pool.query("select count(*)::int as n, count(distinct version)::int as d from crowd.migration")).rows[0],
+    ).toEqual({ n: results[0]!.to, d: results[0]!.to })
   })
 
   test("6 processes at once all succeed, and one of them does the work", async () => {
@@ -91,13 +100,16 @@ describe("install", () => {
     const client = at("printed")
     const connection = new Connection({ connectionString: url })
     await connection.connect()
-    for (const { statements } of client.admin.migrations()) await connection.query(`begin;\n${statements.join(";\n")};\ncommit;`)
+    for (const { statements } of client.admin.migrations())
+      await connection.query(`begin;\n${statements.join(";\n")};\ncommit;`)
     await connection.end()
     const installed = at("installed")
     await installed.admin.install()
     expect(await client.admin.verify()).toEqual(await installed.admin.verify())
     expect(await client.admin.install()).toEqual(await installed.admin.install())
-    expect(await pool.query("select version, name, breaking from printed.migration order by 1").then((r) => r.rows)).toEqual(
+    expect(
+      await pool.query("select version, name, breaking from printed.migration order by 1").then((r) => r.rows),
+    ).toEqual(
       await pool.query("select version, name, breaking from installed.migration order by 1").then((r) => r.rows),
     )
     await client.admin.createQueue("q")
@@ -123,7 +135,10 @@ describe("install by a role", () => {
     await client.queue("q").send("b")
     const message = (await client.queue("q").read())!
     await client.queue("q").retry(message, { error: "no" })
-    expect(await client.admin.metricsAll()).toMatchObject([{ name: "dead", length: 1 }, { name: "q", length: 1 }])
+    expect(await client.admin.metricsAll()).toMatchObject([
+      { name: "dead", length: 1 },
+      { name: "q", length: 1 },
+    ])
     expect(await client.admin.dropQueue("dead", { force: true })).toBe(true)
     await own.end()
   })
@@ -169,22 +184,27 @@ describe("install in the caller's transaction", () => {
     expect((await errorOf(at("rolled_back").admin.listQueues())).code).toBe("schema_not_installed")
   })
 
-  test.each(["repeatable read", "serializable"])("at %s it is refused, and the transaction still commits", async (level) => {
-    const schema = level.replace(" ", "_")
-    const error = await inTransaction(
-      pool,
-      async (tx) => {
-        const refusal = await errorOf<IsolationLevelError>(at(schema).admin.install({ tx }))
-        await tx.query(`create table public.after_${schema} ()`)
-        return refusal
-      },
-      { begin: `begin isolation level ${level}` },
-    )
-    expect(error).toBeInstanceOf(IsolationLevelError)
-    expect(error).toMatchObject({ code: "isolation_level", actual: level })
-    expect((await pool.query(`select to_regclass('public.after_${schema}') is not null as there`)).rows[0]).toEqual({ there: true })
-    expect(await schemaExists(schema)).toBe(false)
-  })
+  test.each(["repeatable read", "serializable"])(
+    "at %s it is refused, and the transaction still commits",
+    async (level) => {
+      const schema = level.replace(" ", "_")
+      const error = await inTransaction(
+        pool,
+        async (tx) => {
+          const refusal = await errorOf<IsolationLevelError>(at(schema).admin.install({ tx }))
+          await tx.query(`create table public.after_${schema} ()`)
+          return refusal
+        },
+        { begin: `begin isolation level ${level}` },
+      )
+      expect(error).toBeInstanceOf(IsolationLevelError)
+      expect(error).toMatchObject({ code: "isolation_level", actual: level })
+      expect((await pool.query(`select to_regclass('public.after_${schema}') is not null as there`)).rows[0]).toEqual({
+        there: true,
+      })
+      expect(await schemaExists(schema)).toBe(false)
+    },
+  )
 })
 
 describe("a newer schema", () => {
@@ -200,7 +220,10 @@ describe("a newer schema", () => {
   test("that broke this version is refused, naming both versions", async () => {
     const client = at("broken")
     const { to } = await client.admin.install()
-    await pool.query("insert into broken.migration (version, name, breaking) values ($1, 'later', true), ($2, 'last', false)", [to + 1, to + 2])
+    await pool.query(
+      "insert into broken.migration (version, name, breaking) values ($1, 'later', true), ($2, 'last', false)",
+      [to + 1, to + 2],
+    )
     const error = await errorOf<SchemaVersionError>(client.admin.install())
     expect(error).toBeInstanceOf(SchemaVersionError)
     expect(error).toMatchObject({ code: "schema_version", schema: "broken", installed: to + 2, expected: to })
@@ -214,7 +237,14 @@ describe("uninstall", () => {
     const client = at("goner")
     await client.admin.install()
     await client.admin.createQueue("q")
-    for (const options of [undefined, {}, { confirm: "" }, { confirm: true }, { confirm: "sluice" }, { confirm: "Goner" }]) {
+    for (const options of [
+      undefined,
+      {},
+      { confirm: "" },
+      { confirm: true },
+      { confirm: "sluice" },
+      { confirm: "Goner" },
+    ]) {
       const error = await errorOf<InvalidOptionError>(client.admin.uninstall(options as never))
       expect(error).toBeInstanceOf(InvalidOptionError)
       expect(error).toMatchObject({ field: "confirm" })
@@ -230,7 +260,9 @@ describe("uninstall", () => {
     const client = at("spared")
     await client.admin.install()
     await client.admin.createQueue("q")
-    const dropped = await inTransaction(pool, (tx) => client.admin.uninstall({ confirm: "spared", tx }), { end: "rollback" })
+    const dropped = await inTransaction(pool, (tx) => client.admin.uninstall({ confirm: "spared", tx }), {
+      end: "rollback",
+    })
     expect(dropped).toBe(true)
     expect(await client.admin.getQueue("q")).toMatchObject({ name: "q" })
   })

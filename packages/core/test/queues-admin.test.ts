@@ -1,25 +1,36 @@
 import {
   createClient,
   DeadLetterCycleError,
+  IsolationLevelError,
   QueueAlreadyExistsError,
   QueueNotFoundError,
   QueueOptionsDifferError,
 } from "@sluice/core"
 import { pgDriver } from "@sluice/pg"
+import type { PoolClient } from "pg"
+import { setTimeout as sleep } from "node:timers/promises"
 import { describe, expect, test } from "vitest"
 import { errorOf } from "./helpers/error-of.ts"
 import { harness, inTransaction, openPool } from "./helpers/harness.ts"
 
 const { url, client, pool, freshQueue } = await harness()
 const { admin } = client
-const outcomes = <T>(promises: Promise<T>[]) => Promise.allSettled(promises).then((all) => all.map((one) => (one.status === "fulfilled" ? one.value : one.reason)))
+const outcomes = <T>(promises: Promise<T>[]) =>
+  Promise.allSettled(promises).then((all) => all.map((one) => (one.status === "fulfilled" ? one.value : one.reason)))
 
 describe("createQueue", () => {
   test("makes a queue with the documented defaults, and finds it the second time", async () => {
     const first = await admin.createQueue("defaults")
     expect(first).toEqual({
-      id: expect.stringMatching(/^\d+$/), name: "defaults", createdAt: expect.any(Date), created: true,
-      levels: 4, lease: "30s", maxAttempts: 20, deadLetter: null, notify: "off",
+      id: expect.stringMatching(/^\d+$/),
+      name: "defaults",
+      createdAt: expect.any(Date),
+      created: true,
+      levels: 4,
+      lease: "30s",
+      maxAttempts: 20,
+      deadLetter: null,
+      notify: "off",
     })
     expect(Math.abs(first.createdAt.getTime() - Date.now())).toBeLessThan(60_000)
     expect(await admin.createQueue("defaults")).toEqual({ ...first, created: false })
@@ -27,7 +38,13 @@ describe("createQueue", () => {
 
   test("keeps every option, and finds a queue of equal options however they are written", async () => {
     await admin.createQueue("graves")
-    const options = { levels: 16, lease: "90s", maxAttempts: null, deadLetter: "graves", notify: "transaction" } as const
+    const options = {
+      levels: 16,
+      lease: "90s",
+      maxAttempts: null,
+      deadLetter: "graves",
+      notify: "transaction",
+    } as const
     expect(await admin.createQueue("all", options)).toMatchObject({ ...options, created: true })
     expect(await admin.createQueue("all", { ...options, lease: "1.5m" })).toMatchObject({ ...options, created: false })
     expect(await admin.createQueue("all", { levels: 16 })).toMatchObject({ ...options, created: false })
@@ -43,7 +60,9 @@ describe("createQueue", () => {
 
   test("with other options names each difference and the fix, and changes nothing", async () => {
     const before = await admin.createQueue("differs", { levels: 2, maxAttempts: 3 })
-    const error = await errorOf<QueueOptionsDifferError>(admin.createQueue("differs", { levels: 4, maxAttempts: null, lease: "30s" }))
+    const error = await errorOf<QueueOptionsDifferError>(
+      admin.createQueue("differs", { levels: 4, maxAttempts: null, lease: "30s" }),
+    )
     expect(error).toBeInstanceOf(QueueOptionsDifferError)
     expect(error).toMatchObject({ code: "options_differ", queue: "differs" })
     expect(error.differences).toEqual([
@@ -91,8 +110,14 @@ describe("createQueue", () => {
     const own = openPool(url, 4)
     const { admin: racing } = createClient(pgDriver(own), { listen: false })
     for (let round = 0; round < 40; round++) {
-      const results = await outcomes<unknown>([racing.createQueue("race"), racing.dropQueue("race"), racing.createQueue("race"), racing.dropQueue("race")])
-      for (const made of [results[0], results[2]]) expect(made).toMatchObject({ name: "race", levels: 4, id: expect.any(String) })
+      const results = await outcomes<unknown>([
+        racing.createQueue("race"),
+        racing.dropQueue("race"),
+        racing.createQueue("race"),
+        racing.dropQueue("race"),
+      ])
+      for (const made of [results[0], results[2]])
+        expect(made).toMatchObject({ name: "race", levels: 4, id: expect.any(String) })
       expect([true, false]).toContain(results[1])
     }
     await own.end()
@@ -127,8 +152,17 @@ describe("updateQueue", () => {
     const dead = await freshQueue()
     const name = await freshQueue()
     for (const patch of [
-      { levels: 16 }, { levels: 1 }, { lease: "2h" }, { maxAttempts: 1 }, { maxAttempts: null }, { deadLetter: dead }, { deadLetter: null },
-      { notify: "transaction" }, { notify: "off" }, {}, { levels: 2, lease: "1s", maxAttempts: 7, deadLetter: dead, notify: "transaction" },
+      { levels: 16 },
+      { levels: 1 },
+      { lease: "2h" },
+      { maxAttempts: 1 },
+      { maxAttempts: null },
+      { deadLetter: dead },
+      { deadLetter: null },
+      { notify: "transaction" },
+      { notify: "off" },
+      {},
+      { levels: 2, lease: "1s", maxAttempts: 7, deadLetter: dead, notify: "transaction" },
     ] as const) {
       const before = await admin.getQueue(name)
       expect(await admin.updateQueue(name, patch)).toEqual({ ...before, ...patch })
@@ -137,7 +171,10 @@ describe("updateQueue", () => {
   })
 
   test("of an unknown queue or an unknown dead-letter queue names it and changes nothing", async () => {
-    expect(await errorOf(admin.updateQueue("unknown", { levels: 2 }))).toMatchObject({ code: "queue_not_found", queue: "unknown" })
+    expect(await errorOf(admin.updateQueue("unknown", { levels: 2 }))).toMatchObject({
+      code: "queue_not_found",
+      queue: "unknown",
+    })
     const name = await freshQueue()
     expect(await errorOf(admin.updateQueue(name, { levels: 2, deadLetter: "nope" }))).toMatchObject({ queue: "nope" })
     expect(await admin.getQueue(name)).toMatchObject({ levels: 4, deadLetter: null })
@@ -156,16 +193,19 @@ describe("updateQueue", () => {
     expect(await errorOf(queue.send(1, { priority: 2 }))).toMatchObject({ code: "invalid_option", field: "priority" })
   })
 
-  test.each(["read", "pop"] as const)("to fewer levels strands no message that was being sent at a removed one (%s)", async (way) => {
-    const name = await freshQueue()
-    const queue = client.queue(name)
-    const id = await inTransaction(pool, async (tx) => {
-      const sent = await queue.send("late", { priority: 3, tx })
-      await admin.updateQueue(name, { levels: 2 })
-      return sent
-    })
-    expect(await queue[way]()).toMatchObject({ id, payload: "late" })
-  })
+  test.each(["read", "pop"] as const)(
+    "to fewer levels strands no message that was being sent at a removed one (%s)",
+    async (way) => {
+      const name = await freshQueue()
+      const queue = client.queue(name)
+      const id = await inTransaction(pool, async (tx) => {
+        const sent = await queue.send("late", { priority: 3, tx })
+        await admin.updateQueue(name, { levels: 2 })
+        return sent
+      })
+      expect(await queue[way]()).toMatchObject({ id, payload: "late" })
+    },
+  )
 })
 
 describe("a cycle of dead-letter queues", () => {
@@ -177,19 +217,35 @@ describe("a cycle of dead-letter queues", () => {
     expect(error).toBeInstanceOf(DeadLetterCycleError)
     expect(error).toMatchObject({ code: "dead_letter_cycle", queue: c, path: [c, a, b, c] })
     expect(await admin.getQueue(c)).toMatchObject({ deadLetter: null })
-    expect(await errorOf(admin.updateQueue(a, { deadLetter: a }))).toMatchObject({ code: "invalid_option", field: "deadLetter" })
+    expect(await errorOf(admin.updateQueue(a, { deadLetter: a }))).toMatchObject({
+      code: "invalid_option",
+      field: "deadLetter",
+    })
   })
 
   test("is not closed by two updates at once", async () => {
-    const own = openPool(url, 4)
-    const { admin: racing } = createClient(pgDriver(own), { listen: false })
-    for (let round = 0; round < 10; round++) {
-      const [a, b] = [await freshQueue(), await freshQueue()]
-      const results = await outcomes<unknown>([racing.updateQueue(a, { deadLetter: b }), racing.updateQueue(b, { deadLetter: a })])
-      expect(results.filter((result) => result instanceof DeadLetterCycleError)).toHaveLength(1)
-      expect([(await admin.getQueue(a)).deadLetter, (await admin.getQueue(b)).deadLetter].filter((d) => d === null)).toHaveLength(1)
+    const [a, b] = [await freshQueue(), await freshQueue()]
+    const { closing } = await inTransaction(pool, async (tx) => {
+      await admin.updateQueue(a, { deadLetter: b }, { tx })
+      const running = outcomes([admin.updateQueue(b, { deadLetter: a })])
+      await Promise.race([running, sleep(300)]) // it waits for this transaction, or has not seen it
+      return { closing: running } // not awaited here: it may wait for the commit
+    })
+    expect(await closing).toMatchObject([{ code: "dead_letter_cycle", path: [b, a, b] }])
+    expect(await admin.getQueue(b)).toMatchObject({ deadLetter: null })
+  })
+
+  test("cannot be seen by an old snapshot, which is refused with the transaction still usable", async () => {
+    const [a, b] = [await freshQueue(), await freshQueue()]
+    const begin = "begin isolation level repeatable read"
+    const work = async (tx: PoolClient): Promise<void> => {
+      expect(await errorOf(admin.updateQueue(a, { deadLetter: b }, { tx }))).toBeInstanceOf(IsolationLevelError)
+      expect(await errorOf(admin.createQueue("c", { deadLetter: b, tx }))).toBeInstanceOf(IsolationLevelError)
+      await admin.updateQueue(a, { levels: 2, deadLetter: null }, { tx })
     }
-    await own.end()
+    await inTransaction(pool, work, { begin })
+    expect(await admin.getQueue(a)).toMatchObject({ levels: 2, deadLetter: null })
+    expect(await errorOf(admin.getQueue("c"))).toBeInstanceOf(QueueNotFoundError)
   })
 })
 
@@ -205,4 +261,3 @@ describe("listQueues", () => {
 function withoutCreated<T extends { created: boolean }>({ created: _created, ...info }: T): Omit<T, "created"> {
   return info
 }
-

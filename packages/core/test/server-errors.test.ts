@@ -22,7 +22,7 @@ const message = { id: "1", lease: "1" }
 type Joined = { tx?: unknown }
 
 /** Every call that names a queue. */
-const calls: Record<string, (client: Client<unknown>, queue: string, joined: Joined) => Promise<unknown>> = {
+const calls: Record<string, (client: Client, queue: string, joined: Joined) => Promise<unknown>> = {
   send: (client, queue, joined) => client.queue(queue).send(1, joined),
   sendBatch: (client, queue, joined) => client.queue(queue).sendBatch([{ payload: 1 }], joined),
   read: (client, queue, joined) => client.queue(queue).read(joined),
@@ -58,8 +58,18 @@ const others: typeof calls = {
   "admin.archive.count": (client, _queue, joined) => client.admin.archive.count(joined),
 }
 
-async function expectEach(client: Client<unknown>, run: typeof calls, queue: string, Expected: new (...args: never[]) => SluiceError, facts: object): Promise<void> {
-  const errors = await Promise.all(Object.entries(run).map(async ([name, call]) => [name, await errorOf<SluiceError>(call(client, queue, {}))] as const))
+async function expectEach(
+  client: Client,
+  run: typeof calls,
+  queue: string,
+  Expected: new (...args: never[]) => SluiceError,
+  facts: object,
+): Promise<void> {
+  const errors = await Promise.all(
+    Object.entries(run).map(
+      async ([name, call]) => [name, await errorOf<SluiceError>(call(client, queue, {}))] as const,
+    ),
+  )
   for (const [name, error] of errors) {
     expect(error, `${name}: ${error.stack}`).toBeInstanceOf(Expected)
     expect(error, name).toMatchObject(facts)
@@ -106,15 +116,23 @@ describe.each(driverNames)("over %s", (driver) => {
 
   test("a missing schema is a SchemaNotInstalledError with its name and the server's error", async () => {
     const { client, end } = open(url, { schema: "nowhere" })
-    await expectEach(client, { ...calls, ...others }, "q", SchemaNotInstalledError, { code: "schema_not_installed", schema: "nowhere" })
+    await expectEach(client, { ...calls, ...others }, "q", SchemaNotInstalledError, {
+      code: "schema_not_installed",
+      schema: "nowhere",
+    })
     const error = await errorOf(client.queue("q").send(1))
     expect(sqlState(error.cause)).toBe("3F000")
     expect(await errorOf(client.admin.verify())).toMatchObject({ code: "schema_not_installed", schema: "nowhere" })
-    expect(await errorOf(client.transaction((tx) => client.queue("q").send(1, { tx })))).toMatchObject({ code: "schema_not_installed" })
+    expect(await errorOf(client.transaction((tx) => client.queue("q").send(1, { tx })))).toMatchObject({
+      code: "schema_not_installed",
+    })
     await end()
   })
 
-  test.each([["older", -1], ["newer", 1]])("an %s schema without what is called is a SchemaVersionError with both versions", async (age, step) => {
+  test.each([
+    ["older", -1],
+    ["newer", 1],
+  ])("an %s schema without what is called is a SchemaVersionError with both versions", async (age, step) => {
     const schema = `${age}_${driverNames.indexOf(driver)}`
     const { client, end } = open(url, { schema })
     const { to } = await client.admin.install()
@@ -131,42 +149,69 @@ describe.each(driverNames)("over %s", (driver) => {
 
   test("a role without rights gets a PermissionDeniedError with the server's reason, outside and inside a transaction", async () => {
     const { client, end } = open(stranger.url)
-    await expectEach(client, { ...calls, ...others }, await freshQueue(), PermissionDeniedError, { code: "permission_denied", message: expect.stringMatching(/permission denied for schema sluice/) })
-    const error = await errorOf(client.transaction((tx) => client.queue("q").send("connection terminated: not queryable", { tx })))
+    await expectEach(client, { ...calls, ...others }, await freshQueue(), PermissionDeniedError, {
+      code: "permission_denied",
+      message: expect.stringMatching(/permission denied for schema sluice/),
+    })
+    const error = await errorOf(
+      client.transaction((tx) => client.queue("q").send("connection terminated: not queryable", { tx })),
+    )
     expect(error).toBeInstanceOf(PermissionDeniedError)
     expect(sqlState(error.cause)).toBe("42501")
     await end()
   })
 
-  test.each(["timeout exceeded when trying to connect", "ECONNREFUSED connection ended"])("a payload of %j does not make another error look like a lost connection", async (payload) => {
-    const { client, end } = open(url)
-    const name = await freshQueue()
-    await pool.query("create function sluice.refuse() returns trigger language plpgsql as $$ begin raise 'no' using errcode = '23514'; end $$")
-    await pool.query("create trigger refuse before insert on sluice.message for each row execute function sluice.refuse()")
-    const error = await errorOf(client.transaction((tx) => client.queue(name).send(payload, { tx })))
-    await pool.query("drop function sluice.refuse() cascade")
-    expect(error).not.toBeInstanceOf(ConnectionError)
-    expect(sqlState(error)).toBe("23514")
-    await end()
-  })
+  test.each(["timeout exceeded when trying to connect", "ECONNREFUSED connection ended"])(
+    "a payload of %j does not make another error look like a lost connection",
+    async (payload) => {
+      const { client, end } = open(url)
+      const name = await freshQueue()
+      await pool.query(
+        "create function sluice.refuse() returns trigger language plpgsql as $$ begin raise 'no' using errcode = '23514'; end $$",
+      )
+      await pool.query(
+        "create trigger refuse before insert on sluice.message for each row execute function sluice.refuse()",
+      )
+      const error = await errorOf(client.transaction((tx) => client.queue(name).send(payload, { tx })))
+      await pool.query("drop function sluice.refuse() cascade")
+      expect(error).not.toBeInstanceOf(ConnectionError)
+      expect(sqlState(error)).toBe("23514")
+      await end()
+    },
+  )
 
   test("a server that is down is a ConnectionError with its cause, from every call", async () => {
     const nowhere = new URL(url)
     nowhere.port = String(await randomPort())
     const { client, end } = open(nowhere.href)
-    await expectEach(client, { ...calls, ...others }, "q", ConnectionError, { code: "connection", cause: expect.any(Error) })
+    await expectEach(client, { ...calls, ...others }, "q", ConnectionError, {
+      code: "connection",
+      cause: expect.any(Error),
+    })
     expect(await errorOf(client.admin.install())).toMatchObject({ code: "connection", cause: expect.any(Error) })
-    expect(await errorOf(client.transaction(async () => 1))).toMatchObject({ code: "connection", cause: expect.any(Error) })
+    expect(await errorOf(client.transaction(async () => 1))).toMatchObject({
+      code: "connection",
+      cause: expect.any(Error),
+    })
     await client.wake("q") // a hint, which never fails
     await end()
   })
 
-  test.each([["statement_timeout", impatient.url], ["lock_timeout", unlocked.url]])("%s is a StatementCancelledError with its cause, and nothing is half-written", async (_name, at) => {
+  test.each([
+    ["statement_timeout", impatient.url],
+    ["lock_timeout", unlocked.url],
+  ])("%s is a StatementCancelledError with its cause, and nothing is half-written", async (_name, at) => {
     const { client, end } = open(at)
     const name = await freshQueue()
     const lock = await pool.connect()
     await lock.query("begin; lock table sluice.message in share mode")
-    const errors = await Promise.all([client.queue(name).send(1), client.queue(name).sendBatch([{ payload: 1 }, { payload: 2 }]), client.transaction((tx) => client.queue(name).send(1, { tx }))].map((call) => errorOf(call)))
+    const errors = await Promise.all(
+      [
+        client.queue(name).send(1),
+        client.queue(name).sendBatch([{ payload: 1 }, { payload: 2 }]),
+        client.transaction((tx) => client.queue(name).send(1, { tx })),
+      ].map((call) => errorOf(call)),
+    )
     await lock.query("rollback")
     lock.release()
     for (const error of errors) {
@@ -196,8 +241,10 @@ test("a server killed in the middle of a call is a ConnectionError with its caus
     errorOf(one.queue("q").read()),
   ])
   // Not over postgres.js 3.4.9: it rolls back on the dead connection and ends the process (porsager/postgres#1208).
-  for (const { client: one } of [open[0]!, open[2]!]) errors.push(errorOf(one.transaction((tx) => one.queue("q").send(1, { tx }))))
-  const waiting = async (): Promise<number> => (await admin.query("select 1 from pg_stat_activity where wait_event_type = 'Lock'")).rowCount!
+  for (const { client: one } of [open[0]!, open[2]!])
+    errors.push(errorOf(one.transaction((tx) => one.queue("q").send(1, { tx }))))
+  const waiting = async (): Promise<number> =>
+    (await admin.query("select 1 from pg_stat_activity where wait_event_type = 'Lock'")).rowCount!
   while ((await waiting()) < errors.length) await sleep(20)
   await server.stopImmediate()
   for (const error of await Promise.all(errors)) {

@@ -14,22 +14,30 @@ afterAll(() => Promise.all(ends.map((end) => end())))
 
 /** A client with a pool of its own: as good as another process. `listening` resolves when its LISTEN stands. */
 function openClient(options: { listen?: boolean; notify?: boolean } = {}, max = 2) {
-  const own = openPool(url, max)
+  const application = `wake.${ends.length}`
+  const own = openPool(`${url}?application_name=${application}`, max)
   const driver = pgDriver(own)
   const { promise: listening, resolve } = Promise.withResolvers<void>()
   const client: Client<PoolClient> = createClient<PoolClient>(
-    { ...driver, listen: (channel, onNotify, onReady) => driver.listen!(channel, onNotify, () => (onReady(), resolve())) },
+    {
+      ...driver,
+      listen: (channel, onNotify, onReady) => driver.listen!(channel, onNotify, () => (onReady(), resolve())),
+    },
     options,
   )
   ends.push(async () => {
     await client.close()
     await own.end()
   })
-  return { client, own, listening }
+  return { client, own, listening, application }
 }
 
-const listeners = async (): Promise<number> =>
-  (await pool.query("select 1 from pg_stat_activity where datname = current_database() and query ilike 'listen%'")).rowCount!
+const listeners = async (application: string): Promise<number> =>
+  (
+    await pool.query("select 1 from pg_stat_activity where application_name = $1 and query ilike 'listen%'", [
+      application,
+    ])
+  ).rowCount!
 
 async function until(condition: () => Promise<boolean>): Promise<void> {
   for (const deadline = Date.now() + 10_000; !(await condition()); await sleep(10)) {
@@ -107,7 +115,11 @@ describe("readWithPoll is woken", () => {
     const name = await freshQueue()
     await expectWoken(reader, name, async () => {
       await quiet.queue(name).send(1) // says nothing to anybody
-      await pool.query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query ilike 'listen%'")
+      const killed = await pool.query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1 and query ilike 'listen%'",
+        [reader.application],
+      )
+      expect(killed.rowCount).toBe(1)
     })
   })
 })
@@ -115,10 +127,12 @@ describe("readWithPoll is woken", () => {
 describe('notify: "transaction"', () => {
   test("says so once, at commit, with the queue's name, and nothing where it is off or rolled back", async () => {
     const connection = new Connection({ connectionString: url })
+    connection.on("error", () => {})
     await connection.connect()
     await connection.query("listen sluice_wake")
     const heard: string[] = []
-    connection.on("notification", ({ payload }) => heard.push(payload!))
+    // "?" is what other clients prove their subscriptions by.
+    connection.on("notification", ({ payload }) => payload !== "?" && heard.push(payload!))
     const [loud, silent] = [await freshQueue({ notify: "transaction" }), await freshQueue()]
     await inTransaction(pool, (tx) => quiet.queue(loud).send(1, { tx }), { end: "rollback" })
     await quiet.queue(silent).send(1)
@@ -158,7 +172,10 @@ describe("readWithPoll", () => {
   test("returns as soon as one is there, up to limit, though others are delayed (pgmq-sqlalchemy: 5 delayed, 3 asked)", async () => {
     const { client } = openClient({ listen: false })
     const name = await freshQueue()
-    const ids = await quiet.queue(name).sendBatch(Array.from({ length: 5 }, (_, n) => ({ payload: n })), { delay: "500ms" })
+    const ids = await quiet.queue(name).sendBatch(
+      Array.from({ length: 5 }, (_, n) => ({ payload: n })),
+      { delay: "500ms" },
+    )
     const got = await client.queue(name).readWithPoll({ wait: "20s", limit: 3, lease: "10m" })
     expect(got.map(({ id }) => id)).toEqual(ids.slice(0, 3))
     expect(got[0]!.visibleAt!.getTime() - got[0]!.enqueuedAt.getTime()).toBeGreaterThan(590_000)
@@ -186,38 +203,50 @@ describe("readWithPoll", () => {
     expect(new Set(got.map(({ id }) => id)).size).toBe(10)
   })
 
-  test.each(["listen", "poll"])("that is aborted while it waits rejects at once, and took nothing (%s)", async (how) => {
-    const { client } = openClient({ listen: how === "listen" })
-    const name = await freshQueue()
-    const controller = new AbortController()
-    const error = errorOf(client.queue(name).readWithPoll({ wait: "60s", interval: "30s", signal: controller.signal }))
-    await sleep(100)
-    const started = performance.now()
-    controller.abort("enough")
-    expect(await error).toBeInstanceOf(AbortedError)
-    expect((await error).cause).toBe("enough")
-    expect(performance.now() - started).toBeLessThan(10_000)
-    const id = await quiet.queue(name).send(1)
-    expect(await quiet.queue(name).read()).toMatchObject({ id, attempt: 1 })
-  })
+  test.each(["listen", "poll"])(
+    "that is aborted while it waits rejects at once, and took nothing (%s)",
+    async (how) => {
+      const { client } = openClient({ listen: how === "listen" })
+      const name = await freshQueue()
+      const controller = new AbortController()
+      const error = errorOf(
+        client.queue(name).readWithPoll({ wait: "60s", interval: "30s", signal: controller.signal }),
+      )
+      await sleep(100)
+      const started = performance.now()
+      controller.abort("enough")
+      expect(await error).toBeInstanceOf(AbortedError)
+      expect((await error).cause).toBe("enough")
+      expect(performance.now() - started).toBeLessThan(10_000)
+      const id = await quiet.queue(name).send(1)
+      expect(await quiet.queue(name).read()).toMatchObject({ id, attempt: 1 })
+    },
+  )
 
   test("takes no signal that was aborted before, and leaves no listener on one that was not", async () => {
     const { client } = openClient({ listen: false })
     const name = await freshQueue()
-    expect(await errorOf(client.queue(name).readWithPoll({ signal: AbortSignal.abort("before") }))).toMatchObject({ code: "aborted", cause: "before" })
+    expect(await errorOf(client.queue(name).readWithPoll({ signal: AbortSignal.abort("before") }))).toMatchObject({
+      code: "aborted",
+      cause: "before",
+    })
     const { signal } = new AbortController()
     const counts = { added: 0, removed: 0 }
     const [add, remove] = [signal.addEventListener.bind(signal), signal.removeEventListener.bind(signal)]
     signal.addEventListener = (...args: Parameters<typeof add>) => (counts.added++, add(...args))
     signal.removeEventListener = (...args: Parameters<typeof remove>) => (counts.removed++, remove(...args))
-    await client.queue(name).readWithPoll({ wait: "200ms", interval: "20ms", signal })
-    expect(counts.added).toBeGreaterThan(1)
+    await client.queue(name).metrics() // connects
+    await client.queue(name).readWithPoll({ wait: "1s", interval: "50ms", signal })
+    expect(counts.added).toBeGreaterThan(0)
     expect(counts.removed).toBe(counts.added)
   })
 
   test("still works where LISTEN fails", async () => {
     const base = pgDriver(pool)
-    const client = createClient({ ...base, listen: async () => Promise.reject(new Error("no listening here")) } as Driver<PoolClient>)
+    const client = createClient({
+      ...base,
+      listen: async () => Promise.reject(new Error("no listening here")),
+    } as Driver<PoolClient>)
     const name = await freshQueue()
     const waiting = client.queue(name).readWithPoll({ wait: "20s" })
     await sleep(50)
@@ -237,15 +266,13 @@ describe("close", () => {
   })
 
   test("ends the LISTEN connection and leaves a pool that was handed in open", async () => {
-    const own = openPool(url, 1)
-    const client = createClient(pgDriver(own))
-    const before = await listeners()
-    await client.queue(await freshQueue()).readWithPoll({ wait: "300ms" })
-    await until(async () => (await listeners()) === before + 1)
+    const { client, own, listening, application } = openClient({}, 1)
+    const waiting = client.queue(await freshQueue()).readWithPoll({ wait: "1s" })
+    await listening
+    expect(await listeners(application)).toBe(1)
+    expect(await waiting).toEqual([])
     await client.close()
-    await until(async () => (await listeners()) === before)
+    await until(async () => (await listeners(application)) === 0)
     expect((await own.query("select 1 as alive")).rows).toEqual([{ alive: 1 }])
-    await client.close()
-    await own.end()
   })
 })

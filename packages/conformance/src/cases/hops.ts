@@ -13,7 +13,7 @@ export interface HopSide {
 }
 
 /** What a hop works with: two drivers on one database, and a queue that no other case uses. */
-export interface Hop {
+interface Hop {
   readonly from: HopSide
   readonly to: HopSide
   readonly queue: string

@@ -7,14 +7,16 @@ export interface CatalogueRow {
 /**
  * Every object of the schema in `$1` and how it is made, the schema's own name taken out: the one reader behind `verify`,
  * `schema.sql` and the expected catalogue. Equal on Postgres 15 to 18: NOT NULL is read from the column, since 18 alone
- * has constraints for it. Left out: the counters `sent_<id>`, one for each queue, and what a partition inherits.
+ * has constraints for it. Left out: the counters `sent_<id>`, one for each queue, and what a partition inherits. Sources
+ * of functions stay as they are: an alias in them may be called what the schema is.
  */
 export const catalogueQuery = `
-with space as (select oid, nspname, quote_ident(nspname) || '.' as prefix from pg_namespace where nspname = $1::text),
+with space as (select oid, nspname, '(?<![\\w"])' || quote_ident(nspname) || '\\.' as qualified from pg_namespace where nspname = $1::text),
 objects (object, definition) as (
   select 'table ' || c.relname,
          concat_ws(' ', case c.relkind when 'p' then pg_get_partkeydef(c.oid) end, pg_get_expr(c.relpartbound, c.oid),
-                   case when c.relpersistence = 'u' then 'unlogged' end, array_to_string(c.reloptions, ', '))
+                   case when c.relpersistence = 'u' then 'unlogged' end, case when c.relrowsecurity then 'row security' end,
+                   array_to_string(c.reloptions, ', '))
     from pg_class c, space where c.relnamespace = space.oid and c.relkind in ('r', 'p')
   union all
   select 'column ' || c.relname || '.' || a.attname,
@@ -28,7 +30,13 @@ objects (object, definition) as (
     left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
    where c.relkind in ('r', 'p', 'c') and not c.relispartition
   union all
-  select 'index ' || c.relname, pg_get_indexdef(c.oid) from pg_class c, space where c.relnamespace = space.oid and c.relkind in ('i', 'I') and not c.relispartition
+  select 'index ' || c.relname, concat_ws(' ', pg_get_indexdef(c.oid), case when not i.indisvalid then 'invalid' end)
+    from pg_class c join space on c.relnamespace = space.oid join pg_index i on i.indexrelid = c.oid
+   where c.relkind in ('i', 'I') and not c.relispartition
+  union all
+  select 'trigger ' || c.relname || '.' || t.tgname, pg_get_triggerdef(t.oid)
+    from pg_trigger t join pg_class c on c.oid = t.tgrelid join space on c.relnamespace = space.oid
+   where not t.tgisinternal and t.tgparentid = 0
   union all
   select 'sequence ' || c.relname, format('start %s increment %s cache %s', s.seqstart, s.seqincrement, s.seqcache)
     from pg_class c join space on c.relnamespace = space.oid join pg_sequence s on s.seqrelid = c.oid
@@ -45,5 +53,6 @@ objects (object, definition) as (
                    nullif('defaults ' || pg_get_expr(p.proargdefaults, 0), 'defaults '), E'as\\n' || p.prosrc)
     from pg_proc p join space on p.pronamespace = space.oid join pg_language l on l.oid = p.prolang
 )
-select replace(object, space.prefix, '') as object, replace(definition, space.prefix, '') as definition
-  from objects, space order by object collate "C"`
+select case when object like 'function %' then regexp_replace(object, space.qualified, '', 'g') else object end as object,
+       regexp_replace(left(definition, source - 1), space.qualified, '', 'g') || substr(definition, source) as definition
+  from objects, space, lateral (select strpos(definition || E' as\\n', E' as\\n') as source) s order by object collate "C"`

@@ -77,6 +77,7 @@ export interface QueuesAccessor<Tx> {
   list(options?: QueueFilter<Tx> & PageOptions<Tx>): Promise<Page<QueueInfo>>
 }
 
+/** A `queue` that is not there gives `QueueNotFoundError`. */
 export interface MessagesAccessor<Tx> {
   count(filter?: MessageFilter<Tx>): Promise<number>
   get(id: string, options?: TxOption<Tx>): Promise<MessageInfo | null>
@@ -84,6 +85,7 @@ export interface MessagesAccessor<Tx> {
   list(options?: MessageFilter<Tx> & PageOptions<Tx>): Promise<Page<MessageInfo>>
 }
 
+/** A `queue` may have been dropped, and may stand for several that bore its name; one that never was gives `QueueNotFoundError`. */
 export interface ArchiveAccessor<Tx> {
   count(filter?: ArchiveFilter<Tx>): Promise<number>
   get(id: string, options?: TxOption<Tx>): Promise<ArchivedMessage | null>
@@ -94,10 +96,10 @@ export interface ArchiveAccessor<Tx> {
 const statements = {
   countQueues: { name: "count_queues", text: "select {schema}.count_queues($1::text)::float8 as count" },
   listQueues: { name: "list_queues", text: "select item::text as item from {schema}.list_queues($1::text, $2::text, $3::int4) item" },
-  countMessages: { name: "count_messages", text: "select {schema}.count_messages($1::text, $2::text)::float8 as count" },
-  listMessages: { name: "list_messages", text: "select item::text as item from {schema}.list_messages($1::text::bigint, $2::text, $3::text, $4::text::bigint, $5::int4) item" },
-  countArchive: { name: "count_archive", text: "select {schema}.count_archive($1::text, $2::text)::float8 as count" },
-  listArchive: { name: "list_archive", text: "select item::text as item from {schema}.list_archive($1::text::bigint, $2::text, $3::text, $4::text::bigint, $5::int4) item" },
+  countMessages: { name: "count_messages", text: "select fault::text as fault, count::float8 as count from {schema}.try_count_messages($1::text, $2::text)" },
+  listMessages: { name: "list_messages", text: "select fault::text as fault, item::text as item from {schema}.try_list_messages($1::text::bigint, $2::text, $3::text, $4::text::bigint, $5::int4)" },
+  countArchive: { name: "count_archive", text: "select fault::text as fault, count::float8 as count from {schema}.try_count_archive($1::text, $2::text)" },
+  listArchive: { name: "list_archive", text: "select fault::text as fault, item::text as item from {schema}.try_list_archive($1::text::bigint, $2::text, $3::text, $4::text::bigint, $5::int4)" },
 }
 
 export function queuesAccessor<Tx>(session: Session<Tx>): QueuesAccessor<Tx> {

@@ -42,9 +42,14 @@ export async function install<Tx>(session: Session<Tx>, options: TxOption<Tx>): 
   const { driver } = session
   try {
     if (options.tx !== undefined) return await migrate(session, driver.within(options.tx))
-    return await driver.transaction((tx) => migrate(session, driver.within(tx)))
+    return await driver.transaction(async (tx) => {
+      const own = driver.within(tx)
+      // Whatever default_transaction_isolation says.
+      await own.query("set transaction isolation level read committed")
+      return migrate(session, own)
+    })
   } catch (error) {
-    throw await typedError(session, error, true)
+    throw typedError(error)
   }
 }
 

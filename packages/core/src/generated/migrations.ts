@@ -32,7 +32,7 @@ create table {schema}.queue (
   levels smallint not null default 4 check (levels between 1 and 16),
   /* Highest \`levels\` this queue ever had. Claims visit them all, so that a send racing with a lowering is never stranded. */
   deepest smallint not null default 4 check (deepest between levels and 16),
-  lease interval not null default '30 seconds' check (lease > interval '0'),
+  lease interval not null default '30 seconds' check (lease > interval '0' and isfinite(lease)),
   max_attempts int default 20 check (max_attempts > 0),
   dead_letter int references {schema}.queue check (dead_letter <> id),
   notify text not null default 'off' check (notify in ('off', 'transaction')),
@@ -101,7 +101,8 @@ create table {schema}.floor (
       `/* No settle ever fails because maintenance did not make a partition. */
 create table {schema}.archive_default partition of {schema}.archive default`,
       `create index archive_message on {schema}.archive (queue, id)`,
-      `create index archive_id on {schema}.archive (id)`,
+      `/* Partial, so that a plan for one queue can never pick it. */
+create index archive_id on {schema}.archive (id) where queue > 0`,
       `/* The one definition of a message's states, used by metrics, inspection and audit. No SET clause: it is inlined. */
 create function {schema}.message_state(p_lease bigint, p_vt timestamptz, p_now timestamptz) returns text
 language sql immutable as $$
@@ -148,9 +149,16 @@ begin
       when 'options_differ' then 'SL007'
       when 'dead_letter_cycle' then 'SL008'
       when 'queue_in_use' then 'SL009'
+      when 'invalid_argument' then '22023'
       else 'SL000'
     end;
 end
+$$`,
+      `/* What the SQL functions will not take: null would mean another thing than was meant, and a time that never comes, which
+   Postgres has since 17, leaves a message where nobody finds it. */
+create function {schema}.argument_fault(p_argument text, p_fine boolean) returns jsonb
+language sql immutable as $$
+  select case when p_fine is not true then jsonb_build_object('code', 'invalid_argument', 'argument', p_argument) end
 $$`,
     ],
   },
@@ -267,6 +275,10 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(coalesce(
+    argument_fault('headers', coalesce(jsonb_typeof(headers), 'object') = 'object'),
+    argument_fault('delay', isfinite(coalesce(delay, '0'))),
+    argument_fault('at', coalesce(at, '-infinity') < 'infinity')));
   select * into v from try_send(queue, payload, headers, delay, at, priority);
   perform raise_fault(v.fault);
   return v.id;
@@ -279,6 +291,10 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(coalesce(
+    argument_fault('headers', coalesce(jsonb_typeof(headers), 'object') = 'object'),
+    argument_fault('delay', isfinite(coalesce(delay, '0'))),
+    argument_fault('at', coalesce(at, '-infinity') < 'infinity')));
   for v in select * from try_send_batch(queue, coalesce(to_jsonb(payloads), '[]'), '[]', headers, delay, at, priority) loop
     perform raise_fault(v.fault);
     return next v.id;
@@ -324,7 +340,8 @@ begin
 end
 $$`,
       `/* Leases up to p_limit ready messages; an UPDATE returns rows in no order, so each carries its place. One random lease for the claim: rollback, crash or restore can never repeat it.
-   A message at its limit of attempts is buried instead of delivered. p_own: nobody else's transaction, so the commit need
+   A message at its limit of attempts is buried instead of delivered; 10,000 of them end the claim, so that a crowd of dead
+   ones is cleared by several claims where one would run into a timeout again and again. p_own: nobody else's transaction, so the commit need
    not wait for the disk; a claim that is lost in a crash is delivered again, and the settle that follows flushes it. */
 create function {schema}.try_read(p_queue text, p_limit int, p_lease interval, p_own boolean)
 returns table (
@@ -346,6 +363,7 @@ declare
   v_until timestamptz;
   v_want int := p_limit;
   v_seen int := 0;
+  v_buried int := 0;
   v_ids bigint[];
   v_sorted bigint[];
   v_rank int[];
@@ -374,12 +392,48 @@ begin
       returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
     get diagnostics v_taken = row_count;
     exit when v_taken = cardinality(v_ids);
-    perform bury(q, v_ids, v_lease, v_now);
+    v_buried := v_buried + bury(q, v_ids || dead_ahead(q, v_now), v_lease, v_now);
     v_want := v_want - v_taken;
     v_seen := v_seen + cardinality(v_ids);
     /* What a lease of 0 took is ready again already: a second look would find it. */
-    exit when v_want = 0 or v_taken > 0 and v_until <= v_now;
+    exit when v_want = 0 or v_buried >= 10000 or v_taken > 0 and v_until <= v_now;
   end loop;
+end
+$$`,
+      `/* Those at their limit of attempts among the next 1000 ready messages of each level, locked. Met one by one, each would cost
+   a scan over all that were buried before it. Looks before it locks: what is alive stays free for other readers. */
+create function {schema}.dead_ahead(q {schema}.queue, p_now timestamptz) returns bigint[]
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_sort = off
+set jit = off
+as $$
+declare
+  v_live smallint[];
+  v_ids bigint[];
+begin
+  select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  v_ids := array(
+    select r.id
+      from generate_series(0, q.deepest - 1) l(level),
+           lateral (
+             select m.id, m.attempt from message m
+              where m.queue = q.id and m.segment = any (v_live) and m.priority = l.level
+                and m.vt < 'infinity' and m.vt <= p_now
+                and m.vt >= coalesce((select f.vt from floor f
+                                       where f.storage = q.storage and f.queue = q.id and f.priority = l.level
+                                       order by f.version desc limit 1), '-infinity')
+              order by m.vt, m.id limit 1000) r
+     where r.attempt >= q.max_attempts);
+  return array(
+    select m.id from message m
+     where m.queue = q.id and m.id = any (v_ids) and m.attempt >= q.max_attempts and m.vt <= p_now
+       for update skip locked);
 end
 $$`,
       `/* 63 random bits. Not from random(), which a session may have seeded. */
@@ -404,6 +458,7 @@ declare
   v_now timestamptz := clock();
   v_want int := p_limit;
   v_seen int := 0;
+  v_buried int := 0;
   v_ids bigint[];
   v_sorted bigint[];
   v_rank int[];
@@ -428,10 +483,10 @@ begin
       returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
     get diagnostics v_taken = row_count;
     exit when v_taken = cardinality(v_ids);
-    perform bury(q, v_ids, null, v_now);
+    v_buried := v_buried + bury(q, v_ids || dead_ahead(q, v_now), null, v_now);
     v_want := v_want - v_taken;
     v_seen := v_seen + cardinality(v_ids);
-    exit when v_want = 0;
+    exit when v_want = 0 or v_buried >= 10000;
   end loop;
 end
 $$`,
@@ -481,6 +536,9 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(coalesce(
+    argument_fault('limit', "limit" >= 0),
+    argument_fault('lease', isfinite(coalesce(lease, '0')))));
   for v in select * from try_read(queue, "limit", lease, false) order by place loop
     perform raise_fault(v.fault);
     return next (v.id, v.priority, v.attempt, v.lease, v.enqueued_at, v.visible_at, v.headers, v.payload)::delivery;
@@ -492,6 +550,7 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(argument_fault('limit', "limit" >= 0));
   for v in select * from try_pop(queue, "limit") order by place loop
     perform raise_fault(v.fault);
     return next (v.id, v.priority, v.attempt, v.lease, v.enqueued_at, v.visible_at, v.headers, v.payload)::delivery;
@@ -683,6 +742,7 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(argument_fault('delay', isfinite(delay)));
   select * into v from try_set_vt(queue, id, lease, null, delay, null);
   perform raise_fault(coalesce(v.fault, case when v.visible_at is null then stale_fault(queue, id) end));
   return v.visible_at;
@@ -693,6 +753,7 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(argument_fault('by', isfinite(by)));
   select * into v from try_set_vt(queue, id, lease, null, null, by);
   perform raise_fault(coalesce(v.fault, case when v.visible_at is null then stale_fault(queue, id) end));
   return v.visible_at;
@@ -703,7 +764,10 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
-  select * into v from try_retry(queue, id, lease, delay, error);
+  perform raise_fault(argument_fault('delay', isfinite(coalesce(delay, '0'))));
+  select * into v from try_retry(queue, id, lease, delay, case
+    when error is null or jsonb_typeof(error) = 'object' then error
+    else jsonb_build_object('name', 'Error', 'message', error #>> '{}') end);
   perform raise_fault(coalesce(v.fault, case when v.outcome is null then stale_fault(queue, id) end));
   return v.outcome;
 end
@@ -923,12 +987,25 @@ begin
   return query select null::jsonb, v_count;
 end
 $$`,
-      `/* Of one queue, or of all where p_queue is null. length counts every row. Ages are of enqueued_at, null where empty. */
+      `/* 0 of a counter that is dropped in the middle of the statement: metrics of all queues never fail for one of them. */
+create function {schema}.last_sent(p_id int) returns bigint
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  return coalesce(pg_sequence_last_value(to_regclass('sent_' || p_id)), 0);
+exception when undefined_table or internal_error then
+  return 0;
+end
+$$`,
+      `/* Of one queue, or of all where p_queue is null, each by its own range of the primary key. length counts every row. Ages are of enqueued_at, null where empty. */
 create function {schema}.try_metrics(p_queue text) returns table (
   fault jsonb, name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint,
   oldest interval, newest interval, total bigint, scraped_at timestamptz
 )
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set enable_seqscan = off
+set jit = off
+as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := clock();
@@ -941,7 +1018,7 @@ begin
   return query
     select null::jsonb, q.name, coalesce(m.length, 0), coalesce(m.visible, 0), coalesce(m.in_flight, 0),
            coalesce(m.delayed, 0), coalesce(m.parked, 0), v_now - m.oldest, v_now - m.newest,
-           coalesce(pg_sequence_last_value(to_regclass('sent_' || q.id)), 0), v_now
+           last_sent(q.id), v_now
       from queue q
       left join lateral (
         select count(*) as length,
@@ -956,11 +1033,21 @@ begin
      order by q.name;
 end
 $$`,
+      `/* The first option that there is not, of those that the SQL functions were given; the client knows its own. */
+create function {schema}.options_fault(p_options jsonb) returns jsonb
+language sql immutable set search_path = {schema}, pg_temp as $$
+  select case
+    when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
+    else (select argument_fault(key, false) from jsonb_object_keys(p_options) key
+           where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify') order by key limit 1)
+  end
+$$`,
       `create function {schema}.create_queue(name text, options jsonb default '{}', out id int, out created boolean)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(options_fault(options));
   select * into v from try_create_queue(name, options, false);
   perform raise_fault(v.fault);
   id := (v.info->>'id')::int;
@@ -972,6 +1059,7 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(options_fault(patch));
   select * into v from try_update_queue(name, patch);
   perform raise_fault(v.fault);
   return v.info;
@@ -982,7 +1070,7 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
-  select * into v from try_drop_queue(name, force, keep_archive);
+  select * into v from try_drop_queue(name, coalesce(force, false), coalesce(keep_archive, false));
   perform raise_fault(v.fault);
   return v.existed;
 end
@@ -1047,29 +1135,58 @@ language sql stable set search_path = {schema}, pg_temp as $$
     'origin', (select name from queue where id = m.origin),
     'headers', coalesce(m.headers, '{}'), 'payload', m.payload, 'errors', coalesce(m.errors, '[]'))
 $$`,
-      `/* p_id, p_queue and p_state narrow the list where they are not null. */
-create function {schema}.list_messages(p_id bigint, p_queue text, p_state text, p_after bigint, p_limit int) returns setof jsonb
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
+      `/* p_id, p_queue and p_state narrow the list where they are not null. Queue by queue, each in the order of the primary key: a
+   page costs what it shows, however long the queues are. Only a state is looked for. */
+create function {schema}.try_list_messages(p_id bigint, p_queue text, p_state text, p_after bigint, p_limit int)
+returns table (fault jsonb, item jsonb)
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
 declare
   v_now timestamptz := clock();
+  v_from bigint := coalesce(p_id, p_after + 1, 0);
+  v_to bigint := coalesce(p_id, 9223372036854775807);
 begin
+  if p_queue is not null and not exists (select from queue where name = p_queue and kind = 'work' and dropped_at is null) then
+    return query select queue_fault(p_queue, 'work'), null::jsonb;
+    return;
+  end if;
   return query
-    select message_info(m, v_now) from message m
-     where (p_id is null or m.id = p_id)
-       and m.queue = any (array(select q.id from queue q where q.dropped_at is null and (p_queue is null or q.name = p_queue)))
-       and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state)
-       and (p_after is null or m.id > p_after)
-     order by m.id limit p_limit;
+    select null::jsonb, message_info(x.m, v_now)
+      from queue q,
+           lateral (
+             select m from message m
+              where m.queue = q.id and m.id between v_from and v_to
+                and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state)
+              order by m.id limit p_limit) x
+     where q.dropped_at is null and (p_queue is null or q.name = p_queue)
+     order by (x.m).id limit p_limit;
 end
 $$`,
-      `create function {schema}.count_messages(p_queue text, p_state text) returns bigint
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
+      `create function {schema}.try_count_messages(p_queue text, p_state text) returns table (fault jsonb, count bigint)
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
 declare
   v_now timestamptz := clock();
 begin
-  return (select count(*) from message m
-     where m.queue = any (array(select q.id from queue q where q.dropped_at is null and (p_queue is null or q.name = p_queue)))
-       and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state));
+  if p_queue is not null and not exists (select from queue where name = p_queue and kind = 'work' and dropped_at is null) then
+    return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
+  end if;
+  return query
+    select null::jsonb, coalesce(sum(x.found), 0)::bigint
+      from queue q,
+           lateral (
+             select count(*) as found from message m
+              where m.queue = q.id and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state)) x
+     where q.dropped_at is null and (p_queue is null or q.name = p_queue);
 end
 $$`,
       `create function {schema}.archive_info(a {schema}.archive) returns jsonb
@@ -1080,21 +1197,62 @@ language sql stable set search_path = {schema}, pg_temp as $$
     'archivedAt', extract(epoch from a.archived_at) * 1000, 'origin', (select name from queue where id = a.origin),
     'headers', coalesce(a.headers, '{}'), 'payload', a.payload, 'errors', coalesce(a.errors, '[]'))
 $$`,
-      `/* Also of dropped queues that kept their archive: a name stands for every queue that ever bore it. */
-create function {schema}.list_archive(p_id bigint, p_queue text, p_outcome text, p_after bigint, p_limit int) returns setof jsonb
-language sql stable set search_path = {schema}, pg_temp as $$
-  select archive_info(a) from archive a
-   where (p_id is null or a.id = p_id)
-     and (p_queue is null or a.queue = any (array(select q.id from queue q where q.name = p_queue)))
-     and (p_outcome is null or a.outcome = p_outcome)
-     and (p_after is null or a.id > p_after)
-   order by a.id limit p_limit
+      `/* Also of dropped queues that kept their archive: a name stands for every queue that ever bore it. In the order of an index,
+   as above. */
+create function {schema}.try_list_archive(p_id bigint, p_queue text, p_outcome text, p_after bigint, p_limit int)
+returns table (fault jsonb, item jsonb)
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+declare
+  v_from bigint := coalesce(p_id, p_after + 1, 0);
+  v_to bigint := coalesce(p_id, 9223372036854775807);
+begin
+  if p_queue is null then
+    return query
+      select null::jsonb, archive_info(a) from archive a
+       where a.queue > 0 and a.id between v_from and v_to and (p_outcome is null or a.outcome = p_outcome)
+       order by a.id limit p_limit;
+    return;
+  elsif not exists (select from queue where name = p_queue and kind = 'work') then
+    return query select queue_fault(p_queue, 'work'), null::jsonb;
+    return;
+  end if;
+  return query
+    select null::jsonb, archive_info(x.a)
+      from queue q,
+           lateral (
+             select a from archive a
+              where a.queue = q.id and a.id between v_from and v_to and (p_outcome is null or a.outcome = p_outcome)
+              order by a.id limit p_limit) x
+     where q.name = p_queue
+     order by (x.a).id limit p_limit;
+end
 $$`,
-      `create function {schema}.count_archive(p_queue text, p_outcome text) returns bigint
-language sql stable set search_path = {schema}, pg_temp as $$
-  select count(*) from archive a
-   where (p_queue is null or a.queue = any (array(select q.id from queue q where q.name = p_queue)))
-     and (p_outcome is null or a.outcome = p_outcome)
+      `create function {schema}.try_count_archive(p_queue text, p_outcome text) returns table (fault jsonb, count bigint)
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+begin
+  if p_queue is null then
+    return query select null::jsonb, count(*) from archive a where p_outcome is null or a.outcome = p_outcome;
+    return;
+  elsif not exists (select from queue where name = p_queue and kind = 'work') then
+    return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
+  end if;
+  return query
+    select null::jsonb, coalesce(sum(x.found), 0)::bigint
+      from queue q,
+           lateral (select count(*) as found from archive a where a.queue = q.id and (p_outcome is null or a.outcome = p_outcome)) x
+     where q.name = p_queue;
+end
 $$`,
     ],
   },

@@ -11,7 +11,7 @@ export const driverNames = ["pg", "postgres.js", "drizzle over pg", "drizzle ove
 export type DriverName = (typeof driverNames)[number]
 
 export interface OpenClient {
-  readonly client: Client<unknown>
+  readonly client: Client
   /** Closes the client and the connections under it. */
   end(): Promise<void>
 }
@@ -23,13 +23,13 @@ export function openClient(name: DriverName, url: string, options: ClientOptions
   return { client, end: () => client.close().then(end) }
 }
 
-function open(name: DriverName, url: string, max: number): { driver: Driver<unknown>; end(): Promise<void> } {
+function open(name: DriverName, url: string, max: number): { driver: Driver; end(): Promise<void> } {
   if (name === "pg" || name === "drizzle over pg") {
     const pool = openPool(url, max)
     const driver = name === "pg" ? pgDriver(pool) : drizzleDriver(overPg(pool))
-    return { driver: driver as Driver<unknown>, end: () => pool.end() }
+    return { driver: driver as Driver, end: () => pool.end() }
   }
   const sql = postgres(url, { max, connect_timeout: 5, backoff: () => 0.01, onnotice: () => {} })
   const driver = name === "postgres.js" ? postgresJsDriver(sql) : drizzleDriver(overPostgresJs(sql))
-  return { driver: driver as Driver<unknown>, end: () => sql.end({ timeout: 1 }) }
+  return { driver: driver as Driver, end: () => sql.end({ timeout: 1 }) }
 }

@@ -10,7 +10,7 @@ const readersOf = (context: CaseContext, name: string, count: number): Promise<Q
 const numbered = (count: number): { payload: number }[] => Array.from({ length: count }, (_, payload) => ({ payload }))
 
 /** What an administrator does to all messages of a queue while others settle some of them. */
-const sweeping: { readonly [name: string]: (client: Client, name: string) => Promise<unknown> } = {
+const sweeps: { readonly [name: string]: (client: Client, name: string) => Promise<unknown> } = {
   purge: ({ admin }, name) => admin.purge(name),
   "lowering the levels": ({ admin }, name) => admin.updateQueue(name, { levels: 1 }),
   "dropQueue by force": ({ admin }, name) => admin.dropQueue(name, { force: true }),
@@ -75,7 +75,7 @@ export const concurrencyCases: readonly ConformanceCase[] = [
       }
     },
   },
-  ...Object.entries(sweeping).map(([name, sweep]): ConformanceCase => ({
+  ...Object.entries(sweeps).map(([name, sweep]): ConformanceCase => ({
     name: `${name} waits for a transaction that settles in order of id, and neither deadlocks`,
     rule: "core",
     needs: ["concurrent"],

@@ -210,7 +210,7 @@ export const pollCases: readonly ConformanceCase[] = [
     },
   },
   {
-    name: "options that cannot be meant are refused before any SQL",
+    name: "options of a poll that cannot be meant are refused before any SQL",
     rule: "core",
     async run(context) {
       const { queue } = await openQueue(context)

@@ -152,7 +152,7 @@ export const sendCases: readonly ConformanceCase[] = [
     },
   },
   {
-    name: "options that cannot be meant are refused before any SQL",
+    name: "options of a send that cannot be meant are refused before any SQL",
     rule: "core",
     async run(context) {
       const { queue } = await openQueue(context)
