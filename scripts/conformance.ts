@@ -1,10 +1,13 @@
-// pnpm conformance [ADAPTER…] [--mode M] [--group G] [--json FILE] [--strict]: certifies every adapter in every mode.
+// pnpm conformance [ADAPTER…] [--mode M]… [--group G]… [--full] [--strict] [--json FILE]
+// Certifies every adapter in every mode. Fails on any failure; with --strict also if this machine could have run what
+// was skipped. With --full, lines that leave the groups of core to one much like them run them, too.
 import { mkdirSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { parseArgs } from "node:util"
+import { groups } from "@sluice/conformance"
 import { resolveServer } from "@sluice/testkit"
 import { adapters } from "./conformance/adapters.ts"
-import { combinationsOf, hops } from "./conformance/combination.ts"
+import { type Combination, combinationsOf, hops } from "./conformance/combination.ts"
 import { formatMatrix } from "./conformance/format-matrix.ts"
 import { runMatrix } from "./conformance/run-matrix.ts"
 
@@ -14,21 +17,25 @@ const { values, positionals } = parseArgs({
     mode: { type: "string", multiple: true },
     group: { type: "string", multiple: true },
     json: { type: "string", default: join(import.meta.dirname, "../.vitest/conformance.json") },
+    full: { type: "boolean", default: false },
     strict: { type: "boolean", default: false },
   },
 })
 
-const all = [...combinationsOf(adapters), { ...hops, place: "server" as const }]
+const all: Combination[] = [...combinationsOf(adapters), { ...hops, place: "server", groups: ["hops"] }]
 refuseUnknown("adapter", positionals, all.map(({ adapter }) => adapter))
+refuseUnknown("group", values.group ?? [], [...groups.map(({ name }) => name), "hops"])
 refuseUnknown("mode", values.mode ?? [], all.map(({ mode }) => mode))
 const wanted = all.filter(
-  ({ adapter, mode }) =>
-    (positionals.length === 0 || positionals.includes(adapter)) && (values.mode?.includes(mode) ?? true),
+  ({ adapter, mode, groups: own }) =>
+    (positionals.length === 0 || positionals.includes(adapter)) &&
+    (values.mode?.includes(mode) ?? true) &&
+    (values.group === undefined || own === undefined || own.some((name) => values.group?.includes(name))),
 )
 
 const started = performance.now()
 const server = await resolveServer()
-const { outcomes, avoidable } = await runMatrix(wanted, server.url, values.group).finally(server.stop)
+const { outcomes, avoidable } = await runMatrix(wanted, server.url, { groups: values.group, full: values.full }).finally(server.stop)
 mkdirSync(dirname(values.json), { recursive: true })
 writeFileSync(values.json, `${JSON.stringify({ server: server.version, outcomes }, undefined, 2)}\n`)
 

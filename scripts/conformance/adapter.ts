@@ -10,6 +10,8 @@ export interface Mode {
   readonly before?: () => void
   /** The groups that have a meaning here. Default: all. */
   readonly groups?: readonly GroupName[]
+  /** Runs the groups of core only with `--full`: a line that is much like it runs them. */
+  readonly brief?: boolean
 }
 
 export interface Adapter {

@@ -7,6 +7,9 @@ export interface Combination {
   readonly mode: string
   readonly place: NonNullable<Mode["place"]>
   readonly drizzle?: string
+  /** Every group that means anything here. Default: all. */
+  readonly groups?: readonly string[]
+  readonly brief?: boolean
 }
 
 /** What a child process is told. */
@@ -15,7 +18,7 @@ export interface Task {
   readonly mode: string
   /** Empty for an adapter in its own process. */
   readonly url: string
-  readonly groups?: readonly string[]
+  readonly groups: readonly string[]
 }
 
 /** What a child process tells. */
@@ -29,6 +32,8 @@ export interface Outcome {
   readonly report?: ConformanceReport
   /** Why the line could not be run at all. */
   readonly skipped?: string
+  /** Groups that were left to another line. */
+  readonly left?: readonly string[]
 }
 
 /** The line of the table that sends on one adapter and reads on another. */
@@ -36,6 +41,6 @@ export const hops = { adapter: "hops", mode: "every ordered pair" } as const
 
 export function combinationsOf(adapters: readonly Adapter[]): Combination[] {
   return adapters.flatMap(({ name, modes, drizzle }) =>
-    modes.map((mode) => ({ adapter: name, mode: mode.name, place: mode.place ?? "server", drizzle })),
+    modes.map((mode) => ({ adapter: name, mode: mode.name, place: mode.place ?? "server", drizzle, groups: mode.groups, brief: mode.brief })),
   )
 }

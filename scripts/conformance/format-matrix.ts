@@ -4,17 +4,17 @@ import { formatTable } from "./format-table.ts"
 
 /** The table for people: adapter x mode x group, then what was skipped and why, what it costs, and what failed. */
 export function formatMatrix(outcomes: readonly Outcome[]): string {
-  const sections = [matrix(outcomes), "passed/run   –n skipped, named below", skips(outcomes), costs(outcomes), failures(outcomes)]
+  const sections = [matrix(outcomes), "passed/run   –n skipped, named below   · left to a line much like it; all run with --full", skips(outcomes), costs(outcomes), failures(outcomes)]
   return `${sections.filter((section) => section !== "").join("\n\n")}\n`
 }
 
 function matrix(outcomes: readonly Outcome[]): string {
   const groups = [...new Set(outcomes.flatMap(({ report }) => report?.cases.map((one) => one.group) ?? []))]
   const head = ["adapter", "mode", ...groups, "all", "seconds"]
-  const rows = outcomes.map(({ adapter, mode, ms, report }, i) => [
+  const rows = outcomes.map(({ adapter, mode, ms, report, left }, i) => [
     adapter === outcomes[i - 1]?.adapter ? "" : adapter,
     mode,
-    ...groups.map((group) => cell(report?.cases.filter((one) => one.group === group) ?? [])),
+    ...groups.map((group) => (left?.includes(group) ? "·" : cell(report?.cases.filter((one) => one.group === group) ?? []))),
     report ? cell(report.cases) : "skipped",
     (ms / 1000).toFixed(1),
   ])

@@ -1,11 +1,14 @@
 import { existsSync } from "node:fs"
+import { availableParallelism } from "node:os"
+import { groups as allGroups } from "@sluice/conformance"
 import { startPgBouncer } from "@sluice/testkit"
 import type { Combination, Outcome } from "./combination.ts"
+import { driverGroups } from "./places.ts"
 import { showProgress } from "./progress.ts"
 import { runCombination } from "./run-combination.ts"
 
-/** Each is one busy process beside its server's. */
-const atOnce = 2
+/** Cases wait about as long as they work. */
+const atOnce = 2 * availableParallelism()
 
 export interface MatrixResult {
   /** In the order of the combinations. */
@@ -14,10 +17,17 @@ export interface MatrixResult {
   readonly avoidable?: string
 }
 
+export interface MatrixOptions {
+  /** Default: all that mean anything in a mode, without what another line runs. */
+  readonly groups?: readonly string[]
+  /** Leaves nothing to another line. */
+  readonly full: boolean
+}
+
 export async function runMatrix(
   combinations: readonly Combination[],
   url: string,
-  groups: readonly string[] | undefined,
+  options: MatrixOptions,
 ): Promise<MatrixResult> {
   const progress = showProgress(combinations.length)
   const bouncer = combinations.some(({ place }) => place === "pgbouncer")
@@ -28,11 +38,16 @@ export async function runMatrix(
   const waiting = [...combinations.entries()]
   const lane = async (): Promise<void> => {
     for (let next = waiting.shift(); next; next = waiting.shift()) {
-      const [i, { adapter, mode, place, drizzle }] = next
+      const [i, combination] = next
+      const { adapter, mode, place, drizzle } = combination
+      const { groups, left } = selectGroups(combination, options)
       const label = `${adapter}, ${mode}`
       progress.begin(label)
       if (place === "pgbouncer" && bouncer?.url === null) outcomes[i] = { adapter, mode, ms: 0, skipped: bouncer.reason }
-      else outcomes[i] = await runCombination({ adapter, mode, url: urls[place], groups }, drizzle, () => progress.step(label))
+      else {
+        const task = { adapter, mode, url: urls[place], groups }
+        outcomes[i] = { ...(await runCombination(task, drizzle, () => progress.step(label))), left }
+      }
       progress.end(outcomes[i])
     }
   }
@@ -42,6 +57,15 @@ export async function runMatrix(
     if (bouncer?.url) await bouncer.stop()
   }
   return { outcomes, avoidable: bouncer?.url === null && couldInstall() ? bouncer.reason : undefined }
+}
+
+function selectGroups(
+  { groups = allGroups.map(({ name }) => name), brief }: Combination,
+  options: MatrixOptions,
+): { groups: readonly string[]; left: readonly string[] } {
+  if (options.groups !== undefined) return { groups: groups.filter((name) => options.groups?.includes(name)), left: [] }
+  const kept = brief && !options.full ? groups.filter((name) => driverGroups.some((one) => one === name)) : groups
+  return { groups: kept, left: groups.filter((name) => !kept.includes(name)) }
 }
 
 /** Root on Debian has what it takes to install PgBouncer. */

@@ -3,6 +3,7 @@ import { drizzleDriver } from "@sluice/drizzle"
 import { pgDriver } from "@sluice/pg"
 import type { MakeDriver } from "@sluice/conformance"
 import type { Adapter } from "../adapter.ts"
+import { briefly } from "../places.ts"
 import { type PgSetUp, pgModes } from "./pg-modes.ts"
 import { nativePool, openPool, ownTypes } from "./pg-pool.ts"
 
@@ -28,4 +29,4 @@ export function makeDrizzlePg(setUp: PgSetUp = {}): MakeDriver {
 const modes = pgModes(makeDrizzlePg)
 
 export const drizzlePg: Adapter = { name: "drizzle/pg", modes }
-export const drizzle1Pg: Adapter = { name: "drizzle 1.0/pg", modes, drizzle: "drizzle-orm-1" }
+export const drizzle1Pg: Adapter = { name: "drizzle 1.0/pg", modes: briefly(modes), drizzle: "drizzle-orm-1" }

@@ -3,6 +3,7 @@ import { drizzleDriver } from "@sluice/drizzle"
 import { postgresJsDriver } from "@sluice/postgres-js"
 import type { MakeDriver } from "@sluice/conformance"
 import type { Adapter } from "../adapter.ts"
+import { briefly } from "../places.ts"
 import { nativeClient, openClient } from "./postgres-js-client.ts"
 import { type PostgresJsSetUp, postgresJsModes } from "./postgres-js-modes.ts"
 
@@ -31,4 +32,4 @@ export function makeDrizzlePostgresJs(setUp: PostgresJsSetUp = {}): MakeDriver {
 const modes = postgresJsModes(makeDrizzlePostgresJs)
 
 export const drizzlePostgresJs: Adapter = { name: "drizzle/postgres-js", modes }
-export const drizzle1PostgresJs: Adapter = { name: "drizzle 1.0/postgres-js", modes, drizzle: "drizzle-orm-1" }
+export const drizzle1PostgresJs: Adapter = { name: "drizzle 1.0/postgres-js", modes: briefly(modes), drizzle: "drizzle-orm-1" }
