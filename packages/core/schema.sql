@@ -777,16 +777,21 @@ begin
     return query select queue_fault(p_name, 'work'), true;
     return;
   end if;
-  select count(*) into v_in_flight from message where queue = q.id and message_state(lease, vt, v_now) = 'inFlight';
   v_buries := array(select name from queue where dead_letter = q.id and dropped_at is null order by name);
-  if not p_force and (v_in_flight > 0 or v_buries <> '{}') then
-    return query select jsonb_build_object('code', 'queue_in_use', 'queue', p_name, 'inFlight', v_in_flight, 'deadLetterOf', v_buries), true;
-    return;
-  end if;
+  for v_look in 1 .. 2 loop
+    exit when p_force;
+    select count(*) into v_in_flight from message where queue = q.id and message_state(lease, vt, clock()) = 'inFlight';
+    if v_in_flight > 0 or v_buries <> '{}' then
+      return query select jsonb_build_object('code', 'queue_in_use', 'queue', p_name, 'inFlight', v_in_flight, 'deadLetterOf', v_buries), true;
+      return;
+    end if;
+    /* A lease that an open transaction just took shows when that ends: wait for it, then look again. */
+    perform id from message where queue = q.id order by id for update;
+  end loop;
   update queue set dropped_at = v_now, dead_letter = null where id = q.id;
   update queue set dead_letter = null where dead_letter = q.id;
-  /* Also what a send that was open during an earlier drop left behind. */
-  delete from message where queue = any (array(select id from queue where dropped_at is not null));
+  /* Also what sends that were open during an earlier drop left behind; older strays are for maintenance. */
+  delete from message where queue = any (array(select id from queue where dropped_at > v_now - interval '1 day'));
   delete from floor where storage = q.storage and queue = q.id;
   if not p_keep_archive then
     delete from archive where queue = q.id;

@@ -34,6 +34,7 @@ export function createWakeHub<Tx>(driver: Driver<Tx>, channel: string, listening
   let proof: ReturnType<typeof setTimeout> | undefined
   let unproved = false
   let notBefore = 0
+  let closed = false
 
   const wakeLocal = (queue: string): void => readers.get(queue)?.forEach((wake) => wake())
 
@@ -63,24 +64,23 @@ export function createWakeHub<Tx>(driver: Driver<Tx>, channel: string, listening
 
   function giveUp(): Promise<void> {
     notBefore = performance.now() + RETRY
-    return close().catch(() => undefined)
+    return end().catch(() => undefined)
   }
 
   function open(): void {
     clearTimeout(linger)
-    if (!listening || driver.listen === undefined || subscription !== undefined || performance.now() < notBefore) return
+    if (closed || !listening || driver.listen === undefined || subscription !== undefined || performance.now() < notBefore) return
     const opening = driver.listen(channel, onNotify, onReady)
     subscription = opening
     opening.catch(() => (subscription === opening ? giveUp() : undefined))
   }
 
-  async function close(): Promise<void> {
+  async function end(): Promise<void> {
     clearTimeout(linger)
     clearTimeout(proof)
     const ending = subscription
     subscription = undefined
     const unlisten = await ending?.catch(() => undefined)
-    clearTimeout(proof)
     await unlisten?.()
   }
 
@@ -89,11 +89,16 @@ export function createWakeHub<Tx>(driver: Driver<Tx>, channel: string, listening
     const waker = createWaker(() => {
       set.delete(waker.wake)
       if (set.size === 0) readers.delete(queue)
-      if (readers.size === 0) linger = quietTimer(() => void close().catch(() => undefined), LINGER)
+      if (readers.size === 0) linger = quietTimer(() => void end().catch(() => undefined), LINGER)
     })
     const set = readers.get(queue) ?? new Set()
     readers.set(queue, set.add(waker.wake))
     return waker
+  }
+
+  function close(): Promise<void> {
+    closed = true
+    return end()
   }
 
   return { subscribe, wakeLocal, close }

@@ -22,6 +22,12 @@ const strays = async (): Promise<number> =>
     )
   ).rowCount!
 
+/** Resolves once this many sessions of this database wait for a lock. */
+async function waitingForLock(count: number): Promise<void> {
+  const text = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+  while ((await pool.query(text)).rowCount !== count) await new Promise((resolve) => setTimeout(resolve, 20))
+}
+
 describe("dropQueue", () => {
   test("says whether there was one, and takes the queue and its messages (pgmq-sqlalchemy: drop non-existing queue)", async () => {
     const name = await freshQueue()
@@ -180,6 +186,36 @@ describe("a sender whose transaction is open while its queue is dropped", () => 
       tx.release()
     }
     await own.end()
+  })
+})
+
+describe("a reader whose transaction is open while its queue is dropped", () => {
+  test("keeps the lease it took: the drop waits for it and is refused", async () => {
+    const name = await freshQueue()
+    await client.queue(name).send(1)
+    let dropping: Promise<unknown> | undefined
+    const message = await inTransaction(pool, async (tx) => {
+      const read = await client.queue(name).read({ tx })
+      dropping = errorOf(admin.dropQueue(name))
+      await waitingForLock(1)
+      return read
+    })
+    expect(await dropping).toMatchObject({ code: "queue_in_use", inFlight: 1 })
+    await client.queue(name).archive(message!)
+    expect(await admin.dropQueue(name)).toBe(true)
+  })
+
+  test("and that settles in it makes way for the drop", async () => {
+    const name = await freshQueue()
+    await client.queue(name).send(1)
+    let dropping: Promise<boolean> | undefined
+    await inTransaction(pool, async (tx) => {
+      const read = await client.queue(name).read({ tx })
+      dropping = admin.dropQueue(name)
+      await waitingForLock(1)
+      await client.queue(name).delete(read!, { tx })
+    })
+    expect(await dropping).toBe(true)
   })
 })
 

@@ -68,6 +68,7 @@ function openDrizzle<T extends Tx>(db: DrizzleLike<T>, queue: string, end: () =>
 export function openDrizzlePg(url: string, queue: string): OpenShop {
   const pool = new Pool({ connectionString: url })
   pool.on("error", () => {}) // an idle connection that dies is replaced at the next use
+  pool.on("connect", (client) => void client.on("error", () => {})) // and Drizzle listens to none that runs a transaction
   return openDrizzle(drizzleOverPg(pool), queue, () => pool.end())
 }
 

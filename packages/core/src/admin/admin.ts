@@ -43,9 +43,9 @@ export interface Admin<Tx = unknown> {
   getQueue(name: string, options?: TxOption<Tx>): Promise<QueueInfo>
   /** All queues, in order of name. `admin.queues.list` pages. */
   listQueues(options?: TxOption<Tx>): Promise<QueueInfo[]>
-  /** Returns whether there was such a queue. Throws `QueueInUseError` unless forced. */
+  /** Returns whether there was such a queue. Throws `QueueInUseError` unless forced. Waits for transactions that hold its messages. */
   dropQueue(name: string, options?: DropQueueOptions<Tx>): Promise<boolean>
-  /** Deletes every message, leased ones too, and returns how many. The archive stays. */
+  /** Deletes every message, leased ones too, and returns how many. The archive stays. Waits for transactions that hold some. */
   purge(name: string, options?: TxOption<Tx>): Promise<number>
   metrics(name: string, options?: TxOption<Tx>): Promise<QueueMetrics>
   /** Of every queue there is, in order of name. */
