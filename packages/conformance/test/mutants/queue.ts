@@ -241,7 +241,7 @@ export const queueMutants: readonly QueueMutant[] = [
     name: "total is the length",
     caughtBy: "total counts what was deleted, archived, popped and purged, and each queue counts its own",
     within: "try_metrics",
-    from: "coalesce(pg_sequence_last_value(to_regclass('sent_' || q.id)), 0)",
+    from: "last_sent(q.id)",
     to: "coalesce(m.length, 0)",
   },
   {
