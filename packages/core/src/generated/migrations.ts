@@ -777,7 +777,7 @@ $$`,
   },
   {
     version: 5,
-    name: "admin",
+    name: "queues",
     breaking: false,
     statements: [
       `create function {schema}.queue_info(q {schema}.queue) returns jsonb
@@ -973,6 +973,55 @@ begin
   end loop;
 end
 $$`,
+      `/* The first option that there is not, of those that the SQL functions were given; the client knows its own. */
+create function {schema}.options_fault(p_options jsonb) returns jsonb
+language sql immutable set search_path = {schema}, pg_temp as $$
+  select case
+    when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
+    else (select argument_fault(key, false) from jsonb_object_keys(p_options) key
+           where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify') order by key limit 1)
+  end
+$$`,
+      `create function {schema}.create_queue(name text, options jsonb default '{}', out id int, out created boolean)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  perform raise_fault(options_fault(options));
+  select * into v from try_create_queue(name, options, false);
+  perform raise_fault(v.fault);
+  id := (v.info->>'id')::int;
+  created := v.created;
+end
+$$`,
+      `create function {schema}.update_queue(name text, patch jsonb) returns jsonb
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  perform raise_fault(options_fault(patch));
+  select * into v from try_update_queue(name, patch);
+  perform raise_fault(v.fault);
+  return v.info;
+end
+$$`,
+      `create function {schema}.drop_queue(name text, force boolean default false, keep_archive boolean default false) returns boolean
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  select * into v from try_drop_queue(name, coalesce(force, false), coalesce(keep_archive, false));
+  perform raise_fault(v.fault);
+  return v.existed;
+end
+$$`,
+    ],
+  },
+  {
+    version: 6,
+    name: "metrics",
+    breaking: false,
+    statements: [
       `/* Deletes every message of a queue, leased ones too. The archive stays. By the primary key, so that it locks in order of id,
    as settles do: in the table's own order it would deadlock with them. */
 create function {schema}.try_purge(p_queue text) returns table (fault jsonb, count int)
@@ -1042,48 +1091,6 @@ begin
      order by q.name;
 end
 $$`,
-      `/* The first option that there is not, of those that the SQL functions were given; the client knows its own. */
-create function {schema}.options_fault(p_options jsonb) returns jsonb
-language sql immutable set search_path = {schema}, pg_temp as $$
-  select case
-    when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
-    else (select argument_fault(key, false) from jsonb_object_keys(p_options) key
-           where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify') order by key limit 1)
-  end
-$$`,
-      `create function {schema}.create_queue(name text, options jsonb default '{}', out id int, out created boolean)
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
-declare
-  v record;
-begin
-  perform raise_fault(options_fault(options));
-  select * into v from try_create_queue(name, options, false);
-  perform raise_fault(v.fault);
-  id := (v.info->>'id')::int;
-  created := v.created;
-end
-$$`,
-      `create function {schema}.update_queue(name text, patch jsonb) returns jsonb
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
-declare
-  v record;
-begin
-  perform raise_fault(options_fault(patch));
-  select * into v from try_update_queue(name, patch);
-  perform raise_fault(v.fault);
-  return v.info;
-end
-$$`,
-      `create function {schema}.drop_queue(name text, force boolean default false, keep_archive boolean default false) returns boolean
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
-declare
-  v record;
-begin
-  select * into v from try_drop_queue(name, coalesce(force, false), coalesce(keep_archive, false));
-  perform raise_fault(v.fault);
-  return v.existed;
-end
-$$`,
       `create function {schema}.purge(queue text) returns int
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
@@ -1112,7 +1119,7 @@ $$`,
     ],
   },
   {
-    version: 6,
+    version: 7,
     name: "inspect",
     breaking: false,
     statements: [

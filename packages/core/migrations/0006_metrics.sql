@@ -1,0 +1,98 @@
+/* Deletes every message of a queue, leased ones too. The archive stays. By the primary key, so that it locks in order of id,
+   as settles do: in the table's own order it would deadlock with them. */
+create function {schema}.try_purge(p_queue text) returns table (fault jsonb, count int)
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+#variable_conflict use_column
+declare
+  q queue;
+  v_count int;
+begin
+  select * into q from queue where name = p_queue and dropped_at is null;
+  if q.kind is distinct from 'work' then
+    return query select queue_fault(p_queue, 'work'), null::int;
+    return;
+  end if;
+  delete from message where queue = q.id;
+  get diagnostics v_count = row_count;
+  return query select null::jsonb, v_count;
+end
+$$
+-- next
+/* 0 of a counter that is dropped in the middle of the statement: metrics of all queues never fail for one of them. */
+create function {schema}.last_sent(p_id int) returns bigint
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  return coalesce(pg_sequence_last_value(to_regclass('sent_' || p_id)), 0);
+exception when undefined_table or internal_error then
+  return 0;
+end
+$$
+-- next
+/* Of one queue, or of all where p_queue is null, each by its own range of the primary key. length counts every row. Ages are of enqueued_at, null where empty. */
+create function {schema}.try_metrics(p_queue text) returns table (
+  fault jsonb, name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint,
+  oldest interval, newest interval, total bigint, scraped_at timestamptz
+)
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set enable_seqscan = off
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := clock();
+begin
+  if p_queue is not null and not exists (select from queue where name = p_queue and kind = 'work' and dropped_at is null) then
+    return query select queue_fault(p_queue, 'work'), p_queue, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint,
+      null::interval, null::interval, 0::bigint, v_now;
+    return;
+  end if;
+  return query
+    select null::jsonb, q.name, coalesce(m.length, 0), coalesce(m.visible, 0), coalesce(m.in_flight, 0),
+           coalesce(m.delayed, 0), coalesce(m.parked, 0), v_now - m.oldest, v_now - m.newest,
+           last_sent(q.id), v_now
+      from queue q
+      left join lateral (
+        select count(*) as length,
+               count(*) filter (where s.state = 'visible') as visible,
+               count(*) filter (where s.state = 'inFlight') as in_flight,
+               count(*) filter (where s.state = 'delayed') as delayed,
+               count(*) filter (where s.state = 'parked') as parked,
+               min(w.enqueued_at) as oldest, max(w.enqueued_at) as newest
+          from message w, lateral (select message_state(w.lease, w.vt, v_now) as state) s
+         where w.queue = q.id) m on true
+     where q.kind = 'work' and q.dropped_at is null and (p_queue is null or q.name = p_queue)
+     order by q.name;
+end
+$$
+-- next
+create function {schema}.purge(queue text) returns int
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  select * into v from try_purge(queue);
+  perform raise_fault(v.fault);
+  return v.count;
+end
+$$
+-- next
+create function {schema}.metrics(queue text default null) returns table (
+  name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint,
+  oldest_age interval, newest_age interval, total bigint, scraped_at timestamptz
+)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+#variable_conflict use_column
+declare
+  v record;
+begin
+  for v in select * from try_metrics(queue) loop
+    perform raise_fault(v.fault);
+    return query select v.name, v.length, v.visible, v.in_flight, v.delayed, v.parked, v.oldest, v.newest, v.total, v.scraped_at;
+  end loop;
+end
+$$
