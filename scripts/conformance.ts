@@ -22,16 +22,20 @@ const { values, positionals } = parseArgs({
   },
 })
 
-const all: Combination[] = [...combinationsOf(adapters), { ...hops, place: "server", groups: ["hops"] }]
+const all: Combination[] = [...combinationsOf(adapters), { ...hops, place: "server" }]
 refuseUnknown("adapter", positionals, all.map(({ adapter }) => adapter))
 refuseUnknown("group", values.group ?? [], [...groups.map(({ name }) => name), "hops"])
 refuseUnknown("mode", values.mode ?? [], all.map(({ mode }) => mode))
 const wanted = all.filter(
-  ({ adapter, mode, groups: own }) =>
+  ({ adapter, mode, only }) =>
     (positionals.length === 0 || positionals.includes(adapter)) &&
     (values.mode?.includes(mode) ?? true) &&
-    (values.group === undefined || own === undefined || own.some((name) => values.group?.includes(name))),
+    (values.group?.some((name) => (adapter === hops.adapter ? name === "hops" : means(only, name))) ?? true),
 )
+
+function means(only: Combination["only"], group: string): boolean {
+  return group !== "hops" && (only?.groups.includes(group) ?? true)
+}
 
 const started = performance.now()
 const server = await resolveServer()

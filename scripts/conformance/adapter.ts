@@ -8,8 +8,8 @@ export interface Mode {
   readonly place?: "server" | "pgbouncer" | "in-process"
   /** Changes the process, which therefore runs nothing else. */
   readonly before?: () => void
-  /** The groups that have a meaning here. Default: all. */
-  readonly groups?: readonly GroupName[]
+  /** The groups that have a meaning here, and why the others have none. Default: all. */
+  readonly only?: { readonly groups: readonly GroupName[]; readonly because: string }
   /** Runs the groups of core only with `--full`: a line that is much like it runs them. */
   readonly brief?: boolean
 }

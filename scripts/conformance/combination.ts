@@ -7,8 +7,7 @@ export interface Combination {
   readonly mode: string
   readonly place: NonNullable<Mode["place"]>
   readonly drizzle?: string
-  /** Every group that means anything here. Default: all. */
-  readonly groups?: readonly string[]
+  readonly only?: { readonly groups: readonly string[]; readonly because: string }
   readonly brief?: boolean
 }
 
@@ -34,6 +33,8 @@ export interface Outcome {
   readonly skipped?: string
   /** Groups that were left to another line. */
   readonly left?: readonly string[]
+  /** Groups without a meaning here. */
+  readonly without?: { readonly groups: readonly string[]; readonly because: string }
 }
 
 /** The line of the table that sends on one adapter and reads on another. */
@@ -41,6 +42,6 @@ export const hops = { adapter: "hops", mode: "every ordered pair" } as const
 
 export function combinationsOf(adapters: readonly Adapter[]): Combination[] {
   return adapters.flatMap(({ name, modes, drizzle }) =>
-    modes.map((mode) => ({ adapter: name, mode: mode.name, place: mode.place ?? "server", drizzle, groups: mode.groups, brief: mode.brief })),
+    modes.map((mode) => ({ adapter: name, mode: mode.name, place: mode.place ?? "server", drizzle, only: mode.only, brief: mode.brief })),
   )
 }

@@ -4,17 +4,17 @@ import { formatTable } from "./format-table.ts"
 
 /** The table for people: adapter x mode x group, then what was skipped and why, what it costs, and what failed. */
 export function formatMatrix(outcomes: readonly Outcome[]): string {
-  const sections = [matrix(outcomes), "passed/run   –n skipped, named below   · left to a line much like it; all run with --full", skips(outcomes), costs(outcomes), failures(outcomes)]
+  const sections = [matrix(outcomes), "passed/run   –n skipped, – all skipped, named below   · left to a line much like it; all run with --full", skips(outcomes), costs(outcomes), failures(outcomes)]
   return `${sections.filter((section) => section !== "").join("\n\n")}\n`
 }
 
 function matrix(outcomes: readonly Outcome[]): string {
   const groups = [...new Set(outcomes.flatMap(({ report }) => report?.cases.map((one) => one.group) ?? []))]
   const head = ["adapter", "mode", ...groups, "all", "seconds"]
-  const rows = outcomes.map(({ adapter, mode, ms, report, left }, i) => [
+  const rows = outcomes.map(({ adapter, mode, ms, report, left, without }, i) => [
     adapter === outcomes[i - 1]?.adapter ? "" : adapter,
     mode,
-    ...groups.map((group) => (left?.includes(group) ? "·" : cell(report?.cases.filter((one) => one.group === group) ?? []))),
+    ...groups.map((group) => left?.includes(group) ? "·" : without?.groups.includes(group) ? "–" : cell(report?.cases.filter((one) => one.group === group) ?? [])),
     report ? cell(report.cases) : "skipped",
     (ms / 1000).toFixed(1),
   ])
@@ -33,10 +33,11 @@ function cell(cases: readonly CaseReport[]): string {
 /** Each skipped case once, with the lines of the table that skip it for the same reason. */
 function skips(outcomes: readonly Outcome[]): string {
   const byReason = new Map<string, Map<string, string[]>>()
-  for (const { adapter, mode, report, skipped } of outcomes) {
+  for (const { adapter, mode, report, skipped, without } of outcomes) {
     const line = `${adapter}, ${mode}`
     const all = (report?.cases ?? []).filter((one) => one.status === "skipped")
     const notes = all.map((one): [string, string] => [one.reason ?? "", `${one.group} › ${one.name}`])
+    for (const group of without?.groups ?? []) notes.push([without?.because ?? "", `${group} › every case`])
     if (skipped !== undefined) notes.push([skipped, "every case"])
     for (const [reason, name] of notes) {
       const names = byReason.get(reason) ?? new Map<string, string[]>()

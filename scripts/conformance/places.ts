@@ -10,11 +10,14 @@ export const behindPooler: NonNullable<DriverUnderTest["capabilities"]> = {
 /** Of a session that begins every transaction so, single statements included. */
 export const defaultIsolation: readonly Isolation[] = ["repeatable read", "serializable"]
 
-/**
- * What such a session can be asked for: reading and installing need READ COMMITTED. The group `joined` sends and settles
- * in a single transaction of these levels, in every other mode.
- */
+/** The groups that need nothing but a driver. */
 export const driverGroups: readonly GroupName[] = ["wire", "errors", "transaction", "listen", "isolation", "lifecycle", "budget"]
+
+/** What such a session can be asked for. */
+export const strictOnly: NonNullable<Mode["only"]> = {
+  groups: driverGroups,
+  because: "reading and installing need READ COMMITTED; `joined` tries single transactions of these levels in other modes",
+}
 
 /** For another version of a library: the first one runs everything. */
 export function briefly(modes: readonly Mode[]): Mode[] {

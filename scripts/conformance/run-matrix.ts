@@ -2,7 +2,7 @@ import { existsSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { groups as allGroups } from "@sluice/conformance"
 import { startPgBouncer } from "@sluice/testkit"
-import type { Combination, Outcome } from "./combination.ts"
+import { type Combination, hops, type Outcome, type Task } from "./combination.ts"
 import { driverGroups } from "./places.ts"
 import { showProgress } from "./progress.ts"
 import { runCombination } from "./run-combination.ts"
@@ -40,13 +40,13 @@ export async function runMatrix(
     for (let next = waiting.shift(); next; next = waiting.shift()) {
       const [i, combination] = next
       const { adapter, mode, place, drizzle } = combination
-      const { groups, left } = selectGroups(combination, options)
+      const { groups, ...notRun } = selectGroups(combination, options)
       const label = `${adapter}, ${mode}`
       progress.begin(label)
       if (place === "pgbouncer" && bouncer?.url === null) outcomes[i] = { adapter, mode, ms: 0, skipped: bouncer.reason }
       else {
         const task = { adapter, mode, url: urls[place], groups }
-        outcomes[i] = { ...(await runCombination(task, drizzle, () => progress.step(label))), left }
+        outcomes[i] = { ...(await runCombination(task, drizzle, () => progress.step(label))), ...notRun }
       }
       progress.end(outcomes[i])
     }
@@ -59,14 +59,17 @@ export async function runMatrix(
   return { outcomes, avoidable: bouncer?.url === null && couldInstall() ? bouncer.reason : undefined }
 }
 
-function selectGroups(
-  { groups = allGroups.map(({ name }) => name), brief }: Combination,
-  options: MatrixOptions,
-): { groups: readonly string[]; left: readonly string[] } {
-  if (options.groups !== undefined) return { groups: groups.filter((name) => options.groups?.includes(name)), left: [] }
-  const kept = brief && !options.full ? groups.filter((name) => driverGroups.some((one) => one === name)) : groups
-  return { groups: kept, left: groups.filter((name) => !kept.includes(name)) }
+function selectGroups({ adapter, only, brief }: Combination, options: MatrixOptions): Selected {
+  if (adapter === hops.adapter) return { groups: [] }
+  const asked = allGroups.map(({ name }) => name).filter((name) => options.groups?.includes(name) ?? true)
+  const possible = asked.filter((name) => only?.groups.includes(name) ?? true)
+  const spares = brief && !options.full && options.groups === undefined
+  const groups = spares ? possible.filter((name) => driverGroups.includes(name)) : possible
+  const without = only && { groups: asked.filter((name) => !possible.includes(name)), because: only.because }
+  return { groups, left: possible.filter((name) => !groups.includes(name)), without }
 }
+
+type Selected = Pick<Task, "groups"> & Pick<Outcome, "left" | "without">
 
 /** Root on Debian has what it takes to install PgBouncer. */
 function couldInstall(): boolean {

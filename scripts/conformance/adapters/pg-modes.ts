@@ -1,7 +1,7 @@
 import type { PoolConfig } from "pg"
 import type { DriverUnderTest } from "@sluice/conformance"
 import type { Mode } from "../adapter.ts"
-import { behindPooler, defaultIsolation, driverGroups } from "../places.ts"
+import { behindPooler, defaultIsolation, strictOnly } from "../places.ts"
 import { clientTypes, parsedTypes, setParsers } from "./pg-parsers.ts"
 import type { BuiltInTypes } from "./pg-pool.ts"
 
@@ -22,7 +22,7 @@ export function pgModes(make: (setUp?: PgSetUp) => Mode["make"]): Mode[] {
     ...defaultIsolation.map((level) => ({
       name: level.toUpperCase(),
       make: make({ pool: { options: `-c default_transaction_isolation=${level.replace(" ", "\\ ")}` } }),
-      groups: driverGroups,
+      only: strictOnly,
     })),
   ]
 }

@@ -1,7 +1,7 @@
 import postgres, { type Options } from "postgres"
 import type { DriverUnderTest } from "@sluice/conformance"
 import type { Mode } from "../adapter.ts"
-import { behindPooler, defaultIsolation, driverGroups } from "../places.ts"
+import { behindPooler, defaultIsolation, strictOnly } from "../places.ts"
 import type { BuiltInTypes } from "./pg-pool.ts"
 
 export interface PostgresJsSetUp {
@@ -49,7 +49,7 @@ export function postgresJsModes(make: (setUp?: PostgresJsSetUp) => Mode["make"])
     ...defaultIsolation.map((level) => ({
       name: level.toUpperCase(),
       make: make({ client: { connection: { default_transaction_isolation: level } } }),
-      groups: driverGroups,
+      only: strictOnly,
     })),
   ]
 }
