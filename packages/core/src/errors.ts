@@ -193,11 +193,7 @@ export class IsolationLevelError extends SluiceError {
   readonly actual: string
 
   constructor(actual: string) {
-    super(
-      "isolation_level",
-      `This operation needs READ COMMITTED and met ${actual.toUpperCase()}, under whose older snapshot it would see nothing new. ` +
-        "Outside a transaction of yours, that is the default_transaction_isolation of your connections.",
-    )
+    super("isolation_level", `This operation needs READ COMMITTED and met ${actual.toUpperCase()}, under whose older snapshot it would see nothing new.`)
     this.actual = actual
   }
 }

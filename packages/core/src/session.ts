@@ -1,6 +1,6 @@
 import { checkBigint } from "./check.ts"
 import type { Driver, SqlExecutor, SqlValue } from "./driver.ts"
-import { ConnectionError, PermissionDeniedError, SchemaNotInstalledError, SchemaVersionError, StatementCancelledError } from "./errors.ts"
+import { ConnectionError, IsolationLevelError, PermissionDeniedError, SchemaNotInstalledError, SchemaVersionError, SluiceError, StatementCancelledError } from "./errors.ts"
 import { errorFromFault } from "./fault.ts"
 import { latestVersion } from "./admin/version.ts"
 import type { PayloadLimits } from "./json.ts"
@@ -40,8 +40,22 @@ export function createSession<Tx>(driver: Driver<Tx>, schema: string, limits: Re
       throw options.tx === undefined ? await schemaError(session, error) : new SchemaNotInstalledError(schema, { cause: error })
     }
     const fault = (rows[0] as { fault?: string | null } | undefined)?.fault
-    if (fault) throw errorFromFault(fault)
-    return rows
+    if (!fault) return rows
+    const error = errorFromFault(fault)
+    if (options.tx === undefined && error instanceof IsolationLevelError) return runCommitted(statement, values)
+    throw error
+  }
+
+  /** For users whose default_transaction_isolation is above READ COMMITTED: three round trips more, and the claim works. */
+  async function runCommitted<Row>(statement: Statement, values: readonly SqlValue[]): Promise<Row[]> {
+    try {
+      return await driver.transaction(async (tx) => {
+        await driver.within(tx).query("set transaction isolation level read committed")
+        return run<Row>(statement, values, { tx })
+      })
+    } catch (error) {
+      throw typedError(error)
+    }
   }
 
   const session: Session<Tx> = { driver, schema, limits, run, sql }
@@ -53,6 +67,7 @@ export function createSession<Tx>(driver: Driver<Tx>, schema: string, limits: Re
  * untouched: 40001 and 40P01 are the caller's to retry.
  */
 export function typedError(error: unknown): unknown {
+  if (error instanceof SluiceError) return error
   if (isConnectionError(error)) return new ConnectionError(error, reasonOf(error))
   switch (sqlState(error)) {
     case "42501":
