@@ -15,8 +15,8 @@ export const driverGroups: readonly GroupName[] = ["wire", "errors", "transactio
 
 /** What such a session can be asked for. */
 export const strictOnly: NonNullable<Mode["only"]> = {
-  groups: driverGroups,
-  because: "reading and installing need READ COMMITTED; `joined` tries single transactions of these levels in other modes",
+  groups: [...driverGroups, "queue"],
+  because: "their own transactions read, which needs READ COMMITTED; `joined` tries single transactions of these levels in other modes",
 }
 
 /** For another version of a library: the first one runs everything. */
