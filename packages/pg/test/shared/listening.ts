@@ -6,6 +6,12 @@ const channel = 'Sluice "ü" $1'
 const listeners = `select pid from pg_stat_activity where datname = current_database() and query ilike 'listen "Sluice%' and pid <> pg_backend_pid()`
 const pids = async (): Promise<number[]> => (await ask(listeners)).map((row) => row.pid)
 
+/** The connection is closed on this side; that its process is gone shows on the server a little later. */
+async function gone(): Promise<void> {
+  await until(async () => (await pids()).length === 0)
+  expect(await pids()).toEqual([])
+}
+
 /** `open(url)` makes a listening driver; with no `url` on the server of the tests. */
 export function describeListening(open: () => Driver<any>, unreachable: () => Driver<any>): void {
   const subscribe = async () => {
@@ -30,8 +36,7 @@ export function describeListening(open: () => Driver<any>, unreachable: () => Dr
     expect(heard).toEqual(["one", ""])
     await unlisten()
     await unlisten()
-    await until(async () => (await pids()).length === 0)
-    expect(await pids()).toEqual([])
+    await gone()
     await notify("two")
     expect(heard).toHaveLength(2)
   })
@@ -47,7 +52,7 @@ export function describeListening(open: () => Driver<any>, unreachable: () => Dr
     }
     expect(heard).toEqual(["round 2", "round 3"])
     await unlisten()
-    expect(await pids()).toEqual([])
+    await gone()
   })
 
   test("stops while it reconnects", async () => {
