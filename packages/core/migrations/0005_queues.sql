@@ -221,6 +221,7 @@ declare
   v record;
 begin
   perform raise_fault(options_fault(options));
+  perform raise_fault(argument_fault('name', name ~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$'));
   select * into v from try_create_queue(name, options, false);
   perform raise_fault(v.fault);
   id := (v.info->>'id')::int;

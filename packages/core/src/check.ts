@@ -12,8 +12,8 @@ export function validateQueueName(name: string): void {
 }
 
 export function validateSchemaName(name: string): void {
-  if (typeof name !== "string" || !SCHEMA.test(name) || /^pg_/i.test(name)) {
-    throw new InvalidNameError(name, `${describe(name)} is no schema name: 1 to 50 letters, digits and _ are allowed, not starting with a digit or pg_.`)
+  if (typeof name !== "string" || !SCHEMA.test(name) || /^(pg_.*|public|information_schema)$/i.test(name)) {
+    throw new InvalidNameError(name, `${describe(name)} is no schema for Sluice: 1 to 50 letters, digits and _ are allowed, not starting with a digit or pg_; and it is Sluice's alone, so not public.`)
   }
 }
 
@@ -90,6 +90,7 @@ export function describe(value: unknown): string {
       return String(value)
     case "object":
       if (value === null) return "null"
+      if (value instanceof Date && Number.isNaN(value.getTime())) return "an invalid Date"
       return Array.isArray(value) ? "an array" : `an object (${(value.constructor as { name?: string } | undefined)?.name ?? "no prototype"})`
     default:
       return typeof value === "function" ? "a function" : "undefined"

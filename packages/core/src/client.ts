@@ -65,6 +65,9 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
     admin: createAdmin(session),
     queue: (name, types = {}) => {
       validateQueueName(name)
+      if (typeof types === "object" && types !== null && "~standard" in types) {
+        throw new InvalidOptionError("types", types, "is a schema itself: pass it as { payload: schema }")
+      }
       checkOptions(types, ["payload"], "types")
       checkSchema(types.payload)
       return createQueue(session, hub, onSent, name, types.payload)

@@ -1,3 +1,4 @@
+import { describe } from "./check.ts"
 import { InvalidOptionError } from "./errors.ts"
 
 type Unit = "ms" | "s" | "m" | "h" | "d"
@@ -17,7 +18,7 @@ export function milliseconds(value: Duration, field: string): number {
   if (amount === undefined || unit === undefined) {
     const bare: unknown = value
     const advice = typeof bare === "number" ? `write "${bare}s" for seconds or "${bare}ms" for milliseconds` : `write "250ms", "30s", "5m", "2h", "1d" or 0`
-    throw new InvalidOptionError(field, value, `is not a duration: ${advice}`)
+    throw new InvalidOptionError(field, value, `${describe(value)} is not a duration: ${advice}`)
   }
   const ms = Number(amount) * MS[unit as Unit]
   if (ms > LONGEST) throw new InvalidOptionError(field, value, "is longer than 36500d")

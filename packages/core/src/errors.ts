@@ -173,6 +173,18 @@ export class SchemaNotInstalledError extends SluiceError {
   }
 }
 
+/** `uninstall` met tables or views in the schema that are not Sluice's. Nothing was changed. */
+export class SchemaNotEmptyError extends SluiceError {
+  readonly schema: string
+  readonly relations: readonly string[]
+
+  constructor(schema: string, relations: readonly string[]) {
+    super("schema_not_empty", `The schema "${schema}" also holds ${relations.join(", ")}, and Sluice drops only what is its own. Move or drop these first. Nothing was changed.`)
+    this.schema = schema
+    this.relations = relations
+  }
+}
+
 /** The installed schema is newer than this version of Sluice can work with, or older than it needs. */
 export class SchemaVersionError extends SluiceError {
   readonly schema: string

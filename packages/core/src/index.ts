@@ -36,6 +36,7 @@ export {
   QueueInUseError,
   QueueNotFoundError,
   QueueOptionsDifferError,
+  SchemaNotEmptyError,
   SchemaNotInstalledError,
   SchemaVersionError,
   SluiceError,

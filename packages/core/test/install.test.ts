@@ -233,6 +233,20 @@ describe("a newer schema", () => {
 })
 
 describe("uninstall", () => {
+  test("touches no schema that is not Sluice's, and none with tables of others", async () => {
+    await pool.query("create schema theirs; create table theirs.invoices (id int)")
+    const theirs = createClient(pgDriver(pool), { schema: "theirs", listen: false })
+    expect(await theirs.admin.uninstall({ confirm: "theirs" })).toBe(false)
+    await theirs.admin.install()
+    expect(await errorOf(theirs.admin.uninstall({ confirm: "theirs" }))).toMatchObject({
+      code: "schema_not_empty",
+      schema: "theirs",
+      relations: ["invoices"],
+    })
+    expect((await pool.query("select 1 from theirs.invoices")).rowCount).toBe(0)
+    expect(() => createClient(pgDriver(pool), { schema: "public" })).toThrow(InvalidNameError)
+  })
+
   test("needs the schema's name once more, then drops everything and says whether there was one", async () => {
     const client = at("goner")
     await client.admin.install()

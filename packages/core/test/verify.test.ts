@@ -197,8 +197,9 @@ describe("verify names", () => {
 
 describe("verify of nothing", () => {
   test("is a SchemaNotInstalledError: without the schema, in the wrong one, and in an empty one", async () => {
-    for (const schema of ["nowhere", "public", "empty"]) {
+    for (const schema of ["nowhere", "wrong", "empty"]) {
       if (schema === "empty") await pool.query("create schema empty")
+      if (schema === "wrong") await pool.query("create schema wrong; create table wrong.message (id int)")
       const error = await errorOf<SchemaNotInstalledError>(
         createClient(pgDriver(pool), { schema, listen: false }).admin.verify(),
       )

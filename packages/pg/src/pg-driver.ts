@@ -84,15 +84,28 @@ function poolConfig(source: unknown): PoolConfig {
   if (typeof source === "string" && /^(postgres(ql)?|socket):/.test(source)) return { connectionString: source }
   if (typeof source === "object" && source !== null && !("query" in source)) return source
   throw new TypeError(
-    "pgDriver takes a Pool of node-postgres, or a connection URL (postgres://…) or config to open one",
+    `pgDriver takes a Pool of node-postgres, or a connection URL (postgres://…) or config to open one, got ${what(source)}`,
   )
+}
+
+function what(source: unknown): string {
+  if (source === undefined || source === "") return `${source === "" ? "an empty text" : "undefined"}: is DATABASE_URL set?`
+  return typeof source === "object" && source !== null && "query" in source ? "a single Client" : typeof source
 }
 
 const isPool = (source: any): source is PoolLike<PoolClient> =>
   typeof source?.connect === "function" && typeof source.query === "function" && "totalCount" in source
 
 function transactionClient(tx: unknown): Pick<ClientLike, "query"> {
-  const client = tx as Partial<ClientLike> | null | undefined
-  if (typeof client?.query === "function" && !isPool(tx)) return client as ClientLike
-  throw new TypeError("tx must be the client that runs the transaction: a PoolClient from pool.connect()")
+  const client = tx as (ClientLike & { getTransactionStatus?(): string | null }) | null | undefined
+  if (typeof client?.query !== "function" || isPool(tx)) {
+    throw new TypeError("tx must be the client that runs the transaction: a PoolClient from pool.connect()")
+  }
+  return {
+    query: (config) => {
+      // "I" is idle: never begun, or over. The statement would take effect at once, outside of any transaction.
+      if (client.getTransactionStatus?.() !== "I") return client.query(config)
+      throw new TypeError("tx is in no transaction: await its BEGIN before joining it, and join it before its COMMIT")
+    },
+  }
 }

@@ -141,3 +141,16 @@ describe("lifecycle", () => {
     expect(await driver.query("select * from deferred")).toEqual([])
   })
 })
+
+test("a client that is in no transaction is refused: never begun, or over", async () => {
+  const own = pool({ max: 1 })
+  const client = await own.connect()
+  const joined = pgDriver(own).within(client)
+  await client.query("select 1")
+  await expect(joined.query("select 1")).rejects.toThrow("in no transaction")
+  await client.query("begin")
+  expect(await joined.query("select 1::int4 as one")).toEqual([{ one: 1 }])
+  await client.query("rollback")
+  await expect(joined.query("select 1")).rejects.toThrow("in no transaction")
+  client.release()
+})

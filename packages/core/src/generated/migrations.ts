@@ -137,7 +137,14 @@ begin
     return;
   end if;
   raise exception using
-    message = format('%s: %s', v_code, p_fault - 'code'),
+    message = case v_code
+      when 'queue_not_found' then format('There is no queue "%s".', p_fault->>'queue')
+      when 'wrong_kind' then format('"%s" is of kind %s, not %s.', p_fault->>'queue', p_fault->>'actual', p_fault->>'expected')
+      when 'stale_lease' then format('Message %s of "%s" is no longer held under this lease.', p_fault->>'id', p_fault->>'queue')
+      when 'isolation' then format('This needs READ COMMITTED and met %s.', p_fault->>'actual')
+      when 'invalid_argument' then format('%s cannot be meant.', p_fault->>'argument')
+      else format('%s: %s', v_code, p_fault - 'code')
+    end,
     detail = p_fault::text,
     errcode = case v_code
       when 'queue_not_found' then 'SL001'
@@ -993,6 +1000,7 @@ declare
   v record;
 begin
   perform raise_fault(options_fault(options));
+  perform raise_fault(argument_fault('name', name ~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$'));
   select * into v from try_create_queue(name, options, false);
   perform raise_fault(v.fault);
   id := (v.info->>'id')::int;

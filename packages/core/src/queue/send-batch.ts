@@ -32,7 +32,7 @@ export async function sendBatch<Tx>(
   const payloads: string[] = []
   const itemOptions: string[] = []
   for (const [i, item] of items.entries()) {
-    checkOptions(item, [...messageOptionKeys, "payload"], `items[${i}]`)
+    checkItem(item, `items[${i}]`)
     payloads.push(await encodePayload(item.payload, schema, session.limits, i))
     itemOptions.push(encodeItemOptions(session, item, i))
   }
@@ -46,6 +46,15 @@ export async function sendBatch<Tx>(
     options,
   )
   return rows.map((row) => row.id)
+}
+
+function checkItem(item: unknown, where: string): void {
+  const known: readonly string[] = messageOptionKeys
+  // Most likely a bare payload.
+  if (typeof item !== "object" || item === null || (!("payload" in item) && Object.keys(item).some((key) => !known.includes(key)))) {
+    throw new InvalidOptionError(where, item, `has no payload: an item is { payload, ${messageOptionKeys.join("?, ")}? }, got ${describe(item)}`)
+  }
+  checkOptions(item, [...messageOptionKeys, "payload"], where)
 }
 
 function encodeItemOptions<Tx>(session: Session<Tx>, item: BatchItem<unknown>, index: number): string {

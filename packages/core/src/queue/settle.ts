@@ -63,6 +63,10 @@ export function checkLeased(message: Leased, field: string): Leased {
   if (typeof message !== "object" || message === null) {
     throw new InvalidOptionError(field, message, `must be a message that was read, or its { id, lease }, got ${describe(message)}`)
   }
+  if (typeof (message as { then?: unknown }).then === "function") throw new InvalidOptionError(field, message, "is a Promise: await the read first")
+  if (message.lease === undefined && message.id !== undefined) {
+    throw new InvalidOptionError(`${field}.lease`, undefined, "is not there: a popped message is deleted already, and there is nothing left to settle")
+  }
   checkBigint(message.id, `${field}.id`)
   checkBigint(message.lease, `${field}.lease`)
   return message
