@@ -110,7 +110,7 @@ describe("pnpm demo", () => {
         kill("SIGINT")
       },
     })
-    expect({ code, output }).toMatchObject({ code: 130 })
+    expect(code, output).toBe(130)
     expect(output).toContain("Stopped.")
     expect(await query(inject("serverUrl"), databases)).toEqual(before)
   })

@@ -20,7 +20,8 @@ export async function killConsumer(job: DoomedJob, signal: AbortSignal): Promise
   let complaint = ""
   child.stderr?.setEncoding("utf8").on("data", (text: string) => (complaint += text))
   child.once("message", () => child.kill("SIGKILL"))
-  child.send(job) // not in argv: the URL holds a password
+  child.on("error", () => {}) // what ends it too early shows in how it closed
+  child.send(job, () => {}) // not in argv: the URL holds a password
   const [, killedBy] = (await once(child, "close")) as [number | null, string | null]
   if (killedBy !== "SIGKILL") throw new Error(`The consumer that was to be killed ended by itself.\n${complaint}`)
 }

@@ -24,6 +24,11 @@ export async function runFlow(
   const signal = AbortSignal.any([stop, over.signal])
   const counter = adapters[placedWith]!(url, queue)
   const warehouse = adapters[fulfilledWith]!(url, queue)
+  const atWork: Promise<unknown>[] = []
+  const start = <T>(work: Promise<T>): Promise<T> => {
+    atWork.push(work)
+    return work
+  }
   try {
     const doomed = { adapter: placedWith, url, queue }
     onStage(`placing ${planned.length} orders`)
@@ -32,16 +37,19 @@ export async function runFlow(
       killConsumer({ ...doomed, moment: "shipped, not settled" }, signal),
     ])
     killed.catch(() => {}) // awaited below
-    await orAborted(Promise.all(planned.map((order) => place(counter, order))), signal)
+    await orAborted(Promise.all(planned.map((order) => start(place(counter, order)))), signal)
     onStage("killing two consumers, keeping a third from settling in time")
     const { others, tried } = await outstayLease(counter, warehouse, signal)
+    start(tried).catch(() => {}) // awaited below
     await killed
     onStage("fulfilling, and waiting for three leases to expire")
-    await Promise.all([drain(others, signal), drain(others, signal), tried])
+    await Promise.all([start(drain(others, signal)), start(drain(others, signal)), tried])
   } finally {
     clearTimeout(timer)
     over.abort(new Error("The flow is over."))
-    // Closing waits for transactions that are open. One that hangs ends with the database.
+    // Transactions first: postgres.js throws where nobody can catch it if its client is ended under one. One that hangs
+    // ends with the database.
+    await Promise.race([Promise.allSettled(atWork), sleep(5000, undefined, { ref: false })])
     const closed = Promise.all([counter.close(), warehouse.close()])
     await Promise.race([closed, sleep(5000, undefined, { ref: false })])
   }
