@@ -9,7 +9,8 @@ export interface Notifier {
 
 const PAUSE = 20
 
-const text = "select pg_notify($1::text, $2::text)::text as sent"
+/** The one NOTIFY of core: also how a subscription is proved. */
+export const notifyText = "select pg_notify($1::text, $2::text)::text as sent"
 
 export function createNotifier<Tx>(session: Session<Tx>, channel: string): Notifier {
   /** Queues notified within the pause; true: once more when it is over. */
@@ -19,7 +20,7 @@ export function createNotifier<Tx>(session: Session<Tx>, channel: string): Notif
 
   function send(queue: string): void {
     recent.set(queue, false)
-    const sent = session.driver.query(text, [channel, queue], { name: `${session.schema}_notify` }).catch(() => undefined)
+    const sent = session.driver.query(notifyText, [channel, queue], { name: `${session.schema}_notify` }).catch(() => undefined)
     inFlight.add(sent)
     void sent.then(() => inFlight.delete(sent))
     // Not before this one is out: a pool that is slow is not to be given more and more of them.

@@ -1,4 +1,3 @@
-import { checkBigint } from "./check.ts"
 import type { Driver, SqlExecutor, SqlValue } from "./driver.ts"
 import { ConnectionError, IsolationLevelError, PermissionDeniedError, SchemaNotInstalledError, SchemaVersionError, SluiceError, StatementCancelledError } from "./errors.ts"
 import { errorFromFault } from "./fault.ts"
@@ -92,9 +91,4 @@ async function schemaError<Tx>(session: Session<Tx>, cause: unknown): Promise<un
   } catch {
     return new SchemaNotInstalledError(session.schema, { cause })
   }
-}
-
-/** A Postgres array literal of ids or leases, for `$n::text::bigint[]`. */
-export function bigintArray(values: readonly string[], field: string): string {
-  return `{${values.map((value, i) => checkBigint(value, `${field}[${i}]`)).join(",")}}`
 }

@@ -1,4 +1,5 @@
 import type { Driver, Unlisten } from "./driver.ts"
+import { notifyText } from "./notifier.ts"
 import { quietTimer } from "./timer.ts"
 
 /** One reader that waits for a queue. `reset` before looking: a wake that comes while it looks ends the next wait at once. */
@@ -55,7 +56,7 @@ export function createWakeHub<Tx>(driver: Driver<Tx>, channel: string, listening
   async function prove(): Promise<void> {
     clearTimeout(proof)
     unproved = true
-    await driver.query("select pg_notify($1::text, $2::text)::text as sent", [channel, PROOF]).catch(() => undefined)
+    await driver.query(notifyText, [channel, PROOF]).catch(() => undefined)
     // The time runs from the commit: a busy pool says nothing of the subscription.
     if (!unproved || subscription === undefined) return
     clearTimeout(proof)

@@ -1,7 +1,7 @@
 import { checkOptions } from "../check.ts"
 import type { Duration } from "../duration.ts"
 import type { Leased, Message, PoppedMessage } from "../message.ts"
-import type { Session } from "../session.ts"
+import type { Session, Statement } from "../session.ts"
 import type { StandardSchema } from "../standard-schema.ts"
 import type { TxOption } from "../types.ts"
 import type { WakeHub } from "../wake-hub.ts"
@@ -83,7 +83,7 @@ export function createQueue<Input, Output, Tx>(
   schema: StandardSchema<Input, Output> | undefined,
 ): Queue<Input, Output, Tx> {
   const reader = schema as StandardSchema<unknown, Output> | undefined
-  const batch = (statement: typeof deleteStatement) => (messages: readonly Leased[], options: SettleOptions<Tx> = {}) => {
+  const settleMany = (statement: Statement, messages: readonly Leased[], options: SettleOptions<Tx> = {}) => {
     checkOptions(options, ["tx"], "options")
     return settleBatch(session, statement, name, messages, options)
   }
@@ -118,8 +118,8 @@ export function createQueue<Input, Output, Tx>(
     retry: async (message, options = {}) => retry(session, name, message, options),
     delete: async (message, options = {}) => settleOne(session, deleteStatement, name, message, options),
     archive: async (message, options = {}) => settleOne(session, archiveStatement, name, message, options),
-    deleteBatch: async (messages, options) => batch(deleteStatement)(messages, options),
-    archiveBatch: async (messages, options) => batch(archiveStatement)(messages, options),
+    deleteBatch: async (messages, options) => settleMany(deleteStatement, messages, options),
+    archiveBatch: async (messages, options) => settleMany(archiveStatement, messages, options),
     purge: async (options = {}) => purge(session, name, options),
     metrics: async (options = {}) => (await metrics(session, name, options))[0]!,
   }

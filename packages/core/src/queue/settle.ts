@@ -1,7 +1,7 @@
 import { checkBigint, checkOptions, describe } from "../check.ts"
 import { InvalidOptionError, StaleLeaseError } from "../errors.ts"
 import type { Leased } from "../message.ts"
-import { bigintArray, type Session, type Statement } from "../session.ts"
+import type { Session, Statement } from "../session.ts"
 import type { TxOption } from "../types.ts"
 
 export type SettleOptions<Tx> = TxOption<Tx>
@@ -37,7 +37,7 @@ export async function settleBatch<Tx>(
   if (unique.size === 0) return { settled: [], refused: [] }
   const ids = [...unique.keys()].sort((a, b) => a.length - b.length || (a < b ? -1 : 1))
   const leases = ids.map((id) => unique.get(id)!)
-  const rows = await session.run<{ id: string }>(statement, [queue, bigintArray(ids, "ids"), bigintArray(leases, "leases")], options)
+  const rows = await session.run<{ id: string }>(statement, [queue, `{${ids.join(",")}}`, `{${leases.join(",")}}`], options)
   const settled = new Set(rows.map((row) => row.id))
   const rest = await settleBatch(session, statement, queue, again, options)
   return {
