@@ -1,10 +1,12 @@
-export interface MigrationSource {
+import { expandLeaves } from "./expand-leaves.ts"
+
+export interface SqlSource {
   /** `0001_tables.sql` */
   readonly name: string
   readonly text: string
 }
 
-const header = `// Made by scripts/generate.ts from packages/core/migrations. Do not edit.
+const header = `// Made by scripts/generate.ts from packages/core/migrations and packages/core/functions. Do not edit.
 
 export interface Migration {
   readonly version: number
@@ -17,26 +19,38 @@ export interface Migration {
 `
 
 /**
- * The module that holds the migrations. Statements are separated by a line `-- next`; a first line `-- breaking` marks
- * the migration. Numbers run from 0001 without gaps, so that two branches cannot both add the same one unnoticed.
+ * The module that holds the migrations, and the functions of the newest version. Statements are separated by a line
+ * `-- next`; a first line `-- breaking` marks the migration. Two of one number would be two branches that did not know
+ * of each other.
  */
-export function generateMigrations(sources: readonly MigrationSource[]): string {
-  const inOrder = [...sources].sort((a, b) => (a.name < b.name ? -1 : 1))
-  const entries = inOrder.map((source, index) => toEntry(source, index + 1))
-  return `${header}export const migrations: readonly Migration[] = [\n${entries.join("")}]\n`
+export function generateMigrations(migrations: readonly SqlSource[], functions: readonly SqlSource[]): string {
+  const entries = inOrder(migrations).map((source, i, all) => toEntry(source, all[i - 1]?.name))
+  const statements = inOrder(functions).flatMap(({ name, text }) => split(name, expandLeaves(text)))
+  return `${header}export const migrations: readonly Migration[] = [\n${entries.join("")}]
+
+/** Run after the last migration: functions hold no data, so each version brings them whole. */
+export const functions: readonly string[] = [
+${statements.map((statement) => `  ${toTemplate(statement)},\n`).join("")}]
+`
 }
 
-function toEntry({ name: file, text }: MigrationSource, expected: number): string {
+const inOrder = (sources: readonly SqlSource[]): SqlSource[] => [...sources].sort((a, b) => (a.name < b.name ? -1 : 1))
+
+function split(file: string, text: string): string[] {
+  const statements = text.split(/^-- next[ \t]*\r?$/m).map((statement) => statement.trim())
+  if (statements.some((statement) => statement === "")) throw new Error(`${file}: an empty statement.`)
+  return statements
+}
+
+function toEntry({ name: file, text }: SqlSource, before: string | undefined): string {
   const [, number, name] = /^(\d{4})_([a-z0-9_]+)\.sql$/.exec(file) ?? []
   if (!number || !name) throw new Error(`${file}: a migration is called NNNN_name.sql.`)
-  if (Number(number) !== expected) throw new Error(`${file}: expected number ${String(expected).padStart(4, "0")}.`)
+  if (before?.startsWith(number)) throw new Error(`${file}: ${before} has this number too.`)
   const breaking = /^-- breaking[ \t]*\r?\n/.test(text)
   const body = breaking ? text.slice(text.indexOf("\n") + 1) : text
-  const statements = body.split(/^-- next[ \t]*\r?$/m).map((statement) => statement.trim())
-  if (statements.some((statement) => statement === "")) throw new Error(`${file}: an empty statement.`)
-  const list = statements.map((statement) => `      ${toTemplate(statement)},\n`).join("")
+  const list = split(file, body).map((statement) => `      ${toTemplate(statement)},\n`).join("")
   return `  {
-    version: ${expected},
+    version: ${Number(number)},
     name: ${JSON.stringify(name)},
     breaking: ${breaking},
     statements: [

@@ -1,17 +1,19 @@
 // pnpm generate: writes what is derived from other files. With --check it writes nothing and fails on a difference.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname, join, relative } from "node:path"
-import { generateMigrations } from "./generate-migrations.ts"
+import { generateMigrations, type SqlSource } from "./generate-migrations.ts"
 
 const root = join(import.meta.dirname, "..")
-const migrations = join(root, "packages/core/migrations")
+
+function sqlFiles(folder: string): SqlSource[] {
+  const path = join(root, "packages/core", folder)
+  return readdirSync(path).map((name) => ({ name, text: readFileSync(join(path, name), "utf8") }))
+}
 
 /** The module of migrations first: the catalogue is read from an installation of it. */
 function migrationFiles(): Map<string, string> {
-  const sources = readdirSync(migrations)
-    .filter((name) => name.endsWith(".sql"))
-    .map((name) => ({ name, text: readFileSync(join(migrations, name), "utf8") }))
-  return new Map([[join(root, "packages/core/src/generated/migrations.ts"), generateMigrations(sources)]])
+  const module = generateMigrations(sqlFiles("migrations"), sqlFiles("functions"))
+  return new Map([[join(root, "packages/core/src/generated/migrations.ts"), module]])
 }
 
 async function catalogueFiles(): Promise<Map<string, string>> {

@@ -11,7 +11,7 @@ it.concurrent.for(queueMutants)(
   async ({ caughtBy, within, from, to }, { expect }) => {
     let changed = 0
     const run: Run = (on, text, values, options) => {
-      if (!text.includes(`create function "sluice_conformance".${within}(`) || !text.includes(from)) return runStatement(on, text, values, options)
+      if (!text.includes(`create or replace function "sluice_conformance".${within}(`) || !text.includes(from)) return runStatement(on, text, values, options)
       changed++
       return runStatement(on, text.replaceAll(from, to), values, options)
     }

@@ -5,10 +5,6 @@ create table {schema}.migration (
   applied_at timestamptz not null default clock_timestamp()
 )
 -- next
-/* The one clock of the installation. Tests move time by replacing it. Read it once into a variable: a volatile call
-   inside a statement is no index bound. */
-create function {schema}.clock() returns timestamptz language sql volatile as 'select clock_timestamp()'
--- next
 /* Queues and streams share one namespace. A dropped queue leaves its row behind: archived messages still name it. */
 create table {schema}.queue (
   id int generated always as identity primary key,
@@ -69,7 +65,7 @@ create table {schema}.segment (
   primary key (storage, generation)
 )
 -- next
-insert into {schema}.segment (storage, generation, current, live, at) values (0, 1, 0, '{0}', {schema}.clock())
+insert into {schema}.segment (storage, generation, current, live, at) values (0, 1, 0, '{0}', clock_timestamp())
 -- next
 /* Where a claim scan starts, so that dead entries below cost nothing. Insert-only, the newest version counts. */
 create table {schema}.floor (
@@ -103,72 +99,3 @@ create index archive_message on {schema}.archive (queue, id)
 -- next
 /* Partial, so that a plan for one queue can never pick it. */
 create index archive_id on {schema}.archive (id) where queue > 0
--- next
-/* The one definition of a message's states, used by metrics, inspection and audit. No SET clause: it is inlined. */
-create function {schema}.message_state(p_lease bigint, p_vt timestamptz, p_now timestamptz) returns text
-language sql immutable as $$
-  select case
-    when p_vt = 'infinity' then 'parked'
-    when p_vt <= p_now then 'visible'
-    when p_lease is not null then 'inFlight'
-    else 'delayed'
-  end
-$$
--- next
-/* What an operation answers when it refuses: a row, never an error of the server, which would poison the caller's transaction. */
-create function {schema}.queue_fault(p_queue text, p_kind text) returns jsonb
-language sql stable set search_path = {schema}, pg_temp as $$
-  select coalesce(
-    (select jsonb_build_object('code', 'wrong_kind', 'queue', p_queue, 'expected', p_kind, 'actual', kind)
-       from queue where name = p_queue and dropped_at is null and kind <> p_kind),
-    jsonb_build_object('code', 'queue_not_found', 'queue', p_queue))
-$$
--- next
-/* A claim or an install sees nothing new, or meets 40001, under a snapshot that is older than its own statement. */
-create function {schema}.isolation_fault() returns jsonb
-language sql stable as $$
-  select case when current_setting('transaction_isolation') in ('repeatable read', 'serializable')
-    then jsonb_build_object('code', 'isolation', 'actual', current_setting('transaction_isolation')) end
-$$
--- next
-/* The public SQL functions raise what the client gets as a row. SQLSTATEs are documented in docs/sql.md. */
-create function {schema}.raise_fault(p_fault jsonb) returns void
-language plpgsql stable as $$
-declare
-  v_code text := p_fault->>'code';
-begin
-  if p_fault is null then
-    return;
-  end if;
-  raise exception using
-    message = case v_code
-      when 'queue_not_found' then format('There is no queue "%s".', p_fault->>'queue')
-      when 'wrong_kind' then format('"%s" is of kind %s, not %s.', p_fault->>'queue', p_fault->>'actual', p_fault->>'expected')
-      when 'stale_lease' then format('Message %s of "%s" is no longer held under this lease.', p_fault->>'id', p_fault->>'queue')
-      when 'isolation' then format('This needs READ COMMITTED and met %s.', p_fault->>'actual')
-      when 'invalid_argument' then format('%s cannot be meant.', p_fault->>'argument')
-      else format('%s: %s', v_code, p_fault - 'code')
-    end,
-    detail = p_fault::text,
-    errcode = case v_code
-      when 'queue_not_found' then 'SL001'
-      when 'wrong_kind' then 'SL002'
-      when 'stale_lease' then 'SL003'
-      when 'priority' then 'SL004'
-      when 'isolation' then 'SL005'
-      when 'queue_already_exists' then 'SL006'
-      when 'options_differ' then 'SL007'
-      when 'dead_letter_cycle' then 'SL008'
-      when 'queue_in_use' then 'SL009'
-      when 'invalid_argument' then '22023'
-      else 'SL000'
-    end;
-end
-$$
--- next
-/* What the SQL functions will not take: null would mean another thing than was meant, and a time that never comes, which
-   Postgres has since 17, leaves a message where nobody finds it. */
-create function {schema}.argument_fault(p_argument text, p_fine boolean) returns jsonb
-language sql immutable as $$
-  select case when p_fine is not true then jsonb_build_object('code', 'invalid_argument', 'argument', p_argument) end
-$$

@@ -47,9 +47,10 @@ describe("install", () => {
     await Promise.all(pools.map((own) => own.end()))
     expect(results.filter(({ from }) => from === 0)).toHaveLength(1)
     expect(new Set(results.map(({ to }) => to)).size).toBe(1)
+    const versions = at("crowd").admin.migrations().length
     expect(
       (await pool.query("select count(*)::int as n, count(distinct version)::int as d from crowd.migration")).rows[0],
-    ).toEqual({ n: results[0]!.to, d: results[0]!.to })
+    ).toEqual({ n: versions, d: versions })
   })
 
   test("6 processes at once all succeed, and one of them does the work", async () => {

@@ -3,7 +3,7 @@ import type { SqlExecutor } from "../driver.ts"
 import { IsolationLevelError, SchemaVersionError } from "../errors.ts"
 import { type Session, typedError } from "../session.ts"
 import type { TxOption } from "../types.ts"
-import { migrations } from "../generated/migrations.ts"
+import { functions, migrations } from "../generated/migrations.ts"
 import { latestVersion } from "./version.ts"
 
 export interface InstallResult {
@@ -12,7 +12,7 @@ export interface InstallResult {
   readonly to: number
 }
 
-/** One step of the schema, as SQL for teams that apply it with a tool of their own. */
+/** One step of the schema, as SQL for teams that apply it with a tool of their own: those past the version that is installed. The last one holds all functions. */
 export interface MigrationSql {
   readonly version: number
   readonly name: string
@@ -28,6 +28,7 @@ export function migrationSql(schema: string): MigrationSql[] {
     statements: [
       ...(version === 1 ? [place("create schema if not exists {schema}")] : []),
       ...statements.map(place),
+      ...(version === latestVersion ? functions.map(place) : []),
       place(`insert into {schema}.migration (version, name, breaking) values (${version}, '${name}', ${breaking})`),
     ],
   }))

@@ -1,4 +1,4 @@
-// Made by scripts/generate.ts from packages/core/migrations. Do not edit.
+// Made by scripts/generate.ts from packages/core/migrations and packages/core/functions. Do not edit.
 
 export interface Migration {
   readonly version: number
@@ -20,9 +20,6 @@ export const migrations: readonly Migration[] = [
   breaking boolean not null,
   applied_at timestamptz not null default clock_timestamp()
 )`,
-      `/* The one clock of the installation. Tests move time by replacing it. Read it once into a variable: a volatile call
-   inside a statement is no index bound. */
-create function {schema}.clock() returns timestamptz language sql volatile as 'select clock_timestamp()'`,
       `/* Queues and streams share one namespace. A dropped queue leaves its row behind: archived messages still name it. */
 create table {schema}.queue (
   id int generated always as identity primary key,
@@ -74,7 +71,7 @@ create table {schema}.segment (
   at timestamptz not null,
   primary key (storage, generation)
 )`,
-      `insert into {schema}.segment (storage, generation, current, live, at) values (0, 1, 0, '{0}', {schema}.clock())`,
+      `insert into {schema}.segment (storage, generation, current, live, at) values (0, 1, 0, '{0}', clock_timestamp())`,
       `/* Where a claim scan starts, so that dead entries below cost nothing. Insert-only, the newest version counts. */
 create table {schema}.floor (
   storage int not null,
@@ -103,8 +100,27 @@ create table {schema}.archive_default partition of {schema}.archive default`,
       `create index archive_message on {schema}.archive (queue, id)`,
       `/* Partial, so that a plan for one queue can never pick it. */
 create index archive_id on {schema}.archive (id) where queue > 0`,
-      `/* The one definition of a message's states, used by metrics, inspection and audit. No SET clause: it is inlined. */
-create function {schema}.message_state(p_lease bigint, p_vt timestamptz, p_now timestamptz) returns text
+    ],
+  },
+  {
+    version: 3,
+    name: "delivery",
+    breaking: false,
+    statements: [
+      `create type {schema}.delivery as (
+  id bigint, priority int, attempt int, lease bigint, enqueued_at timestamptz, visible_at timestamptz, headers jsonb, payload jsonb
+)`,
+    ],
+  },
+]
+
+/** Run after the last migration: functions hold no data, so each version brings them whole. */
+export const functions: readonly string[] = [
+  `/* The one clock of the installation. Tests move time by replacing it. Read it once into a variable: a volatile call
+   inside a statement is no index bound. */
+create or replace function {schema}.clock() returns timestamptz language sql volatile as 'select clock_timestamp()'`,
+  `/* The one definition of a message's states, used by metrics, inspection and audit. No SET clause: it is inlined. */
+create or replace function {schema}.message_state(p_lease bigint, p_vt timestamptz, p_now timestamptz) returns text
 language sql immutable as $$
   select case
     when p_vt = 'infinity' then 'parked'
@@ -113,22 +129,22 @@ language sql immutable as $$
     else 'delayed'
   end
 $$`,
-      `/* What an operation answers when it refuses: a row, never an error of the server, which would poison the caller's transaction. */
-create function {schema}.queue_fault(p_queue text, p_kind text) returns jsonb
+  `/* What an operation answers when it refuses: a row, never an error of the server, which would poison the caller's transaction. */
+create or replace function {schema}.queue_fault(p_queue text, p_kind text) returns jsonb
 language sql stable set search_path = {schema}, pg_temp as $$
   select coalesce(
     (select jsonb_build_object('code', 'wrong_kind', 'queue', p_queue, 'expected', p_kind, 'actual', kind)
        from queue where name = p_queue and dropped_at is null and kind <> p_kind),
     jsonb_build_object('code', 'queue_not_found', 'queue', p_queue))
 $$`,
-      `/* A claim or an install sees nothing new, or meets 40001, under a snapshot that is older than its own statement. */
-create function {schema}.isolation_fault() returns jsonb
+  `/* A claim or an install sees nothing new, or meets 40001, under a snapshot that is older than its own statement. */
+create or replace function {schema}.isolation_fault() returns jsonb
 language sql stable as $$
   select case when current_setting('transaction_isolation') in ('repeatable read', 'serializable')
     then jsonb_build_object('code', 'isolation', 'actual', current_setting('transaction_isolation')) end
 $$`,
-      `/* The public SQL functions raise what the client gets as a row. SQLSTATEs are documented in docs/sql.md. */
-create function {schema}.raise_fault(p_fault jsonb) returns void
+  `/* The public SQL functions raise what the client gets as a row. SQLSTATEs are documented in docs/sql.md. */
+create or replace function {schema}.raise_fault(p_fault jsonb) returns void
 language plpgsql stable as $$
 declare
   v_code text := p_fault->>'code';
@@ -161,21 +177,36 @@ begin
     end;
 end
 $$`,
-      `/* What the SQL functions will not take: null would mean another thing than was meant, and a time that never comes, which
+  `/* What the SQL functions will not take: null would mean another thing than was meant, and a time that never comes, which
    Postgres has since 17, leaves a message where nobody finds it. */
-create function {schema}.argument_fault(p_argument text, p_fine boolean) returns jsonb
+create or replace function {schema}.argument_fault(p_argument text, p_fine boolean) returns jsonb
 language sql immutable as $$
   select case when p_fine is not true then jsonb_build_object('code', 'invalid_argument', 'argument', p_argument) end
 $$`,
-    ],
-  },
-  {
-    version: 2,
-    name: "send",
-    breaking: false,
-    statements: [
-      `/* One message. Takes no lock that another producer or consumer waits for; any isolation level. */
-create function {schema}.try_send(
+  `create or replace function {schema}.priority_fault(q {schema}.queue, p_priority int, p_index int) returns jsonb
+language sql immutable as $$
+  select jsonb_strip_nulls(jsonb_build_object(
+    'code', 'priority', 'queue', q.name, 'actual', p_priority, 'levels', q.levels, 'index', p_index))
+$$`,
+  `/* What was ever sent to a queue is a sequence: a counter row would be the hottest row of the database, and held by every
+   open transaction of a producer. As everywhere, a rolled-back send counts. Wakes from inside the transaction on request. */
+create or replace function {schema}.count_sent(q {schema}.queue, p_count int) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  /* Null under a snapshot so old that the queue is still in it but its counter is dropped; nextval of null does nothing. */
+  v_counter regclass := to_regclass('sent_' || q.id);
+  v_sent bigint;
+begin
+  for i in 1 .. p_count loop
+    v_sent := nextval(v_counter);
+  end loop;
+  if q.notify = 'transaction' then
+    perform pg_notify(current_schema() || '_wake', q.name);
+  end if;
+end
+$$`,
+  `/* One message. Takes no lock that another producer or consumer waits for; any isolation level. */
+create or replace function {schema}.try_send(
   p_queue text, p_payload jsonb, p_headers jsonb, p_delay interval, p_at timestamptz, p_priority int
 ) returns table (fault jsonb, id bigint)
 language plpgsql volatile
@@ -208,9 +239,9 @@ begin
   perform count_sent(q, 1);
 end
 $$`,
-      `/* Many messages, in order, all or nothing. The payloads travel as one JSON array, measured faster than an array of texts;
+  `/* Many messages, in order, all or nothing. The payloads travel as one JSON array, measured faster than an array of texts;
    p_options is an array of the same length (or empty) of {headers, delay, at, priority}, delay and at in milliseconds. */
-create function {schema}.try_send_batch(
+create or replace function {schema}.try_send_batch(
   p_queue text, p_payloads jsonb, p_options jsonb, p_headers jsonb, p_delay interval, p_at timestamptz, p_priority int
 ) returns table (fault jsonb, id bigint)
 language plpgsql volatile
@@ -253,29 +284,7 @@ begin
   perform count_sent(q, jsonb_array_length(p_payloads));
 end
 $$`,
-      `create function {schema}.priority_fault(q {schema}.queue, p_priority int, p_index int) returns jsonb
-language sql immutable as $$
-  select jsonb_strip_nulls(jsonb_build_object(
-    'code', 'priority', 'queue', q.name, 'actual', p_priority, 'levels', q.levels, 'index', p_index))
-$$`,
-      `/* What was ever sent to a queue is a sequence: a counter row would be the hottest row of the database, and held by every
-   open transaction of a producer. As everywhere, a rolled-back send counts. Wakes from inside the transaction on request. */
-create function {schema}.count_sent(q {schema}.queue, p_count int) returns void
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
-declare
-  /* Null under a snapshot so old that the queue is still in it but its counter is dropped; nextval of null does nothing. */
-  v_counter regclass := to_regclass('sent_' || q.id);
-  v_sent bigint;
-begin
-  for i in 1 .. p_count loop
-    v_sent := nextval(v_counter);
-  end loop;
-  if q.notify = 'transaction' then
-    perform pg_notify(current_schema() || '_wake', q.name);
-  end if;
-end
-$$`,
-      `create function {schema}.send(
+  `create or replace function {schema}.send(
   queue text, payload jsonb, headers jsonb default null, delay interval default null, at timestamptz default null, priority int default null
 ) returns bigint
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
@@ -291,7 +300,7 @@ begin
   return v.id;
 end
 $$`,
-      `create function {schema}.send_batch(
+  `create or replace function {schema}.send_batch(
   queue text, payloads jsonb[], headers jsonb default null, delay interval default null, at timestamptz default null, priority int default null
 ) returns setof bigint
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
@@ -308,16 +317,9 @@ begin
   end loop;
 end
 $$`,
-    ],
-  },
-  {
-    version: 3,
-    name: "read",
-    breaking: false,
-    statements: [
-      `/* The ids of up to p_limit ready messages, locked, in the order of delivery: priority, then readiness. The array form keeps
+  `/* The ids of up to p_limit ready messages, locked, in the order of delivery: priority, then readiness. The array form keeps
    the plan: whoever updates or deletes them has only the primary key left as a path, whatever the statistics say. */
-create function {schema}.lock_ready(q {schema}.queue, p_limit int, p_now timestamptz) returns bigint[]
+create or replace function {schema}.lock_ready(q {schema}.queue, p_limit int, p_now timestamptz) returns bigint[]
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set plan_cache_mode = force_generic_plan
@@ -346,11 +348,88 @@ begin
      limit p_limit);
 end
 $$`,
-      `/* Leases up to p_limit ready messages; an UPDATE returns rows in no order, so each carries its place. One random lease for the claim: rollback, crash or restore can never repeat it.
+  `/* Those at their limit of attempts among the next 1000 ready messages of each level, locked. Met one by one, each would cost
+   a scan over all that were buried before it. Looks before it locks: what is alive stays free for other readers. */
+create or replace function {schema}.dead_ahead(q {schema}.queue, p_now timestamptz) returns bigint[]
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_sort = off
+set jit = off
+as $$
+declare
+  v_live smallint[];
+  v_ids bigint[];
+begin
+  select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  v_ids := array(
+    select r.id
+      from generate_series(0, q.deepest - 1) l(level),
+           lateral (
+             select m.id, m.attempt from message m
+              where m.queue = q.id and m.segment = any (v_live) and m.priority = l.level
+                and m.vt < 'infinity' and m.vt <= p_now
+                and m.vt >= coalesce((select f.vt from floor f
+                                       where f.storage = q.storage and f.queue = q.id and f.priority = l.level
+                                       order by f.version desc limit 1), '-infinity')
+              order by m.vt, m.id limit 1000) r
+     where r.attempt >= q.max_attempts);
+  return array(
+    select m.id from message m
+     where m.queue = q.id and m.id = any (v_ids) and m.attempt >= q.max_attempts and m.vt <= p_now
+       for update skip locked);
+end
+$$`,
+  `/* Those of p_ids that used up their attempts leave for the dead-letter queue, or the archive where there is none; never
+   those that carry p_spare, the lease of the claim that is just being made. */
+create or replace function {schema}.bury(q {schema}.queue, p_ids bigint[], p_spare bigint, p_now timestamptz) returns int
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+  d queue;
+  v_count int;
+begin
+  select * into d from queue where id = q.dead_letter and dropped_at is null;
+  if d.id is null then
+    with gone as (
+      delete from message m
+       where m.queue = q.id and m.id = any (p_ids) and m.attempt >= q.max_attempts and (p_spare is null or m.lease is distinct from p_spare)
+      returning m.*)
+    insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
+    select queue, id, p_now, 'dead', priority, attempt, enqueued_at, origin, headers, payload, errors from gone;
+    get diagnostics v_count = row_count;
+    return v_count;
+  end if;
+  with gone as (
+    delete from message m
+     where m.queue = q.id and m.id = any (p_ids) and m.attempt >= q.max_attempts and (p_spare is null or m.lease is distinct from p_spare)
+    returning m.*)
+  insert into message (segment, queue, id, priority, vt, enqueued_at, origin, headers, payload, errors)
+  select (select current from segment where storage = d.storage order by generation desc limit 1),
+         d.id, id, least(priority, d.levels - 1), p_now, enqueued_at, q.id, headers, payload, errors from gone;
+  get diagnostics v_count = row_count;
+  perform count_sent(d, v_count);
+  return v_count;
+end
+$$`,
+  `/* 63 random bits. Not from random(), which a session may have seeded. */
+create or replace function {schema}.new_lease() returns bigint
+language sql volatile as 'select uuid_hash_extended(gen_random_uuid(), 0) & 9223372036854775807'`,
+  `/* Leases up to p_limit ready messages; an UPDATE returns rows in no order, so each carries its place. One random lease for the claim: rollback, crash or restore can never repeat it.
    A message at its limit of attempts is buried instead of delivered; 10,000 of them end the claim, so that a crowd of dead
    ones is cleared by several claims where one would run into a timeout again and again. p_own: nobody else's transaction, so the commit need
    not wait for the disk; a claim that is lost in a crash is delivered again, and the settle that follows flushes it. */
-create function {schema}.try_read(p_queue text, p_limit int, p_lease interval, p_own boolean)
+create or replace function {schema}.try_read(p_queue text, p_limit int, p_lease interval, p_own boolean)
 returns table (
   fault jsonb, place int, id bigint, priority int, attempt int, lease bigint, enqueued_at timestamptz, visible_at timestamptz,
   headers jsonb, payload jsonb
@@ -407,47 +486,8 @@ begin
   end loop;
 end
 $$`,
-      `/* Those at their limit of attempts among the next 1000 ready messages of each level, locked. Met one by one, each would cost
-   a scan over all that were buried before it. Looks before it locks: what is alive stays free for other readers. */
-create function {schema}.dead_ahead(q {schema}.queue, p_now timestamptz) returns bigint[]
-language plpgsql volatile
-set search_path = {schema}, pg_temp
-set plan_cache_mode = force_generic_plan
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
-set enable_sort = off
-set jit = off
-as $$
-declare
-  v_live smallint[];
-  v_ids bigint[];
-begin
-  select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
-  v_ids := array(
-    select r.id
-      from generate_series(0, q.deepest - 1) l(level),
-           lateral (
-             select m.id, m.attempt from message m
-              where m.queue = q.id and m.segment = any (v_live) and m.priority = l.level
-                and m.vt < 'infinity' and m.vt <= p_now
-                and m.vt >= coalesce((select f.vt from floor f
-                                       where f.storage = q.storage and f.queue = q.id and f.priority = l.level
-                                       order by f.version desc limit 1), '-infinity')
-              order by m.vt, m.id limit 1000) r
-     where r.attempt >= q.max_attempts);
-  return array(
-    select m.id from message m
-     where m.queue = q.id and m.id = any (v_ids) and m.attempt >= q.max_attempts and m.vt <= p_now
-       for update skip locked);
-end
-$$`,
-      `/* 63 random bits. Not from random(), which a session may have seeded. */
-create function {schema}.new_lease() returns bigint
-language sql volatile as 'select uuid_hash_extended(gen_random_uuid(), 0) & 9223372036854775807'`,
-      `/* Reads and deletes in one step: at most once, for those who would rather lose a message than see it twice. */
-create function {schema}.try_pop(p_queue text, p_limit int)
+  `/* Reads and deletes in one step: at most once, for those who would rather lose a message than see it twice. */
+create or replace function {schema}.try_pop(p_queue text, p_limit int)
 returns table (
   fault jsonb, place int, id bigint, priority int, attempt int, lease bigint, enqueued_at timestamptz, visible_at timestamptz,
   headers jsonb, payload jsonb
@@ -497,48 +537,7 @@ begin
   end loop;
 end
 $$`,
-      `/* Those of p_ids that used up their attempts leave for the dead-letter queue, or the archive where there is none; never
-   those that carry p_spare, the lease of the claim that is just being made. */
-create function {schema}.bury(q {schema}.queue, p_ids bigint[], p_spare bigint, p_now timestamptz) returns int
-language plpgsql volatile
-set search_path = {schema}, pg_temp
-set plan_cache_mode = force_generic_plan
-set enable_seqscan = off
-set enable_bitmapscan = off
-set jit = off
-as $$
-#variable_conflict use_column
-declare
-  d queue;
-  v_count int;
-begin
-  select * into d from queue where id = q.dead_letter and dropped_at is null;
-  if d.id is null then
-    with gone as (
-      delete from message m
-       where m.queue = q.id and m.id = any (p_ids) and m.attempt >= q.max_attempts and (p_spare is null or m.lease is distinct from p_spare)
-      returning m.*)
-    insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-    select queue, id, p_now, 'dead', priority, attempt, enqueued_at, origin, headers, payload, errors from gone;
-    get diagnostics v_count = row_count;
-    return v_count;
-  end if;
-  with gone as (
-    delete from message m
-     where m.queue = q.id and m.id = any (p_ids) and m.attempt >= q.max_attempts and (p_spare is null or m.lease is distinct from p_spare)
-    returning m.*)
-  insert into message (segment, queue, id, priority, vt, enqueued_at, origin, headers, payload, errors)
-  select (select current from segment where storage = d.storage order by generation desc limit 1),
-         d.id, id, least(priority, d.levels - 1), p_now, enqueued_at, q.id, headers, payload, errors from gone;
-  get diagnostics v_count = row_count;
-  perform count_sent(d, v_count);
-  return v_count;
-end
-$$`,
-      `create type {schema}.delivery as (
-  id bigint, priority int, attempt int, lease bigint, enqueued_at timestamptz, visible_at timestamptz, headers jsonb, payload jsonb
-)`,
-      `create function {schema}.read(queue text, "limit" int default 1, lease interval default null) returns setof {schema}.delivery
+  `create or replace function {schema}.read(queue text, "limit" int default 1, lease interval default null) returns setof {schema}.delivery
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
@@ -552,7 +551,7 @@ begin
   end loop;
 end
 $$`,
-      `create function {schema}.pop(queue text, "limit" int default 1) returns setof {schema}.delivery
+  `create or replace function {schema}.pop(queue text, "limit" int default 1) returns setof {schema}.delivery
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
@@ -564,16 +563,9 @@ begin
   end loop;
 end
 $$`,
-    ],
-  },
-  {
-    version: 4,
-    name: "settle",
-    breaking: false,
-    statements: [
-      `/* Every settle matches (id, lease). p_ids is ascending, so that all settles lock in one order, and width_bucket finds the
+  `/* Every settle matches (id, lease). p_ids is ascending, so that all settles lock in one order, and width_bucket finds the
    lease that belongs to an id by binary search. An expired lease that nobody has taken since still settles. */
-create function {schema}.try_delete(p_queue text, p_ids bigint[], p_leases bigint[]) returns table (fault jsonb, id bigint)
+create or replace function {schema}.try_delete(p_queue text, p_ids bigint[], p_leases bigint[]) returns table (fault jsonb, id bigint)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set plan_cache_mode = force_generic_plan
@@ -596,7 +588,7 @@ begin
     returning null::jsonb, m.id;
 end
 $$`,
-      `create function {schema}.try_archive(p_queue text, p_ids bigint[], p_leases bigint[]) returns table (fault jsonb, id bigint)
+  `create or replace function {schema}.try_archive(p_queue text, p_ids bigint[], p_leases bigint[]) returns table (fault jsonb, id bigint)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set plan_cache_mode = force_generic_plan
@@ -624,8 +616,8 @@ begin
     returning null::jsonb, archive.id;
 end
 $$`,
-      `/* Hands messages back, ready at once. The attempt stays counted. */
-create function {schema}.try_release(p_queue text, p_ids bigint[], p_leases bigint[]) returns table (fault jsonb, id bigint)
+  `/* Hands messages back, ready at once. The attempt stays counted. */
+create or replace function {schema}.try_release(p_queue text, p_ids bigint[], p_leases bigint[]) returns table (fault jsonb, id bigint)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set plan_cache_mode = force_generic_plan
@@ -649,8 +641,8 @@ begin
     returning null::jsonb, m.id;
 end
 $$`,
-      `/* Moves the end of a lease: to p_at, to p_delay from now, or by p_extend. Never below now, so that no reader's floor passes it. */
-create function {schema}.try_set_vt(
+  `/* Moves the end of a lease: to p_at, to p_delay from now, or by p_extend. Never below now, so that no reader's floor passes it. */
+create or replace function {schema}.try_set_vt(
   p_queue text, p_id bigint, p_lease bigint, p_at timestamptz, p_delay interval, p_extend interval
 ) returns table (fault jsonb, visible_at timestamptz)
 language plpgsql volatile
@@ -676,10 +668,10 @@ begin
     returning null::jsonb, m.vt;
 end
 $$`,
-      `/* Gives a failed message back with its error, ready after p_delay; at its limit of attempts it is buried instead. The last
+  `/* Gives a failed message back with its error, ready after p_delay; at its limit of attempts it is buried instead. The last
    50 errors are kept: without a limit of attempts they would outgrow every payload, and each retry rewrites them all.
    outcome: 'retry' or 'dead'. */
-create function {schema}.try_retry(p_queue text, p_id bigint, p_lease bigint, p_delay interval, p_error jsonb)
+create or replace function {schema}.try_retry(p_queue text, p_id bigint, p_lease bigint, p_delay interval, p_error jsonb)
 returns table (fault jsonb, outcome text, visible_at timestamptz)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
@@ -715,10 +707,10 @@ begin
   end if;
 end
 $$`,
-      `create function {schema}.stale_fault(p_queue text, p_id bigint) returns jsonb
+  `create or replace function {schema}.stale_fault(p_queue text, p_id bigint) returns jsonb
 language sql immutable as $$ select jsonb_build_object('code', 'stale_lease', 'queue', p_queue, 'id', p_id::text) $$`,
-      `/* The public forms raise SL003 when the lease is stale. */
-create function {schema}.delete(queue text, id bigint, lease bigint) returns void
+  `/* The public forms raise SL003 when the lease is stale. */
+create or replace function {schema}.delete(queue text, id bigint, lease bigint) returns void
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
@@ -727,7 +719,7 @@ begin
   perform raise_fault(coalesce(v.fault, case when v.id is null then stale_fault(queue, id) end));
 end
 $$`,
-      `create function {schema}.archive(queue text, id bigint, lease bigint) returns void
+  `create or replace function {schema}.archive(queue text, id bigint, lease bigint) returns void
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
@@ -736,7 +728,7 @@ begin
   perform raise_fault(coalesce(v.fault, case when v.id is null then stale_fault(queue, id) end));
 end
 $$`,
-      `create function {schema}.release(queue text, id bigint, lease bigint) returns void
+  `create or replace function {schema}.release(queue text, id bigint, lease bigint) returns void
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
@@ -745,7 +737,7 @@ begin
   perform raise_fault(coalesce(v.fault, case when v.id is null then stale_fault(queue, id) end));
 end
 $$`,
-      `create function {schema}.set_vt(queue text, id bigint, lease bigint, delay interval) returns timestamptz
+  `create or replace function {schema}.set_vt(queue text, id bigint, lease bigint, delay interval) returns timestamptz
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
@@ -756,7 +748,7 @@ begin
   return v.visible_at;
 end
 $$`,
-      `create function {schema}.extend(queue text, id bigint, lease bigint, by interval) returns timestamptz
+  `create or replace function {schema}.extend(queue text, id bigint, lease bigint, by interval) returns timestamptz
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
@@ -767,7 +759,7 @@ begin
   return v.visible_at;
 end
 $$`,
-      `create function {schema}.retry(queue text, id bigint, lease bigint, delay interval default '0', error jsonb default null) returns text
+  `create or replace function {schema}.retry(queue text, id bigint, lease bigint, delay interval default '0', error jsonb default null) returns text
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
@@ -780,23 +772,34 @@ begin
   return v.outcome;
 end
 $$`,
-    ],
-  },
-  {
-    version: 5,
-    name: "queues",
-    breaking: false,
-    statements: [
-      `create function {schema}.queue_info(q {schema}.queue) returns jsonb
+  `create or replace function {schema}.queue_info(q {schema}.queue) returns jsonb
 language sql stable set search_path = {schema}, pg_temp as $$
   select jsonb_build_object(
     'id', q.id::text, 'name', q.name, 'createdAt', extract(epoch from q.created_at) * 1000,
     'levels', q.levels, 'lease', extract(epoch from q.lease) * 1000, 'maxAttempts', q.max_attempts,
     'deadLetter', (select name from queue where id = q.dead_letter), 'notify', q.notify)
 $$`,
-      `/* Creates a queue or finds it. Options: levels, lease, maxAttempts, deadLetter, notify. Options that differ from the stored
+  `create or replace function {schema}.differences(q {schema}.queue, p_options jsonb) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select jsonb_build_object('code', 'options_differ', 'queue', q.name,
+           'differences', jsonb_agg(jsonb_build_object('option', key, 'stored', stored, 'requested', value) order by key))
+    from (select key, queue_info(q)->key as stored,
+                 case when key = 'lease' then to_jsonb(extract(epoch from (value #>> '{}')::interval) * 1000) else value end as value
+            from jsonb_each(p_options)) o
+   where stored is distinct from value
+  having count(*) > 0
+$$`,
+  `create or replace function {schema}.existing_fault(q {schema}.queue, p_options jsonb, p_must_be_new boolean) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select case
+    when q.kind <> 'work' then queue_fault(q.name, 'work')
+    when p_must_be_new then jsonb_build_object('code', 'queue_already_exists', 'queue', q.name)
+    else differences(q, p_options)
+  end
+$$`,
+  `/* Creates a queue or finds it. Options: levels, lease, maxAttempts, deadLetter, notify. Options that differ from the stored
    ones are an answer that names each difference, never silently kept. */
-create function {schema}.try_create_queue(p_name text, p_options jsonb, p_must_be_new boolean)
+create or replace function {schema}.try_create_queue(p_name text, p_options jsonb, p_must_be_new boolean)
 returns table (fault jsonb, created boolean, info jsonb)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 #variable_conflict use_column
@@ -826,27 +829,18 @@ begin
   return query select null::jsonb, true, queue_info(n) from queue n where n.id = q.id;
 end
 $$`,
-      `create function {schema}.differences(q {schema}.queue, p_options jsonb) returns jsonb
+  `create or replace function {schema}.dead_letter_cycle(p_queue int, p_dead_letter int) returns jsonb
 language sql stable set search_path = {schema}, pg_temp as $$
-  select jsonb_build_object('code', 'options_differ', 'queue', q.name,
-           'differences', jsonb_agg(jsonb_build_object('option', key, 'stored', stored, 'requested', value) order by key))
-    from (select key, queue_info(q)->key as stored,
-                 case when key = 'lease' then to_jsonb(extract(epoch from (value #>> '{}')::interval) * 1000) else value end as value
-            from jsonb_each(p_options)) o
-   where stored is distinct from value
-  having count(*) > 0
+  with recursive chain (id, path) as (
+    select q.id, array[(select name from queue where id = p_queue), q.name] from queue q where q.id = p_dead_letter
+    union all
+    select n.id, c.path || n.name from chain c join queue q on q.id = c.id join queue n on n.id = q.dead_letter
+     where c.id <> p_queue)
+  select jsonb_build_object('code', 'dead_letter_cycle', 'queue', path[1], 'path', path) from chain where id = p_queue
 $$`,
-      `create function {schema}.existing_fault(q {schema}.queue, p_options jsonb, p_must_be_new boolean) returns jsonb
-language sql stable set search_path = {schema}, pg_temp as $$
-  select case
-    when q.kind <> 'work' then queue_fault(q.name, 'work')
-    when p_must_be_new then jsonb_build_object('code', 'queue_already_exists', 'queue', q.name)
-    else differences(q, p_options)
-  end
-$$`,
-      `/* Applies a patch of options. Lowering the levels moves the messages of removed levels to the last one, in order of id, as
+  `/* Applies a patch of options. Lowering the levels moves the messages of removed levels to the last one, in order of id, as
    settles lock. */
-create function {schema}.set_queue(p_id int, p_patch jsonb) returns jsonb
+create or replace function {schema}.set_queue(p_id int, p_patch jsonb) returns jsonb
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set enable_seqscan = off
@@ -890,16 +884,7 @@ begin
   return null;
 end
 $$`,
-      `create function {schema}.dead_letter_cycle(p_queue int, p_dead_letter int) returns jsonb
-language sql stable set search_path = {schema}, pg_temp as $$
-  with recursive chain (id, path) as (
-    select q.id, array[(select name from queue where id = p_queue), q.name] from queue q where q.id = p_dead_letter
-    union all
-    select n.id, c.path || n.name from chain c join queue q on q.id = c.id join queue n on n.id = q.dead_letter
-     where c.id <> p_queue)
-  select jsonb_build_object('code', 'dead_letter_cycle', 'queue', path[1], 'path', path) from chain where id = p_queue
-$$`,
-      `create function {schema}.try_update_queue(p_name text, p_patch jsonb) returns table (fault jsonb, info jsonb)
+  `create or replace function {schema}.try_update_queue(p_name text, p_patch jsonb) returns table (fault jsonb, info jsonb)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 #variable_conflict use_column
 declare
@@ -919,9 +904,9 @@ begin
   return query select v_fault, (select queue_info(n) from queue n where n.id = q.id);
 end
 $$`,
-      `/* Refused while leases are live or other queues bury their dead here, unless forced. existed: whether there was one.
+  `/* Refused while leases are live or other queues bury their dead here, unless forced. existed: whether there was one.
    Messages go in order of id, as settles lock. */
-create function {schema}.try_drop_queue(p_name text, p_force boolean, p_keep_archive boolean)
+create or replace function {schema}.try_drop_queue(p_name text, p_force boolean, p_keep_archive boolean)
 returns table (fault jsonb, existed boolean)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
@@ -966,9 +951,9 @@ begin
   return query select null::jsonb, true;
 end
 $$`,
-      `/* Drops the counters of queues that were dropped a minute ago or more. Not at once: a producer may stand between its look-up
+  `/* Drops the counters of queues that were dropped a minute ago or more. Not at once: a producer may stand between its look-up
    of the queue and nextval, and would get an error of the server. One that an open transaction used, or another role owns, is left for next time. */
-create function {schema}.drop_counters() returns void
+create or replace function {schema}.drop_counters() returns void
 language plpgsql volatile set search_path = {schema}, pg_temp set lock_timeout = '20ms' as $$
 declare
   v_counter text;
@@ -985,8 +970,8 @@ begin
   end loop;
 end
 $$`,
-      `/* The first option that there is not, of those that the SQL functions were given; the client knows its own. */
-create function {schema}.options_fault(p_options jsonb) returns jsonb
+  `/* The first option that there is not, of those that the SQL functions were given; the client knows its own. */
+create or replace function {schema}.options_fault(p_options jsonb) returns jsonb
 language sql immutable set search_path = {schema}, pg_temp as $$
   select case
     when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
@@ -994,7 +979,7 @@ language sql immutable set search_path = {schema}, pg_temp as $$
            where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify') order by key limit 1)
   end
 $$`,
-      `create function {schema}.create_queue(name text, options jsonb default '{}', out id int, out created boolean)
+  `create or replace function {schema}.create_queue(name text, options jsonb default '{}', out id int, out created boolean)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
@@ -1007,7 +992,7 @@ begin
   created := v.created;
 end
 $$`,
-      `create function {schema}.update_queue(name text, patch jsonb) returns jsonb
+  `create or replace function {schema}.update_queue(name text, patch jsonb) returns jsonb
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
@@ -1018,7 +1003,7 @@ begin
   return v.info;
 end
 $$`,
-      `create function {schema}.drop_queue(name text, force boolean default false, keep_archive boolean default false) returns boolean
+  `create or replace function {schema}.drop_queue(name text, force boolean default false, keep_archive boolean default false) returns boolean
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
@@ -1028,16 +1013,9 @@ begin
   return v.existed;
 end
 $$`,
-    ],
-  },
-  {
-    version: 6,
-    name: "metrics",
-    breaking: false,
-    statements: [
-      `/* Deletes every message of a queue, leased ones too. The archive stays. By the primary key, so that it locks in order of id,
+  `/* Deletes every message of a queue, leased ones too. The archive stays. By the primary key, so that it locks in order of id,
    as settles do: in the table's own order it would deadlock with them. */
-create function {schema}.try_purge(p_queue text) returns table (fault jsonb, count int)
+create or replace function {schema}.try_purge(p_queue text) returns table (fault jsonb, count int)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set enable_seqscan = off
@@ -1058,8 +1036,8 @@ begin
   return query select null::jsonb, v_count;
 end
 $$`,
-      `/* 0 of a counter that is dropped in the middle of the statement: metrics of all queues never fail for one of them. */
-create function {schema}.last_sent(p_id int) returns bigint
+  `/* 0 of a counter that is dropped in the middle of the statement: metrics of all queues never fail for one of them. */
+create or replace function {schema}.last_sent(p_id int) returns bigint
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 begin
   return coalesce(pg_sequence_last_value(to_regclass('sent_' || p_id)), 0);
@@ -1067,8 +1045,8 @@ exception when undefined_table or internal_error then
   return 0;
 end
 $$`,
-      `/* Of one queue, or of all where p_queue is null, each by its own range of the primary key. length counts every row. Ages are of enqueued_at, null where empty. */
-create function {schema}.try_metrics(p_queue text) returns table (
+  `/* Of one queue, or of all where p_queue is null, each by its own range of the primary key. length counts every row. Ages are of enqueued_at, null where empty. */
+create or replace function {schema}.try_metrics(p_queue text) returns table (
   fault jsonb, name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint,
   oldest interval, newest interval, total bigint, scraped_at timestamptz
 )
@@ -1104,7 +1082,7 @@ begin
      order by q.name;
 end
 $$`,
-      `create function {schema}.purge(queue text) returns int
+  `create or replace function {schema}.purge(queue text) returns int
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
@@ -1114,7 +1092,7 @@ begin
   return v.count;
 end
 $$`,
-      `create function {schema}.metrics(queue text default null) returns table (
+  `create or replace function {schema}.metrics(queue text default null) returns table (
   name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint,
   oldest_age interval, newest_age interval, total bigint, scraped_at timestamptz
 )
@@ -1129,15 +1107,8 @@ begin
   end loop;
 end
 $$`,
-    ],
-  },
-  {
-    version: 7,
-    name: "inspect",
-    breaking: false,
-    statements: [
-      `/* Read-only listings, each row one JSON document. Keyset paging: pass the last key of a page to get the next. */
-create function {schema}.list_queues(p_prefix text, p_after text, p_limit int) returns setof jsonb
+  `/* Read-only listings, each row one JSON document. Keyset paging: pass the last key of a page to get the next. */
+create or replace function {schema}.list_queues(p_prefix text, p_after text, p_limit int) returns setof jsonb
 language sql stable set search_path = {schema}, pg_temp as $$
   select queue_info(q) from queue q
    where q.dropped_at is null and q.kind = 'work'
@@ -1145,17 +1116,17 @@ language sql stable set search_path = {schema}, pg_temp as $$
      and (p_after is null or q.name > p_after)
    order by q.name limit p_limit
 $$`,
-      `create function {schema}.count_queues(p_prefix text) returns bigint
+  `create or replace function {schema}.count_queues(p_prefix text) returns bigint
 language sql stable set search_path = {schema}, pg_temp as $$
   select count(*) from queue q
    where q.dropped_at is null and q.kind = 'work' and (p_prefix is null or starts_with(q.name, p_prefix))
 $$`,
-      `create function {schema}.try_get_queue(p_name text) returns table (fault jsonb, info jsonb)
+  `create or replace function {schema}.try_get_queue(p_name text) returns table (fault jsonb, info jsonb)
 language sql stable set search_path = {schema}, pg_temp as $$
   select case when q.id is null then queue_fault(p_name, 'work') end, queue_info(q)
     from (select 1) one left join queue q on q.name = p_name and q.dropped_at is null and q.kind = 'work'
 $$`,
-      `create function {schema}.message_info(m {schema}.message, p_now timestamptz) returns jsonb
+  `create or replace function {schema}.message_info(m {schema}.message, p_now timestamptz) returns jsonb
 language sql stable set search_path = {schema}, pg_temp as $$
   select jsonb_build_object(
     'id', m.id::text, 'queue', (select name from queue where id = m.queue), 'state', message_state(m.lease, m.vt, p_now),
@@ -1164,9 +1135,9 @@ language sql stable set search_path = {schema}, pg_temp as $$
     'origin', (select name from queue where id = m.origin),
     'headers', coalesce(m.headers, '{}'), 'payload', m.payload, 'errors', coalesce(m.errors, '[]'))
 $$`,
-      `/* p_id, p_queue and p_state narrow the list where they are not null. Queue by queue, each in the order of the primary key: a
+  `/* p_id, p_queue and p_state narrow the list where they are not null. Queue by queue, each in the order of the primary key: a
    page costs what it shows, however long the queues are. Only a state is looked for. */
-create function {schema}.try_list_messages(p_id bigint, p_queue text, p_state text, p_after bigint, p_limit int)
+create or replace function {schema}.try_list_messages(p_id bigint, p_queue text, p_state text, p_after bigint, p_limit int)
 returns table (fault jsonb, item jsonb)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
@@ -1195,7 +1166,7 @@ begin
      order by (x.m).id limit p_limit;
 end
 $$`,
-      `create function {schema}.try_count_messages(p_queue text, p_state text) returns table (fault jsonb, count bigint)
+  `create or replace function {schema}.try_count_messages(p_queue text, p_state text) returns table (fault jsonb, count bigint)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set enable_seqscan = off
@@ -1218,7 +1189,7 @@ begin
      where q.dropped_at is null and (p_queue is null or q.name = p_queue);
 end
 $$`,
-      `create function {schema}.archive_info(a {schema}.archive) returns jsonb
+  `create or replace function {schema}.archive_info(a {schema}.archive) returns jsonb
 language sql stable set search_path = {schema}, pg_temp as $$
   select jsonb_build_object(
     'id', a.id::text, 'queue', (select name from queue where id = a.queue), 'outcome', a.outcome,
@@ -1226,9 +1197,9 @@ language sql stable set search_path = {schema}, pg_temp as $$
     'archivedAt', extract(epoch from a.archived_at) * 1000, 'origin', (select name from queue where id = a.origin),
     'headers', coalesce(a.headers, '{}'), 'payload', a.payload, 'errors', coalesce(a.errors, '[]'))
 $$`,
-      `/* Also of dropped queues that kept their archive: a name stands for every queue that ever bore it. In the order of an index,
+  `/* Also of dropped queues that kept their archive: a name stands for every queue that ever bore it. In the order of an index,
    as above. */
-create function {schema}.try_list_archive(p_id bigint, p_queue text, p_outcome text, p_after bigint, p_limit int)
+create or replace function {schema}.try_list_archive(p_id bigint, p_queue text, p_outcome text, p_after bigint, p_limit int)
 returns table (fault jsonb, item jsonb)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
@@ -1261,7 +1232,7 @@ begin
      order by (x.a).id limit p_limit;
 end
 $$`,
-      `create function {schema}.try_count_archive(p_queue text, p_outcome text) returns table (fault jsonb, count bigint)
+  `create or replace function {schema}.try_count_archive(p_queue text, p_outcome text) returns table (fault jsonb, count bigint)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set enable_seqscan = off
@@ -1283,6 +1254,4 @@ begin
      where q.name = p_queue;
 end
 $$`,
-    ],
-  },
 ]

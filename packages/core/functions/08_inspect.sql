@@ -1,5 +1,5 @@
 /* Read-only listings, each row one JSON document. Keyset paging: pass the last key of a page to get the next. */
-create function {schema}.list_queues(p_prefix text, p_after text, p_limit int) returns setof jsonb
+create or replace function {schema}.list_queues(p_prefix text, p_after text, p_limit int) returns setof jsonb
 language sql stable set search_path = {schema}, pg_temp as $$
   select queue_info(q) from queue q
    where q.dropped_at is null and q.kind = 'work'
@@ -8,19 +8,19 @@ language sql stable set search_path = {schema}, pg_temp as $$
    order by q.name limit p_limit
 $$
 -- next
-create function {schema}.count_queues(p_prefix text) returns bigint
+create or replace function {schema}.count_queues(p_prefix text) returns bigint
 language sql stable set search_path = {schema}, pg_temp as $$
   select count(*) from queue q
    where q.dropped_at is null and q.kind = 'work' and (p_prefix is null or starts_with(q.name, p_prefix))
 $$
 -- next
-create function {schema}.try_get_queue(p_name text) returns table (fault jsonb, info jsonb)
+create or replace function {schema}.try_get_queue(p_name text) returns table (fault jsonb, info jsonb)
 language sql stable set search_path = {schema}, pg_temp as $$
   select case when q.id is null then queue_fault(p_name, 'work') end, queue_info(q)
     from (select 1) one left join queue q on q.name = p_name and q.dropped_at is null and q.kind = 'work'
 $$
 -- next
-create function {schema}.message_info(m {schema}.message, p_now timestamptz) returns jsonb
+create or replace function {schema}.message_info(m {schema}.message, p_now timestamptz) returns jsonb
 language sql stable set search_path = {schema}, pg_temp as $$
   select jsonb_build_object(
     'id', m.id::text, 'queue', (select name from queue where id = m.queue), 'state', message_state(m.lease, m.vt, p_now),
@@ -32,7 +32,7 @@ $$
 -- next
 /* p_id, p_queue and p_state narrow the list where they are not null. Queue by queue, each in the order of the primary key: a
    page costs what it shows, however long the queues are. Only a state is looked for. */
-create function {schema}.try_list_messages(p_id bigint, p_queue text, p_state text, p_after bigint, p_limit int)
+create or replace function {schema}.try_list_messages(p_id bigint, p_queue text, p_state text, p_after bigint, p_limit int)
 returns table (fault jsonb, item jsonb)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
@@ -62,7 +62,7 @@ begin
 end
 $$
 -- next
-create function {schema}.try_count_messages(p_queue text, p_state text) returns table (fault jsonb, count bigint)
+create or replace function {schema}.try_count_messages(p_queue text, p_state text) returns table (fault jsonb, count bigint)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set enable_seqscan = off
@@ -86,7 +86,7 @@ begin
 end
 $$
 -- next
-create function {schema}.archive_info(a {schema}.archive) returns jsonb
+create or replace function {schema}.archive_info(a {schema}.archive) returns jsonb
 language sql stable set search_path = {schema}, pg_temp as $$
   select jsonb_build_object(
     'id', a.id::text, 'queue', (select name from queue where id = a.queue), 'outcome', a.outcome,
@@ -97,7 +97,7 @@ $$
 -- next
 /* Also of dropped queues that kept their archive: a name stands for every queue that ever bore it. In the order of an index,
    as above. */
-create function {schema}.try_list_archive(p_id bigint, p_queue text, p_outcome text, p_after bigint, p_limit int)
+create or replace function {schema}.try_list_archive(p_id bigint, p_queue text, p_outcome text, p_after bigint, p_limit int)
 returns table (fault jsonb, item jsonb)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
@@ -131,7 +131,7 @@ begin
 end
 $$
 -- next
-create function {schema}.try_count_archive(p_queue text, p_outcome text) returns table (fault jsonb, count bigint)
+create or replace function {schema}.try_count_archive(p_queue text, p_outcome text) returns table (fault jsonb, count bigint)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set enable_seqscan = off

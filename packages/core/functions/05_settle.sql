@@ -1,6 +1,6 @@
 /* Every settle matches (id, lease). p_ids is ascending, so that all settles lock in one order, and width_bucket finds the
    lease that belongs to an id by binary search. An expired lease that nobody has taken since still settles. */
-create function {schema}.try_delete(p_queue text, p_ids bigint[], p_leases bigint[]) returns table (fault jsonb, id bigint)
+create or replace function {schema}.try_delete(p_queue text, p_ids bigint[], p_leases bigint[]) returns table (fault jsonb, id bigint)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set plan_cache_mode = force_generic_plan
@@ -24,7 +24,7 @@ begin
 end
 $$
 -- next
-create function {schema}.try_archive(p_queue text, p_ids bigint[], p_leases bigint[]) returns table (fault jsonb, id bigint)
+create or replace function {schema}.try_archive(p_queue text, p_ids bigint[], p_leases bigint[]) returns table (fault jsonb, id bigint)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set plan_cache_mode = force_generic_plan
@@ -54,7 +54,7 @@ end
 $$
 -- next
 /* Hands messages back, ready at once. The attempt stays counted. */
-create function {schema}.try_release(p_queue text, p_ids bigint[], p_leases bigint[]) returns table (fault jsonb, id bigint)
+create or replace function {schema}.try_release(p_queue text, p_ids bigint[], p_leases bigint[]) returns table (fault jsonb, id bigint)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set plan_cache_mode = force_generic_plan
@@ -80,7 +80,7 @@ end
 $$
 -- next
 /* Moves the end of a lease: to p_at, to p_delay from now, or by p_extend. Never below now, so that no reader's floor passes it. */
-create function {schema}.try_set_vt(
+create or replace function {schema}.try_set_vt(
   p_queue text, p_id bigint, p_lease bigint, p_at timestamptz, p_delay interval, p_extend interval
 ) returns table (fault jsonb, visible_at timestamptz)
 language plpgsql volatile
@@ -110,7 +110,7 @@ $$
 /* Gives a failed message back with its error, ready after p_delay; at its limit of attempts it is buried instead. The last
    50 errors are kept: without a limit of attempts they would outgrow every payload, and each retry rewrites them all.
    outcome: 'retry' or 'dead'. */
-create function {schema}.try_retry(p_queue text, p_id bigint, p_lease bigint, p_delay interval, p_error jsonb)
+create or replace function {schema}.try_retry(p_queue text, p_id bigint, p_lease bigint, p_delay interval, p_error jsonb)
 returns table (fault jsonb, outcome text, visible_at timestamptz)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
@@ -147,11 +147,11 @@ begin
 end
 $$
 -- next
-create function {schema}.stale_fault(p_queue text, p_id bigint) returns jsonb
+create or replace function {schema}.stale_fault(p_queue text, p_id bigint) returns jsonb
 language sql immutable as $$ select jsonb_build_object('code', 'stale_lease', 'queue', p_queue, 'id', p_id::text) $$
 -- next
 /* The public forms raise SL003 when the lease is stale. */
-create function {schema}.delete(queue text, id bigint, lease bigint) returns void
+create or replace function {schema}.delete(queue text, id bigint, lease bigint) returns void
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
@@ -161,7 +161,7 @@ begin
 end
 $$
 -- next
-create function {schema}.archive(queue text, id bigint, lease bigint) returns void
+create or replace function {schema}.archive(queue text, id bigint, lease bigint) returns void
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
@@ -171,7 +171,7 @@ begin
 end
 $$
 -- next
-create function {schema}.release(queue text, id bigint, lease bigint) returns void
+create or replace function {schema}.release(queue text, id bigint, lease bigint) returns void
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
@@ -181,7 +181,7 @@ begin
 end
 $$
 -- next
-create function {schema}.set_vt(queue text, id bigint, lease bigint, delay interval) returns timestamptz
+create or replace function {schema}.set_vt(queue text, id bigint, lease bigint, delay interval) returns timestamptz
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
@@ -193,7 +193,7 @@ begin
 end
 $$
 -- next
-create function {schema}.extend(queue text, id bigint, lease bigint, by interval) returns timestamptz
+create or replace function {schema}.extend(queue text, id bigint, lease bigint, by interval) returns timestamptz
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
@@ -205,7 +205,7 @@ begin
 end
 $$
 -- next
-create function {schema}.retry(queue text, id bigint, lease bigint, delay interval default '0', error jsonb default null) returns text
+create or replace function {schema}.retry(queue text, id bigint, lease bigint, delay interval default '0', error jsonb default null) returns text
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;

@@ -1,6 +1,6 @@
 /* Deletes every message of a queue, leased ones too. The archive stays. By the primary key, so that it locks in order of id,
    as settles do: in the table's own order it would deadlock with them. */
-create function {schema}.try_purge(p_queue text) returns table (fault jsonb, count int)
+create or replace function {schema}.try_purge(p_queue text) returns table (fault jsonb, count int)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set enable_seqscan = off
@@ -23,7 +23,7 @@ end
 $$
 -- next
 /* 0 of a counter that is dropped in the middle of the statement: metrics of all queues never fail for one of them. */
-create function {schema}.last_sent(p_id int) returns bigint
+create or replace function {schema}.last_sent(p_id int) returns bigint
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 begin
   return coalesce(pg_sequence_last_value(to_regclass('sent_' || p_id)), 0);
@@ -33,7 +33,7 @@ end
 $$
 -- next
 /* Of one queue, or of all where p_queue is null, each by its own range of the primary key. length counts every row. Ages are of enqueued_at, null where empty. */
-create function {schema}.try_metrics(p_queue text) returns table (
+create or replace function {schema}.try_metrics(p_queue text) returns table (
   fault jsonb, name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint,
   oldest interval, newest interval, total bigint, scraped_at timestamptz
 )
@@ -70,7 +70,7 @@ begin
 end
 $$
 -- next
-create function {schema}.purge(queue text) returns int
+create or replace function {schema}.purge(queue text) returns int
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
@@ -81,7 +81,7 @@ begin
 end
 $$
 -- next
-create function {schema}.metrics(queue text default null) returns table (
+create or replace function {schema}.metrics(queue text default null) returns table (
   name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint,
   oldest_age interval, newest_age interval, total bigint, scraped_at timestamptz
 )

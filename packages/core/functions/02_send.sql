@@ -1,5 +1,29 @@
+create or replace function {schema}.priority_fault(q {schema}.queue, p_priority int, p_index int) returns jsonb
+language sql immutable as $$
+  select jsonb_strip_nulls(jsonb_build_object(
+    'code', 'priority', 'queue', q.name, 'actual', p_priority, 'levels', q.levels, 'index', p_index))
+$$
+-- next
+/* What was ever sent to a queue is a sequence: a counter row would be the hottest row of the database, and held by every
+   open transaction of a producer. As everywhere, a rolled-back send counts. Wakes from inside the transaction on request. */
+create or replace function {schema}.count_sent(q {schema}.queue, p_count int) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  /* Null under a snapshot so old that the queue is still in it but its counter is dropped; nextval of null does nothing. */
+  v_counter regclass := to_regclass('sent_' || q.id);
+  v_sent bigint;
+begin
+  for i in 1 .. p_count loop
+    v_sent := nextval(v_counter);
+  end loop;
+  if q.notify = 'transaction' then
+    perform pg_notify(current_schema() || '_wake', q.name);
+  end if;
+end
+$$
+-- next
 /* One message. Takes no lock that another producer or consumer waits for; any isolation level. */
-create function {schema}.try_send(
+create or replace function {schema}.try_send(
   p_queue text, p_payload jsonb, p_headers jsonb, p_delay interval, p_at timestamptz, p_priority int
 ) returns table (fault jsonb, id bigint)
 language plpgsql volatile
@@ -35,7 +59,7 @@ $$
 -- next
 /* Many messages, in order, all or nothing. The payloads travel as one JSON array, measured faster than an array of texts;
    p_options is an array of the same length (or empty) of {headers, delay, at, priority}, delay and at in milliseconds. */
-create function {schema}.try_send_batch(
+create or replace function {schema}.try_send_batch(
   p_queue text, p_payloads jsonb, p_options jsonb, p_headers jsonb, p_delay interval, p_at timestamptz, p_priority int
 ) returns table (fault jsonb, id bigint)
 language plpgsql volatile
@@ -79,31 +103,7 @@ begin
 end
 $$
 -- next
-create function {schema}.priority_fault(q {schema}.queue, p_priority int, p_index int) returns jsonb
-language sql immutable as $$
-  select jsonb_strip_nulls(jsonb_build_object(
-    'code', 'priority', 'queue', q.name, 'actual', p_priority, 'levels', q.levels, 'index', p_index))
-$$
--- next
-/* What was ever sent to a queue is a sequence: a counter row would be the hottest row of the database, and held by every
-   open transaction of a producer. As everywhere, a rolled-back send counts. Wakes from inside the transaction on request. */
-create function {schema}.count_sent(q {schema}.queue, p_count int) returns void
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
-declare
-  /* Null under a snapshot so old that the queue is still in it but its counter is dropped; nextval of null does nothing. */
-  v_counter regclass := to_regclass('sent_' || q.id);
-  v_sent bigint;
-begin
-  for i in 1 .. p_count loop
-    v_sent := nextval(v_counter);
-  end loop;
-  if q.notify = 'transaction' then
-    perform pg_notify(current_schema() || '_wake', q.name);
-  end if;
-end
-$$
--- next
-create function {schema}.send(
+create or replace function {schema}.send(
   queue text, payload jsonb, headers jsonb default null, delay interval default null, at timestamptz default null, priority int default null
 ) returns bigint
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
@@ -120,7 +120,7 @@ begin
 end
 $$
 -- next
-create function {schema}.send_batch(
+create or replace function {schema}.send_batch(
   queue text, payloads jsonb[], headers jsonb default null, delay interval default null, at timestamptz default null, priority int default null
 ) returns setof bigint
 language plpgsql volatile set search_path = {schema}, pg_temp as $$

@@ -1,4 +1,4 @@
-create function {schema}.queue_info(q {schema}.queue) returns jsonb
+create or replace function {schema}.queue_info(q {schema}.queue) returns jsonb
 language sql stable set search_path = {schema}, pg_temp as $$
   select jsonb_build_object(
     'id', q.id::text, 'name', q.name, 'createdAt', extract(epoch from q.created_at) * 1000,
@@ -6,9 +6,29 @@ language sql stable set search_path = {schema}, pg_temp as $$
     'deadLetter', (select name from queue where id = q.dead_letter), 'notify', q.notify)
 $$
 -- next
+create or replace function {schema}.differences(q {schema}.queue, p_options jsonb) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select jsonb_build_object('code', 'options_differ', 'queue', q.name,
+           'differences', jsonb_agg(jsonb_build_object('option', key, 'stored', stored, 'requested', value) order by key))
+    from (select key, queue_info(q)->key as stored,
+                 case when key = 'lease' then to_jsonb(extract(epoch from (value #>> '{}')::interval) * 1000) else value end as value
+            from jsonb_each(p_options)) o
+   where stored is distinct from value
+  having count(*) > 0
+$$
+-- next
+create or replace function {schema}.existing_fault(q {schema}.queue, p_options jsonb, p_must_be_new boolean) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select case
+    when q.kind <> 'work' then queue_fault(q.name, 'work')
+    when p_must_be_new then jsonb_build_object('code', 'queue_already_exists', 'queue', q.name)
+    else differences(q, p_options)
+  end
+$$
+-- next
 /* Creates a queue or finds it. Options: levels, lease, maxAttempts, deadLetter, notify. Options that differ from the stored
    ones are an answer that names each difference, never silently kept. */
-create function {schema}.try_create_queue(p_name text, p_options jsonb, p_must_be_new boolean)
+create or replace function {schema}.try_create_queue(p_name text, p_options jsonb, p_must_be_new boolean)
 returns table (fault jsonb, created boolean, info jsonb)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 #variable_conflict use_column
@@ -39,29 +59,19 @@ begin
 end
 $$
 -- next
-create function {schema}.differences(q {schema}.queue, p_options jsonb) returns jsonb
+create or replace function {schema}.dead_letter_cycle(p_queue int, p_dead_letter int) returns jsonb
 language sql stable set search_path = {schema}, pg_temp as $$
-  select jsonb_build_object('code', 'options_differ', 'queue', q.name,
-           'differences', jsonb_agg(jsonb_build_object('option', key, 'stored', stored, 'requested', value) order by key))
-    from (select key, queue_info(q)->key as stored,
-                 case when key = 'lease' then to_jsonb(extract(epoch from (value #>> '{}')::interval) * 1000) else value end as value
-            from jsonb_each(p_options)) o
-   where stored is distinct from value
-  having count(*) > 0
-$$
--- next
-create function {schema}.existing_fault(q {schema}.queue, p_options jsonb, p_must_be_new boolean) returns jsonb
-language sql stable set search_path = {schema}, pg_temp as $$
-  select case
-    when q.kind <> 'work' then queue_fault(q.name, 'work')
-    when p_must_be_new then jsonb_build_object('code', 'queue_already_exists', 'queue', q.name)
-    else differences(q, p_options)
-  end
+  with recursive chain (id, path) as (
+    select q.id, array[(select name from queue where id = p_queue), q.name] from queue q where q.id = p_dead_letter
+    union all
+    select n.id, c.path || n.name from chain c join queue q on q.id = c.id join queue n on n.id = q.dead_letter
+     where c.id <> p_queue)
+  select jsonb_build_object('code', 'dead_letter_cycle', 'queue', path[1], 'path', path) from chain where id = p_queue
 $$
 -- next
 /* Applies a patch of options. Lowering the levels moves the messages of removed levels to the last one, in order of id, as
    settles lock. */
-create function {schema}.set_queue(p_id int, p_patch jsonb) returns jsonb
+create or replace function {schema}.set_queue(p_id int, p_patch jsonb) returns jsonb
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set enable_seqscan = off
@@ -106,17 +116,7 @@ begin
 end
 $$
 -- next
-create function {schema}.dead_letter_cycle(p_queue int, p_dead_letter int) returns jsonb
-language sql stable set search_path = {schema}, pg_temp as $$
-  with recursive chain (id, path) as (
-    select q.id, array[(select name from queue where id = p_queue), q.name] from queue q where q.id = p_dead_letter
-    union all
-    select n.id, c.path || n.name from chain c join queue q on q.id = c.id join queue n on n.id = q.dead_letter
-     where c.id <> p_queue)
-  select jsonb_build_object('code', 'dead_letter_cycle', 'queue', path[1], 'path', path) from chain where id = p_queue
-$$
--- next
-create function {schema}.try_update_queue(p_name text, p_patch jsonb) returns table (fault jsonb, info jsonb)
+create or replace function {schema}.try_update_queue(p_name text, p_patch jsonb) returns table (fault jsonb, info jsonb)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 #variable_conflict use_column
 declare
@@ -139,7 +139,7 @@ $$
 -- next
 /* Refused while leases are live or other queues bury their dead here, unless forced. existed: whether there was one.
    Messages go in order of id, as settles lock. */
-create function {schema}.try_drop_queue(p_name text, p_force boolean, p_keep_archive boolean)
+create or replace function {schema}.try_drop_queue(p_name text, p_force boolean, p_keep_archive boolean)
 returns table (fault jsonb, existed boolean)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
@@ -187,7 +187,7 @@ $$
 -- next
 /* Drops the counters of queues that were dropped a minute ago or more. Not at once: a producer may stand between its look-up
    of the queue and nextval, and would get an error of the server. One that an open transaction used, or another role owns, is left for next time. */
-create function {schema}.drop_counters() returns void
+create or replace function {schema}.drop_counters() returns void
 language plpgsql volatile set search_path = {schema}, pg_temp set lock_timeout = '20ms' as $$
 declare
   v_counter text;
@@ -206,7 +206,7 @@ end
 $$
 -- next
 /* The first option that there is not, of those that the SQL functions were given; the client knows its own. */
-create function {schema}.options_fault(p_options jsonb) returns jsonb
+create or replace function {schema}.options_fault(p_options jsonb) returns jsonb
 language sql immutable set search_path = {schema}, pg_temp as $$
   select case
     when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
@@ -215,7 +215,7 @@ language sql immutable set search_path = {schema}, pg_temp as $$
   end
 $$
 -- next
-create function {schema}.create_queue(name text, options jsonb default '{}', out id int, out created boolean)
+create or replace function {schema}.create_queue(name text, options jsonb default '{}', out id int, out created boolean)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
@@ -229,7 +229,7 @@ begin
 end
 $$
 -- next
-create function {schema}.update_queue(name text, patch jsonb) returns jsonb
+create or replace function {schema}.update_queue(name text, patch jsonb) returns jsonb
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
@@ -241,7 +241,7 @@ begin
 end
 $$
 -- next
-create function {schema}.drop_queue(name text, force boolean default false, keep_archive boolean default false) returns boolean
+create or replace function {schema}.drop_queue(name text, force boolean default false, keep_archive boolean default false) returns boolean
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
