@@ -19,6 +19,8 @@
 -- column delivery.payload: jsonb
 -- column delivery.priority: integer
 -- column delivery.visible_at: timestamp with time zone
+-- column floor.look: interval not null
+-- column floor.looked_at: timestamp with time zone not null
 -- column floor.priority: smallint not null
 -- column floor.queue: integer not null
 -- column floor.storage: integer not null
@@ -41,6 +43,7 @@
 -- column migration.breaking: boolean not null
 -- column migration.name: text not null
 -- column migration.version: integer not null
+-- column queue.archive_retention: interval
 -- column queue.created_at: timestamp with time zone not null
 -- column queue.dead_letter: integer
 -- column queue.deepest: smallint not null default 4
@@ -53,15 +56,25 @@
 -- column queue.name: text not null collate C
 -- column queue.notify: text not null default 'off'::text
 -- column queue.storage: integer not null default 0
+-- column role.kind: text not null
+-- column role.name: text not null
 -- column segment.at: timestamp with time zone not null
 -- column segment.current: smallint not null
 -- column segment.generation: bigint not null
 -- column segment.live: smallint[] not null
 -- column segment.storage: integer not null
+-- column storage.id: integer not null
+-- column storage.keep: bigint
+-- column storage.layout: text not null
+-- column storage.own_archive: boolean not null default false
+-- column storage.unlogged: boolean not null
+-- column storage.unread: text not null default 'keep'::text
+-- column storage.width: bigint
 -- constraint archive.archive_outcome_check: CHECK ((outcome = ANY (ARRAY['done'::text, 'dead'::text])))
 -- constraint floor.floor_pkey: PRIMARY KEY (storage, queue, priority, version)
 -- constraint message.message_pkey: PRIMARY KEY (queue, id, segment)
 -- constraint migration.migration_pkey: PRIMARY KEY (version)
+-- constraint queue.queue_archive_retention_check: CHECK (((archive_retention > '00:00:00'::interval) AND isfinite(archive_retention)))
 -- constraint queue.queue_check: CHECK (((deepest >= levels) AND (deepest <= 16)))
 -- constraint queue.queue_check1: CHECK ((dead_letter <> id))
 -- constraint queue.queue_dead_letter_fkey: FOREIGN KEY (dead_letter) REFERENCES queue(id)
@@ -72,10 +85,58 @@
 -- constraint queue.queue_name_check: CHECK ((name ~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$'::text))
 -- constraint queue.queue_notify_check: CHECK ((notify = ANY (ARRAY['off'::text, 'transaction'::text])))
 -- constraint queue.queue_pkey: PRIMARY KEY (id)
+-- constraint queue.queue_storage_fkey: FOREIGN KEY (storage) REFERENCES storage(id)
+-- constraint role.role_kind_check: CHECK ((kind = ANY (ARRAY['producer'::text, 'consumer'::text, 'reader'::text, 'admin'::text])))
+-- constraint role.role_pkey: PRIMARY KEY (kind, name)
 -- constraint segment.segment_pkey: PRIMARY KEY (storage, generation)
+-- constraint storage.storage_check: CHECK ((((width IS NULL) = (layout = 'ring'::text)) AND (width > 0)))
+-- constraint storage.storage_check1: CHECK ((((keep IS NULL) = (layout = 'ring'::text)) AND (keep >= 0)))
+-- constraint storage.storage_layout_check: CHECK ((layout = ANY (ARRAY['ring'::text, 'id'::text, 'time'::text])))
+-- constraint storage.storage_pkey: PRIMARY KEY (id)
+-- constraint storage.storage_unread_check: CHECK ((unread = ANY (ARRAY['keep'::text, 'drop'::text])))
+
+-- function admin_archive(queue text, id bigint)
+returns boolean language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  v record;
+begin
+  select * into v from try_admin_archive(queue, array[id]);
+  perform raise_fault(v.fault);
+  return v.id is not null;
+end
+
+
+
+-- function admin_delete(queue text, id bigint)
+returns boolean language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  v record;
+begin
+  select * into v from try_admin_delete(queue, array[id]);
+  perform raise_fault(v.fault);
+  return v.id is not null;
+end
+
+
+
+-- function admin_set_vt(queue text, id bigint, delay interval)
+returns timestamp with time zone language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  v record;
+begin
+  perform raise_fault(argument_fault('delay', isfinite(delay)));
+  select * into v from try_admin_set_vt(queue, id, null, delay);
+  perform raise_fault(v.fault);
+  return v.visible_at;
+end
+
+
 
 -- function archive(queue text, id bigint, lease bigint)
-returns void language plpgsql volatile search_path=<schema>, pg_temp as
+returns void language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
 declare
   v record;
@@ -97,6 +158,33 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
 
 
 
+-- function archive_of(p_table text, p_queue integer, p_from bigint, p_to bigint, p_outcome text, p_limit integer)
+returns SETOF archive language plpgsql stable search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+
+begin
+  return query execute format('select * from %I a where %s and a.id between $2 and $3 and ($4 is null or a.outcome = $4) order by a.id limit $5',
+    p_table, case when p_queue is null then 'a.queue > 0' else 'a.queue = $1' end) using p_queue, p_from, p_to, p_outcome, p_limit;
+end
+
+
+
+-- function archive_table(p_storage integer)
+returns text language sql stable search_path=<schema>, pg_temp as
+
+  select case when s.own_archive then 'archive_s' || s.id else 'archive' end from storage s where s.id = p_storage
+
+
+
+-- function archives(p_queue text)
+returns TABLE(tab text, queue integer) language sql stable search_path=<schema>, pg_temp as
+
+  select 'archive', null::int where p_queue is null
+  union all
+  select a, q.id from queue q, archive_table(q.storage) a
+   where q.kind = 'work' and (p_queue is null and a <> 'archive' or q.name = p_queue)
+
+
+
 -- function argument_fault(p_argument text, p_fine boolean)
 returns jsonb language sql immutable as
 
@@ -104,34 +192,60 @@ returns jsonb language sql immutable as
 
 
 
--- function bury(q queue, p_ids bigint[], p_spare bigint, p_now timestamp with time zone)
-returns integer language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+-- function blocks_fetched(p_storage integer)
+returns bigint language plpgsql volatile search_path=<schema>, pg_temp as
 
-#variable_conflict use_column
+begin
+  if p_storage = 0 then
+    return pg_stat_get_xact_blocks_fetched('message_0'::regclass) + pg_stat_get_xact_blocks_fetched('message_1'::regclass);
+  end if;
+  return (select sum(pg_stat_get_xact_blocks_fetched(relid)) from pg_partition_tree(message_table(p_storage)::regclass) where isleaf);
+end
+
+
+
+-- function bury(q queue, p_live smallint[], p_ids bigint[], p_spare bigint, p_now timestamp with time zone)
+returns integer language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+
 declare
   d queue;
   v_count int;
+  v_delete text := format('delete from %I m
+     where m.queue = $1 and m.id = any ($2) and m.attempt >= $3 and ($4 is null or m.lease is distinct from $4)
+    returning m.*', message_leaf(q.storage, p_live));
 begin
   select * into d from queue where id = q.dead_letter and dropped_at is null;
-  if d.id is null then
-    with gone as (
-      delete from message m
-       where m.queue = q.id and m.id = any (p_ids) and m.attempt >= q.max_attempts and (p_spare is null or m.lease is distinct from p_spare)
-      returning m.*)
-    insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-    select queue, id, p_now, 'dead', priority, attempt, enqueued_at, origin, headers, payload, errors from gone;
+  if d.id is null or not hold_storage(d) then
+    execute format('with gone as (%s)
+      insert into %I (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
+      select queue, id, $5, ''dead'', priority, attempt, enqueued_at, origin, headers, payload, errors from gone',
+      v_delete, archive_table(q.storage)) using q.id, p_ids, q.max_attempts, p_spare, p_now;
     get diagnostics v_count = row_count;
     return v_count;
   end if;
-  with gone as (
-    delete from message m
-     where m.queue = q.id and m.id = any (p_ids) and m.attempt >= q.max_attempts and (p_spare is null or m.lease is distinct from p_spare)
-    returning m.*)
-  insert into message (segment, queue, id, priority, vt, enqueued_at, origin, headers, payload, errors)
-  select (select current from segment where storage = d.storage order by generation desc limit 1),
-         d.id, id, least(priority, d.levels - 1), p_now, enqueued_at, q.id, headers, payload, errors from gone;
+  execute format('with gone as (%s)
+    insert into %I (segment, queue, id, priority, vt, enqueued_at, origin, headers, payload, errors)
+    select (select current from segment where storage = $6 order by generation desc limit 1),
+           $7, id, least(priority, $8 - 1), $5, enqueued_at, $1, headers, payload, errors from gone',
+    v_delete, message_table(d.storage)) using q.id, p_ids, q.max_attempts, p_spare, p_now, d.storage, d.id, d.levels;
   get diagnostics v_count = row_count;
   perform count_sent(d, v_count);
+  return v_count;
+end
+
+
+
+-- function clear_leftovers(p_limit integer)
+returns integer language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off defaults 5000 as
+
+declare
+  v_count int;
+begin
+  delete from message where (queue, id) in (
+    select m.queue, m.id from queue q, lateral (select queue, id from message where queue = q.id limit p_limit) m
+     where q.dropped_at < clock() - interval '1 minute' limit p_limit);
+  get diagnostics v_count = row_count;
+  perform drop_counters();
   return v_count;
 end
 
@@ -142,8 +256,49 @@ returns timestamp with time zone language sql volatile as
 select clock_timestamp()
 
 
+-- function clone_functions(p_storage integer)
+returns void language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  v_names text := array_to_string(storage_functions(), '|');
+  v_archive text := archive_table(p_storage);
+  f record;
+  v_text text;
+begin
+  for f in
+    select oid, proname, pg_get_function_identity_arguments(oid) as arguments
+      from pg_proc where pronamespace = current_schema()::regnamespace and proname = any (storage_functions())
+  loop
+    v_text := pg_get_functiondef(f.oid);
+    v_text := regexp_replace(v_text, '\m(' || v_names || ')\(', '\1_s' || p_storage || '(', 'g');
+    v_text := regexp_replace(v_text, '\mmessage(_[01])?\M', 'message_s' || p_storage || '\1', 'g');
+    v_text := regexp_replace(v_text, '\mq\.storage <> 0\M', 'q.storage <> ' || p_storage, 'g');
+    v_text := regexp_replace(v_text, '\marchive( \(queue|\.id)', v_archive || '\1', 'g');
+    execute replace(v_text, ' SECURITY DEFINER', '');
+    execute format('revoke all on function %I(%s) from public', f.proname || '_s' || p_storage, f.arguments);
+  end loop;
+end
+
+
+
+-- function count_messages(q queue, p_now timestamp with time zone)
+returns TABLE(length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest timestamp with time zone, newest timestamp with time zone) language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, jit=off as
+
+begin
+  if not hold_storage(q) then
+    return;
+  end if;
+  return query execute format(
+    'select count(*), count(*) filter (where s.state = ''visible''), count(*) filter (where s.state = ''inFlight''),
+            count(*) filter (where s.state = ''delayed''), count(*) filter (where s.state = ''parked''), min(m.enqueued_at), max(m.enqueued_at)
+       from %I m, lateral (select message_state(m.lease, m.vt, $1) as state) s
+      where m.queue = $2', message_table(q.storage)) using p_now, q.id;
+end
+
+
+
 -- function count_queues(p_prefix text)
-returns bigint language sql stable search_path=<schema>, pg_temp as
+returns bigint language sql stable security definer search_path=<schema>, pg_temp as
 
   select count(*) from queue q
    where q.dropped_at is null and q.kind = 'work' and (p_prefix is null or starts_with(q.name, p_prefix))
@@ -169,7 +324,7 @@ end
 
 
 -- function create_queue(name text, options jsonb, OUT id integer, OUT created boolean)
-returns record language plpgsql volatile search_path=<schema>, pg_temp defaults '{}'::jsonb as
+returns record language plpgsql volatile security definer search_path=<schema>, pg_temp defaults '{}'::jsonb as
 
 declare
   v record;
@@ -184,30 +339,103 @@ end
 
 
 
--- function dead_ahead(q queue, p_now timestamp with time zone)
+-- function create_storage(p_wanted storage)
+returns integer language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  s storage;
+  v_table text;
+  v_kind text := case when p_wanted.unlogged then 'unlogged' else '' end;
+begin
+  insert into storage (layout, unlogged, width, keep, unread, own_archive)
+  values (p_wanted.layout, p_wanted.unlogged, p_wanted.width, p_wanted.keep, p_wanted.unread, p_wanted.own_archive)
+  returning * into s;
+  v_table := message_table(s.id);
+  execute format('create sequence %I minvalue %s', 'message_id_s' || s.id, first_id(s.id));
+  execute format('create table %I (like message including defaults, primary key (queue, id, segment%s)) partition by list (segment)',
+    v_table, case when s.layout = 'time' then ', enqueued_at' end);
+  execute format('alter table %I alter id set default nextval(%L)', v_table, format('%I.%I', current_schema(), 'message_id_s' || s.id));
+  execute format('create index %I on %I (queue, priority, vt, id) where vt < ''infinity''', v_table || '_claim', v_table);
+  if s.layout = 'ring' then
+    execute format('create %s table %I partition of %I for values in (0) %s', v_kind, v_table || '_0', v_table, leaf_settings());
+    execute format('create %s table %I partition of %I for values in (1) %s', v_kind, v_table || '_1', v_table, leaf_settings());
+  else
+    execute format('create table %I partition of %I for values in (0) partition by range (%I)', v_table || '_0', v_table,
+      case s.layout when 'id' then 'id' else 'enqueued_at' end);
+    execute format('create %s table %I partition of %I default %s', v_kind, v_table || '_0_default', v_table || '_0', leaf_settings());
+  end if;
+  if s.own_archive then
+    execute format('create table %I (like archive including defaults including constraints) partition by range (%I)',
+      'archive_s' || s.id, case s.layout when 'id' then 'id' else 'archived_at' end);
+    execute format('create table %I partition of %I default', format('archive_s%s_default', s.id), 'archive_s' || s.id);
+    execute format('create index %I on %I (queue, id)', format('archive_s%s_message', s.id), 'archive_s' || s.id);
+  end if;
+  insert into segment (storage, generation, current, live, at) values (s.id, 1, 0, '{0}', clock());
+  perform clone_functions(s.id);
+  perform make_range(parent, n, false) from partition_steps(s.id) where step = 'make';
+  return s.id;
+end
+
+
+
+-- function dead_ahead(q queue, p_live smallint[], p_now timestamp with time zone)
 returns bigint[] language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, enable_hashjoin=off, enable_mergejoin=off, enable_sort=off, jit=off as
 
 declare
-  v_live smallint[];
   v_ids bigint[];
 begin
-  select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
-  v_ids := array(
-    select r.id
-      from generate_series(0, q.deepest - 1) l(level),
-           lateral (
-             select m.id, m.attempt from message m
-              where m.queue = q.id and m.segment = any (v_live) and m.priority = l.level
-                and m.vt < 'infinity' and m.vt <= p_now
-                and m.vt >= coalesce((select f.vt from floor f
-                                       where f.storage = q.storage and f.queue = q.id and f.priority = l.level
-                                       order by f.version desc limit 1), '-infinity')
-              order by m.vt, m.id limit 1000) r
-     where r.attempt >= q.max_attempts);
-  return array(
-    select m.id from message m
-     where m.queue = q.id and m.id = any (v_ids) and m.attempt >= q.max_attempts and m.vt <= p_now
-       for update skip locked);
+  if p_live = '{0}' then
+    v_ids := array(
+      select r.id
+        from generate_series(0, q.deepest - 1) l(level),
+             lateral (
+               select m.id, m.attempt from message_0 m
+                where m.queue = q.id and m.priority = l.level
+                  and m.vt < 'infinity' and m.vt <= p_now
+                  and m.vt >= coalesce((select case when f.swept_at > p_now - interval '10 seconds' then f.vt end from floor f
+                                         where f.storage = q.storage and f.queue = q.id and f.priority = l.level
+                                         order by f.version desc limit 1), '-infinity')
+                order by m.vt, m.id limit 1000) r
+       where r.attempt >= q.max_attempts);
+    return array(
+      select m.id from message_0 m
+       where m.queue = q.id and m.id = any (v_ids) and m.attempt >= q.max_attempts and m.vt <= p_now
+         for update skip locked);
+  elsif p_live = '{1}' then
+    v_ids := array(
+      select r.id
+        from generate_series(0, q.deepest - 1) l(level),
+             lateral (
+               select m.id, m.attempt from message_1 m
+                where m.queue = q.id and m.priority = l.level
+                  and m.vt < 'infinity' and m.vt <= p_now
+                  and m.vt >= coalesce((select case when f.swept_at > p_now - interval '10 seconds' then f.vt end from floor f
+                                         where f.storage = q.storage and f.queue = q.id and f.priority = l.level
+                                         order by f.version desc limit 1), '-infinity')
+                order by m.vt, m.id limit 1000) r
+       where r.attempt >= q.max_attempts);
+    return array(
+      select m.id from message_1 m
+       where m.queue = q.id and m.id = any (v_ids) and m.attempt >= q.max_attempts and m.vt <= p_now
+         for update skip locked);
+  else
+    v_ids := array(
+      select r.id
+        from generate_series(0, q.deepest - 1) l(level),
+             lateral (
+               select m.id, m.attempt from message m
+                where m.queue = q.id and m.priority = l.level
+                  and m.vt < 'infinity' and m.vt <= p_now
+                  and m.vt >= coalesce((select case when f.swept_at > p_now - interval '10 seconds' then f.vt end from floor f
+                                         where f.storage = q.storage and f.queue = q.id and f.priority = l.level
+                                         order by f.version desc limit 1), '-infinity')
+                order by m.vt, m.id limit 1000) r
+       where r.attempt >= q.max_attempts);
+    return array(
+      select m.id from message m
+       where m.queue = q.id and m.id = any (v_ids) and m.attempt >= q.max_attempts and m.vt <= p_now
+         for update skip locked);
+  end if;
 end
 
 
@@ -225,7 +453,7 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
 
 
 -- function delete(queue text, id bigint, lease bigint)
-returns void language plpgsql volatile search_path=<schema>, pg_temp as
+returns void language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
 declare
   v record;
@@ -242,7 +470,9 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
   select jsonb_build_object('code', 'options_differ', 'queue', q.name,
            'differences', jsonb_agg(jsonb_build_object('option', key, 'stored', stored, 'requested', value) order by key))
     from (select key, queue_info(q)->key as stored,
-                 case when key = 'lease' then to_jsonb(extract(epoch from (value #>> '{}')::interval) * 1000) else value end as value
+                 case when key in ('lease', 'archiveRetention') then coalesce(to_jsonb(extract(epoch from (value #>> '{}')::interval) * 1000), 'null')
+                      when key in ('storage', 'partition') then storage_info(storage_wanted(p_options))->key
+                      else value end as value
             from jsonb_each(p_options)) o
    where stored is distinct from value
   having count(*) > 0
@@ -270,7 +500,7 @@ end
 
 
 -- function drop_queue(name text, force boolean, keep_archive boolean)
-returns boolean language plpgsql volatile search_path=<schema>, pg_temp defaults false, false as
+returns boolean language plpgsql volatile security definer search_path=<schema>, pg_temp defaults false, false as
 
 declare
   v record;
@@ -279,6 +509,58 @@ begin
   perform raise_fault(v.fault);
   return v.existed;
 end
+
+
+
+-- function drop_range(p_parent text, p_n bigint)
+returns bigint language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  v_table text := p_parent || '_p' || p_n;
+  v_count bigint;
+begin
+  if to_regclass(v_table) is null then
+    return null;
+  end if;
+  execute format('lock table only %I in access exclusive mode', p_parent);
+  execute format('lock table only %I in access exclusive mode', v_table);
+  if not range_may_go(p_parent, p_n) then
+    return null;
+  end if;
+  execute format('select count(*) from only %I', v_table) into v_count;
+  execute format('drop table %I', v_table);
+  return v_count;
+end
+
+
+
+-- function drop_storage(p_storage integer, p_keep_archive boolean)
+returns void language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  v_function text;
+begin
+  execute format('drop table %I', message_table(p_storage));
+  execute format('drop sequence %I', 'message_id_s' || p_storage);
+  for v_function in
+    select format('%I(%s)', proname, pg_get_function_identity_arguments(oid)) from pg_proc
+     where pronamespace = current_schema()::regnamespace and proname in (select unnest(storage_functions()) || '_s' || p_storage)
+  loop
+    execute 'drop function ' || v_function;
+  end loop;
+  delete from segment where storage = p_storage;
+  if not p_keep_archive and archive_table(p_storage) <> 'archive' then
+    execute format('drop table %I', archive_table(p_storage));
+    update storage set own_archive = false where id = p_storage;
+  end if;
+end
+
+
+
+-- function due_partitions()
+returns jsonb language sql volatile security definer search_path=<schema>, pg_temp as
+
+  select coalesce(jsonb_agg(jsonb_build_object('step', step, 'parent', parent, 'n', n)), '[]') from partition_steps()
 
 
 
@@ -293,8 +575,46 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
 
 
 
+-- function expire_archive(p_limit integer)
+returns integer language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off defaults 5000 as
+
+declare
+  q record;
+  v_count int := 0;
+  v_gone int;
+begin
+  for q in select id, date_trunc('day', clock() - archive_retention, 'UTC') as cutoff from queue where archive_retention is not null loop
+    exit when v_count >= p_limit;
+    delete from archive where (queue, id, archived_at) in (
+      select a.queue, a.id, a.archived_at from archive a where a.queue = q.id and a.archived_at < q.cutoff limit p_limit - v_count);
+    get diagnostics v_gone = row_count;
+    v_count := v_count + v_gone;
+  end loop;
+  return v_count;
+end
+
+
+
+-- function expired(p_day bigint)
+returns boolean language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
+
+declare
+  v_queue int := 0;
+begin
+  loop
+    execute format('select min(queue) from only %I where queue > $1', 'archive_p' || p_day) into v_queue using v_queue;
+    exit when v_queue is null;
+    if not exists (select from queue where id = v_queue and clock() - archive_retention >= timestamptz 'epoch' + (p_day + 1) * interval '1 day') then
+      return false;
+    end if;
+  end loop;
+  return true;
+end
+
+
+
 -- function extend(queue text, id bigint, lease bigint, by interval)
-returns timestamp with time zone language plpgsql volatile search_path=<schema>, pg_temp as
+returns timestamp with time zone language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
 declare
   v record;
@@ -303,6 +623,221 @@ begin
   select * into v from try_set_vt(queue, id, lease, null, null, by);
   perform raise_fault(coalesce(v.fault, case when v.visible_at is null then stale_fault(queue, id) end));
   return v.visible_at;
+end
+
+
+
+-- function filter_fault(p_filter jsonb)
+returns jsonb language sql immutable search_path=<schema>, pg_temp as
+
+  select case when p_filter is not null then argument_fault('filter',
+    jsonb_typeof(p_filter) = 'object' and jsonb_typeof(coalesce(p_filter->'headers', '{}')) = 'object'
+    and p_filter - 'headers' - 'payload' = '{}' and p_filter <> '{}') end
+
+
+
+-- function first_id(p_storage integer)
+returns bigint language sql immutable as
+ select p_storage::bigint << 40 
+
+
+-- function first_ready(q queue, p_live smallint[], p_level integer, p_from timestamp with time zone)
+returns timestamp with time zone language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, enable_hashjoin=off, enable_mergejoin=off, enable_sort=off, jit=off as
+
+begin
+  if p_live = '{0}' then
+    return (select m.vt from message_0 m
+             where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt >= p_from and m.xmax = '0'::xid
+             order by m.vt, m.id limit 1);
+  elsif p_live = '{1}' then
+    return (select m.vt from message_1 m
+             where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt >= p_from and m.xmax = '0'::xid
+             order by m.vt, m.id limit 1);
+  else
+    return (select m.vt from message m
+             where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt >= p_from and m.xmax = '0'::xid
+             order by m.vt, m.id limit 1);
+  end if;
+end
+
+
+
+-- function flip_move(s segment, p_other text, p_after tid)
+returns jsonb language plpgsql volatile search_path=<schema>, pg_temp, enable_indexscan=off as
+
+declare
+  v_count int;
+  v_last tid;
+  v_left boolean;
+begin
+  execute format('with found as materialized (select ctid as at from only %1$I where $1 is null or ctid > $1 limit 500 for update skip locked),
+      gone as (delete from only %1$I where ctid = any (array(select at from found)) returning *),
+      come as (insert into %2$I (segment, queue, id, priority, attempt, lease, vt, enqueued_at, origin, headers, payload, errors)
+        select $2, queue, id, priority, attempt, lease, vt, enqueued_at, origin, headers, payload, errors from gone)
+    select count(*), max(at) from found', p_other, message_table(s.storage)) into v_count, v_last using p_after, s.current;
+  if v_count > 0 or p_after is not null then
+    return jsonb_build_object('did', 'moved', 'count', v_count, 'after', v_last);
+  end if;
+  execute format('select exists (select from only %I)', p_other) into v_left;
+  if v_left or exists (select from pg_locks where relation = to_regclass(p_other) and database = (select oid from pg_database where datname = current_database())
+                        and mode = 'RowExclusiveLock' and pid <> pg_backend_pid()) then
+    return '{"did": "waits"}';
+  end if;
+  perform set_segments(s, s.current, array[s.current]);
+  return '{"did": "drained"}';
+end
+
+
+
+-- function flip_pays(s segment, p_dead integer, p_pause interval)
+returns boolean language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  v_leaf regclass := to_regclass(message_table(s.storage) || '_' || s.current);
+  v_dead bigint := pg_stat_get_dead_tuples(v_leaf);
+begin
+  return v_dead > p_dead and v_dead > 2 * pg_stat_get_live_tuples(v_leaf) and not clock() between s.at and s.at + p_pause;
+end
+
+
+
+-- function flip_step(p_storage integer, p_dead integer, p_pause interval, p_after tid)
+returns jsonb language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan defaults 20000, '00:00:05'::interval, NULL::tid as
+
+declare
+  s segment;
+  v_other text;
+begin
+  if isolation_fault() is not null then
+    return jsonb_build_object('fault', isolation_fault());
+  end if;
+  if not pg_try_advisory_xact_lock(lock_space('flip'), p_storage)
+     or p_storage <> 0 and not pg_try_advisory_xact_lock_shared(lock_space('storage'), p_storage) then
+    return '{"did": "busy"}';
+  end if;
+  select * into s from segment where storage = p_storage order by generation desc limit 1;
+  v_other := message_table(p_storage) || '_' || 1 - s.current;
+  if to_regclass(v_other) is null then
+    return '{"did": "nothing"}';
+  elsif cardinality(s.live) > 1 then
+    return flip_move(s, v_other, p_after);
+  elsif pg_relation_size(to_regclass(v_other)) > 0 then
+    return flip_truncate(s, v_other);
+  elsif flip_pays(s, p_dead, p_pause) then
+    perform set_segments(s, 1 - s.current, '{0,1}');
+    return '{"did": "begun"}';
+  end if;
+  return '{"did": "nothing"}';
+end
+
+
+
+-- function flip_truncate(s segment, p_other text)
+returns jsonb language plpgsql volatile search_path=<schema>, pg_temp, lock_timeout=50ms as
+
+declare
+  v_left boolean;
+begin
+  begin
+    execute format('lock table only %I in access exclusive mode', p_other);
+  exception when lock_not_available then
+    execute format('select exists (select from only %I)', p_other) into v_left;
+    if v_left then
+      perform set_segments(s, s.current, '{0,1}');
+      return '{"did": "reopened"}';
+    end if;
+    return '{"did": "refused"}';
+  end;
+  execute format('select exists (select from only %I)', p_other) into v_left;
+  if v_left then
+    perform set_segments(s, s.current, '{0,1}');
+    return '{"did": "reopened"}';
+  end if;
+  execute format('truncate only %I', p_other);
+  return '{"did": "truncated"}';
+end
+
+
+
+-- function flip_wanted(p_storage integer, p_dead integer, p_pause interval)
+returns boolean language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+
+declare
+  s segment;
+begin
+  select * into s from segment where storage = p_storage order by generation desc limit 1;
+  return cardinality(s.live) > 1
+      or pg_relation_size(to_regclass(message_table(p_storage) || '_' || 1 - s.current)) > 0
+      or flip_pays(s, p_dead, p_pause);
+end
+
+
+
+-- function flipping(p_storage integer, p_generation bigint)
+returns boolean language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+
+declare
+  s segment;
+begin
+  select * into s from segment where storage = p_storage order by generation desc limit 1;
+  return s.generation <> p_generation or cardinality(s.live) > 1;
+end
+
+
+
+-- function found_elsewhere(q queue)
+returns boolean language plpgsql volatile search_path=<schema>, pg_temp as
+
+begin
+  if (blocks_fetched(q.storage) > 16 or has_floor(q)) and sweep(q) > 0 then
+    return true;
+  end if;
+  return not maintained_lately() and reopen(q.storage);
+end
+
+
+
+-- function grant_role(p_kind text, p_name text)
+returns void language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  v_names text[] := role_functions(p_kind)
+    || case when p_kind = 'admin' then role_functions('producer') || role_functions('consumer') || role_functions('reader') else '{}' end;
+  v_function text;
+begin
+  execute format('grant usage on schema %I to %I', current_schema(), p_name);
+  for v_function in
+    select format('%I(%s)', proname, pg_get_function_identity_arguments(oid)) from pg_proc
+     where pronamespace = current_schema()::regnamespace and proname = any (v_names)
+  loop
+    execute format('grant execute on function %s to %I', v_function, p_name);
+  end loop;
+end
+
+
+
+-- function has_floor(q queue)
+returns boolean language plpgsql stable search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+
+begin
+  return exists (
+    select from generate_series(0, q.deepest - 1) l(level),
+                lateral (select vt from floor f where f.storage = q.storage and f.queue = q.id and f.priority = l.level
+                          order by f.version desc limit 1) f
+     where f.vt > '-infinity');
+end
+
+
+
+-- function hold_storage(q queue)
+returns boolean language plpgsql volatile search_path=<schema>, pg_temp as
+
+begin
+  if q.storage = 0 then
+    return true;
+  end if;
+  perform pg_advisory_xact_lock_shared(lock_space('storage'), q.storage);
+  return to_regclass(message_table(q.storage)) is not null;
 end
 
 
@@ -326,8 +861,15 @@ end
 
 
 
+-- function leaf_settings()
+returns text language sql immutable as
+
+  select 'with (fillfactor = 90, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0)'
+
+
+
 -- function list_queues(p_prefix text, p_after text, p_limit integer)
-returns SETOF jsonb language sql stable search_path=<schema>, pg_temp as
+returns SETOF jsonb language sql stable security definer search_path=<schema>, pg_temp as
 
   select queue_info(q) from queue q
    where q.dropped_at is null and q.kind = 'work'
@@ -337,25 +879,186 @@ returns SETOF jsonb language sql stable search_path=<schema>, pg_temp as
 
 
 
--- function lock_ready(q queue, p_limit integer, p_now timestamp with time zone)
+-- function lock_ready(q queue, p_live smallint[], p_limit integer, p_now timestamp with time zone, p_filter jsonb)
 returns bigint[] language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, enable_hashjoin=off, enable_mergejoin=off, enable_sort=off, jit=off as
 
 declare
-  v_live smallint[];
+  v_headers jsonb := p_filter->'headers';
+  v_payload jsonb := p_filter->'payload';
 begin
-  select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
-  return array(
-    select r.id
-      from generate_series(0, q.deepest - 1) l(level),
-           lateral (
-             select m.id from message m
-              where m.queue = q.id and m.segment = any (v_live) and m.priority = l.level
-                and m.vt < 'infinity' and m.vt <= p_now
-                and m.vt >= coalesce((select f.vt from floor f
-                                       where f.storage = q.storage and f.queue = q.id and f.priority = l.level
-                                       order by f.version desc limit 1), '-infinity')
-              order by m.vt, m.id limit p_limit for update skip locked) r
-     limit p_limit);
+  if p_live = '{0}' then
+    return array(
+      select r.id
+        from generate_series(0, q.deepest - 1) l(level),
+             lateral (
+               select m.id from message_0 m
+                where m.queue = q.id and m.priority = l.level
+                  and m.vt < 'infinity' and m.vt <= p_now
+                  and m.vt >= coalesce((select case when f.swept_at > p_now - interval '10 seconds' then f.vt end from floor f
+                                         where f.storage = q.storage and f.queue = q.id and f.priority = l.level
+                                         order by f.version desc limit 1), '-infinity')
+                  and (v_headers is null or m.headers @> v_headers) and (v_payload is null or m.payload @> v_payload)
+                order by m.vt, m.id limit p_limit for update skip locked) r
+       limit p_limit);
+  elsif p_live = '{1}' then
+    return array(
+      select r.id
+        from generate_series(0, q.deepest - 1) l(level),
+             lateral (
+               select m.id from message_1 m
+                where m.queue = q.id and m.priority = l.level
+                  and m.vt < 'infinity' and m.vt <= p_now
+                  and m.vt >= coalesce((select case when f.swept_at > p_now - interval '10 seconds' then f.vt end from floor f
+                                         where f.storage = q.storage and f.queue = q.id and f.priority = l.level
+                                         order by f.version desc limit 1), '-infinity')
+                  and (v_headers is null or m.headers @> v_headers) and (v_payload is null or m.payload @> v_payload)
+                order by m.vt, m.id limit p_limit for update skip locked) r
+       limit p_limit);
+  else
+    return array(
+      select r.id
+        from generate_series(0, q.deepest - 1) l(level),
+             lateral (
+               select m.id from message m
+                where m.queue = q.id and m.priority = l.level
+                  and m.vt < 'infinity' and m.vt <= p_now
+                  and m.vt >= coalesce((select case when f.swept_at > p_now - interval '10 seconds' then f.vt end from floor f
+                                         where f.storage = q.storage and f.queue = q.id and f.priority = l.level
+                                         order by f.version desc limit 1), '-infinity')
+                  and (v_headers is null or m.headers @> v_headers) and (v_payload is null or m.payload @> v_payload)
+                order by m.vt, m.id limit p_limit for update skip locked) r
+       limit p_limit);
+  end if;
+end
+
+
+
+-- function lock_space(p_purpose text)
+returns integer language sql immutable search_path=<schema>, pg_temp as
+ select hashtext('sluice ' || p_purpose || ' ' || current_schema()) 
+
+
+-- function look_below(q queue, p_live smallint[], p_level integer, p_floor timestamp with time zone, p_now timestamp with time zone)
+returns integer language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, enable_hashjoin=off, enable_mergejoin=off, enable_sort=off, jit=off as
+
+declare
+  v_found int;
+begin
+  if p_live = '{0}' then
+    update message_0 m set vt = p_now
+     where m.queue = q.id and m.id = any (array(
+       select b.id from message_0 b
+        where b.queue = q.id and b.priority = p_level and b.vt < 'infinity' and b.vt < p_floor
+        order by b.vt limit 1000 for update skip locked));
+  elsif p_live = '{1}' then
+    update message_1 m set vt = p_now
+     where m.queue = q.id and m.id = any (array(
+       select b.id from message_1 b
+        where b.queue = q.id and b.priority = p_level and b.vt < 'infinity' and b.vt < p_floor
+        order by b.vt limit 1000 for update skip locked));
+  else
+    update message m set vt = p_now
+     where m.queue = q.id and m.id = any (array(
+       select b.id from message b
+        where b.queue = q.id and b.priority = p_level and b.vt < 'infinity' and b.vt < p_floor
+        order by b.vt limit 1000 for update skip locked));
+  end if;
+  get diagnostics v_found = row_count;
+  return v_found;
+end
+
+
+
+-- function maintain(p_pause interval, p_all boolean, p_dead integer, p_flip_pause interval)
+returns jsonb language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan as
+
+declare
+  v_now bigint := extract(epoch from clock()) * 1000;
+  v_last bigint;
+  q queue;
+  v_storage int := 2147483647;
+  v_queue int := 0;
+  v_found int := 0;
+  v_swept int := 0;
+begin
+  if isolation_fault() is not null then
+    return jsonb_build_object('fault', isolation_fault());
+  end if;
+  select last_value into v_last from maintained;
+  if v_now between v_last and v_last + extract(epoch from p_pause) * 1000 - 1 or not pg_try_advisory_xact_lock(lock_space('maintenance'), 0) then
+    return '{"busy": true}';
+  end if;
+  perform set_config('synchronous_commit', 'off', true);
+  perform setval('maintained', v_now);
+  if p_all then
+    for q in select * from queue where kind = 'work' and dropped_at is null order by id loop
+      v_found := v_found + case when hold_storage(q) then sweep(q) else 0 end;
+      v_swept := v_swept + has_floor(q)::int;
+    end loop;
+  else
+    loop
+      /* From the newest row of one queue to the newest of the next: older ones may be dead rows that vacuum cannot remove. */
+      select f.storage, f.queue into v_storage, v_queue from floor f where (f.storage, f.queue) < (v_storage, v_queue)
+       order by f.storage desc, f.queue desc, f.priority desc, f.version desc limit 1;
+      exit when not found;
+      select * into q from queue where id = v_queue and dropped_at is null;
+      if found and has_floor(q) and hold_storage(q) then
+        v_found := v_found + sweep(q);
+        v_swept := v_swept + 1;
+      end if;
+    end loop;
+  end if;
+  return jsonb_build_object('busy', false, 'swept', v_swept, 'found', v_found, 'flips', (
+    select coalesce(jsonb_agg(s.id order by s.id), '[]') from storage s
+     where s.layout = 'ring' and flip_wanted(s.id, p_dead, p_flip_pause)));
+end
+
+
+
+-- function maintained_lately()
+returns boolean language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  v_ago float8;
+begin
+  select extract(epoch from clock()) * 1000 - last_value into v_ago from maintained;
+  return v_ago between 0 and 10000;
+end
+
+
+
+-- function make_range(p_parent text, p_n bigint, p_move boolean)
+returns bigint language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  p record;
+  v_table text := p_parent || '_p' || p_n;
+  v_default text := p_parent || '_default';
+  v_from text;
+  v_to text;
+  v_any boolean;
+  v_count bigint := 0;
+begin
+  if to_regclass(v_table) is not null then
+    return null;
+  end if;
+  select * into p from partitioned() where parent = p_parent;
+  v_from := range_bound(p.measure, p.origin + p_n * p.width);
+  v_to := range_bound(p.measure, p.origin + (p_n + 1) * p.width);
+  execute format('lock table only %I in access exclusive mode', v_default);
+  execute format('select exists (select from only %1$I where %2$I >= %3$L and %2$I < %4$L)', v_default, p.field, v_from, v_to) into v_any;
+  if v_any and not p_move then
+    return null;
+  end if;
+  execute format('create %s table %I (like %I including defaults including constraints) %s', case when p.unlogged then 'unlogged' else '' end,
+    v_table, p_parent, case when p.is_archive then '' else leaf_settings() end);
+  if v_any then
+    execute format('with gone as (delete from only %1$I where %2$I >= %3$L and %2$I < %4$L returning *) insert into %5$I select * from gone',
+      v_default, p.field, v_from, v_to, v_table);
+    get diagnostics v_count = row_count;
+  end if;
+  execute format('alter table %I attach partition %I for values from (%L) to (%L)', p_parent, v_table, v_from, v_to);
+  return v_count;
 end
 
 
@@ -372,6 +1075,13 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
 
 
 
+-- function message_leaf(p_storage integer, p_live smallint[])
+returns text language sql immutable search_path=<schema>, pg_temp as
+
+  select message_table(p_storage) || case when cardinality(p_live) = 1 then '_' || p_live[1] else '' end
+
+
+
 -- function message_state(p_lease bigint, p_vt timestamp with time zone, p_now timestamp with time zone)
 returns text language sql immutable as
 
@@ -384,8 +1094,26 @@ returns text language sql immutable as
 
 
 
+-- function message_table(p_storage integer)
+returns text language sql immutable as
+ select case p_storage when 0 then 'message' else 'message_s' || p_storage end 
+
+
+-- function messages_of(q queue, p_from bigint, p_to bigint, p_state text, p_limit integer, p_now timestamp with time zone)
+returns SETOF message language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+
+begin
+  if hold_storage(q) then
+    return query execute format('select * from %I m where m.queue = $1 and m.id between $2 and $3
+       and ($4 is null or message_state(m.lease, m.vt, $6) = $4) order by m.id limit $5', message_table(q.storage))
+      using q.id, p_from, p_to, p_state, p_limit, p_now;
+  end if;
+end
+
+
+
 -- function metrics(queue text)
-returns TABLE(name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest_age interval, newest_age interval, total bigint, scraped_at timestamp with time zone) language plpgsql volatile search_path=<schema>, pg_temp defaults NULL::text as
+returns TABLE(name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest_age interval, newest_age interval, total bigint, scraped_at timestamp with time zone) language plpgsql volatile security definer search_path=<schema>, pg_temp defaults NULL::text as
 
 #variable_conflict use_column
 declare
@@ -409,20 +1137,131 @@ returns jsonb language sql immutable search_path=<schema>, pg_temp as
 
   select case
     when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
-    else (select argument_fault(key, false) from jsonb_object_keys(p_options) key
-           where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify') order by key limit 1)
+    else coalesce(
+      (select argument_fault(key, false) from jsonb_object_keys(p_options) key
+        where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify', 'archiveRetention', 'storage', 'partition') order by key limit 1),
+      argument_fault('storage', coalesce(p_options->>'storage', 'shared') in ('shared', 'dedicated', 'unlogged')
+        and not (p_options->>'storage' is not distinct from 'shared' and jsonb_typeof(p_options->'partition') is not distinct from 'object')),
+      partition_fault(nullif(p_options->'partition', 'null'), p_options->>'archiveRetention'))
   end
 
 
 
--- function pop(queue text, "limit" integer)
-returns SETOF delivery language plpgsql volatile search_path=<schema>, pg_temp defaults 1 as
+-- function partition_fault(p jsonb, p_archive_retention text)
+returns jsonb language plpgsql immutable search_path=<schema>, pg_temp as
+
+begin
+  if p is null then
+    return null;
+  elsif jsonb_typeof(p) <> 'object' or p - '{by,interval,retention,unread,archive}'::text[] <> '{}' then
+    return argument_fault('partition', false);
+  end if;
+  return coalesce(
+    argument_fault('partition.by', p->>'by' in ('id', 'time')),
+    argument_fault('partition.interval', partition_measure(p->>'by', p->'interval') > 0),
+    argument_fault('partition.retention', partition_measure(p->>'by', p->'retention') >= 0),
+    argument_fault('partition.unread', coalesce(p->>'unread', 'keep') in ('keep', 'drop')),
+    argument_fault('partition.archive', coalesce(jsonb_typeof(p->'archive'), 'boolean') = 'boolean'),
+    argument_fault('archiveRetention', p_archive_retention is null or p->>'archive' is distinct from 'true'));
+exception when invalid_text_representation or invalid_datetime_format or numeric_value_out_of_range or interval_field_overflow or datetime_field_overflow then
+  return argument_fault('partition.interval', false);
+end
+
+
+
+-- function partition_measure(p_layout text, p_value jsonb)
+returns bigint language sql immutable as
+
+  select case p_layout
+    when 'id' then (p_value #>> '{}')::bigint
+    when 'time' then (extract(epoch from (p_value #>> '{}')::interval) * 1000)::bigint end
+
+
+
+-- function partition_step(p_step text, p_parent text, p_n bigint)
+returns jsonb language plpgsql volatile security definer search_path=<schema>, pg_temp, lock_timeout=50ms as
+
+declare
+  v_count bigint;
+begin
+  if isolation_fault() is not null then
+    return jsonb_build_object('fault', isolation_fault());
+  end if;
+  if not exists (select from partitioned() where parent = p_parent) or not pg_try_advisory_xact_lock(lock_space('partitions'), 0) then
+    return '{"did": "nothing"}';
+  end if;
+  v_count := case p_step when 'drop' then drop_range(p_parent, p_n) else make_range(p_parent, p_n, p_step = 'move') end;
+  return case when v_count is null then '{"did": "nothing"}'::jsonb
+    else jsonb_build_object('did', p_step, 'table', p_parent || '_p' || p_n, 'count', v_count) end;
+exception when lock_not_available then
+  return '{"did": "refused"}';
+end
+
+
+
+-- function partition_steps(p_storage integer)
+returns TABLE(step text, parent text, n bigint) language plpgsql volatile search_path=<schema>, pg_temp defaults NULL::integer as
+
+#variable_conflict use_column
+declare
+  p record;
+  v_position text;
+begin
+  for p in select * from partitioned() where p_storage is null or storage = p_storage loop
+    return query
+      select 'make', p.parent, k from generate_series(p.now, p.now + 2) k where to_regclass(p.parent || '_p' || k) is null;
+    v_position := case p.measure when 'id' then 'id' else format('(extract(epoch from %I) * 1000)::bigint', p.field) end;
+    return query execute format('select ''move'', %L, k from (select distinct (%s - $1) / $2 as k from only %I where %s >= $1) d where k < $3 order by k',
+      p.parent, v_position, p.parent || '_default', v_position) using p.origin, p.width, p.now;
+    return query
+      select 'drop', p.parent, k from (
+        select substr(c.relname, length(p.parent) + 3)::bigint as k
+          from pg_inherits i join pg_class c on c.oid = i.inhrelid
+         where i.inhparent = p.parent::regclass and c.relname ~ '_p[0-9]+$') r
+       where k < p.now and range_may_go(p.parent, k) order by k;
+  end loop;
+end
+
+
+
+-- function partitioned()
+returns TABLE(parent text, storage integer, is_archive boolean, measure text, field text, origin bigint, width bigint, keep bigint, unread text, unlogged boolean, now bigint) language plpgsql volatile search_path=<schema>, pg_temp as
+
+#variable_conflict use_column
+declare
+  v_now bigint := extract(epoch from clock()) * 1000;
+  s storage;
+  v_next bigint;
+begin
+  return query select 'archive', 0, true, 'time', 'archived_at', 0::bigint, 86400000::bigint, null::bigint, 'keep', false, v_now / 86400000;
+  for s in select * from storage where layout <> 'ring' order by id loop
+    v_next := null;
+    if to_regclass('message_id_s' || s.id) is not null then
+      execute format('select last_value - %s + case when is_called then 1 else 0 end from %I', first_id(s.id), 'message_id_s' || s.id) into v_next;
+    end if;
+    if v_next is not null then
+      return query select message_table(s.id) || '_0', s.id, false, s.layout, case s.layout when 'id' then 'id' else 'enqueued_at' end,
+        case s.layout when 'id' then first_id(s.id) else 0 end, s.width, s.keep, s.unread, s.unlogged,
+        case s.layout when 'id' then v_next else v_now end / s.width;
+    end if;
+    if s.own_archive then
+      return query select 'archive_s' || s.id, s.id, true, s.layout, case s.layout when 'id' then 'id' else 'archived_at' end,
+        case s.layout when 'id' then first_id(s.id) else 0 end, s.width, s.keep, 'drop', false,
+        case s.layout when 'id' then coalesce(v_next, 0) else v_now end / s.width;
+    end if;
+  end loop;
+end
+
+
+
+-- function pop(queue text, "limit" integer, filter jsonb)
+returns SETOF delivery language plpgsql volatile security definer search_path=<schema>, pg_temp defaults 1, NULL::jsonb as
 
 declare
   v record;
 begin
-  perform raise_fault(argument_fault('limit', "limit" >= 0));
-  for v in select * from try_pop(queue, "limit") order by place loop
+  perform raise_fault(coalesce(argument_fault('limit', "limit" >= 0), filter_fault(filter)));
+  for v in select * from try_pop(queue, "limit", false, filter) order by place loop
     perform raise_fault(v.fault);
     return next (v.id, v.priority, v.attempt, v.lease, v.enqueued_at, v.visible_at, v.headers, v.payload)::delivery;
   end loop;
@@ -439,7 +1278,7 @@ returns jsonb language sql immutable as
 
 
 -- function purge(queue text)
-returns integer language plpgsql volatile search_path=<schema>, pg_temp as
+returns integer language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
 declare
   v record;
@@ -467,7 +1306,9 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
   select jsonb_build_object(
     'id', q.id::text, 'name', q.name, 'createdAt', extract(epoch from q.created_at) * 1000,
     'levels', q.levels, 'lease', extract(epoch from q.lease) * 1000, 'maxAttempts', q.max_attempts,
-    'deadLetter', (select name from queue where id = q.dead_letter), 'notify', q.notify)
+    'deadLetter', (select name from queue where id = q.dead_letter), 'notify', q.notify,
+    'archiveRetention', extract(epoch from q.archive_retention) * 1000)
+    || storage_info((select s from storage s where s.id = q.storage))
 
 
 
@@ -500,6 +1341,7 @@ begin
       when 'options_differ' then 'SL007'
       when 'dead_letter_cycle' then 'SL008'
       when 'queue_in_use' then 'SL009'
+      when 'storage_fixed' then 'SL010'
       when 'invalid_argument' then '22023'
       else 'SL000'
     end;
@@ -507,16 +1349,46 @@ end
 
 
 
--- function read(queue text, "limit" integer, lease interval)
-returns SETOF delivery language plpgsql volatile search_path=<schema>, pg_temp defaults 1, NULL::interval as
+-- function range_bound(p_by text, p_value bigint)
+returns text language sql immutable as
+
+  select case p_by when 'id' then p_value::text else (timestamptz 'epoch' + p_value * interval '1 millisecond')::text end
+
+
+
+-- function range_may_go(p_parent text, p_n bigint)
+returns boolean language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  p record;
+  v_over boolean;
+  v_any boolean;
+begin
+  select * into p from partitioned() where parent = p_parent;
+  v_over := p.keep is not null and (p_n + 1) * p.width <= case p.measure
+    when 'id' then p.now * p.width else extract(epoch from clock()) * 1000 end - p.keep;
+  if v_over and p.unread = 'drop' then
+    return true;
+  elsif p_parent = 'archive' and expired(p_n) then
+    return true;
+  end if;
+  execute format('select exists (select from only %I)', p_parent || '_p' || p_n) into v_any;
+  return not v_any;
+end
+
+
+
+-- function read(queue text, "limit" integer, lease interval, filter jsonb)
+returns SETOF delivery language plpgsql volatile security definer search_path=<schema>, pg_temp defaults 1, NULL::interval, NULL::jsonb as
 
 declare
   v record;
 begin
   perform raise_fault(coalesce(
     argument_fault('limit', "limit" >= 0),
-    argument_fault('lease', isfinite(coalesce(lease, '0')))));
-  for v in select * from try_read(queue, "limit", lease, false) order by place loop
+    argument_fault('lease', isfinite(coalesce(lease, '0'))),
+    filter_fault(filter)));
+  for v in select * from try_read(queue, "limit", lease, false, filter) order by place loop
     perform raise_fault(v.fault);
     return next (v.id, v.priority, v.attempt, v.lease, v.enqueued_at, v.visible_at, v.headers, v.payload)::delivery;
   end loop;
@@ -525,7 +1397,7 @@ end
 
 
 -- function release(queue text, id bigint, lease bigint)
-returns void language plpgsql volatile search_path=<schema>, pg_temp as
+returns void language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
 declare
   v record;
@@ -536,8 +1408,31 @@ end
 
 
 
+-- function reopen(p_storage integer)
+returns boolean language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_indexscan=off as
+
+declare
+  s segment;
+  v_other text;
+  v_found boolean;
+begin
+  select * into s from segment where storage = p_storage order by generation desc limit 1;
+  v_other := message_table(p_storage) || '_' || 1 - s.current;
+  if cardinality(s.live) > 1 or coalesce(pg_relation_size(to_regclass(v_other)), 0) = 0
+     or not pg_try_advisory_xact_lock(lock_space('flip'), p_storage) then
+    return false;
+  end if;
+  execute format('select exists (select from only %I)', v_other) into v_found;
+  if v_found then
+    perform set_segments(s, s.current, '{0,1}');
+  end if;
+  return v_found;
+end
+
+
+
 -- function retry(queue text, id bigint, lease bigint, delay interval, error jsonb)
-returns text language plpgsql volatile search_path=<schema>, pg_temp defaults '00:00:00'::interval, NULL::jsonb as
+returns text language plpgsql volatile security definer search_path=<schema>, pg_temp defaults '00:00:00'::interval, NULL::jsonb as
 
 declare
   v record;
@@ -552,8 +1447,20 @@ end
 
 
 
+-- function role_functions(p_kind text)
+returns text[] language sql immutable as
+
+  select case p_kind
+    when 'producer' then '{send,send_batch,try_send,try_send_batch}'
+    when 'consumer' then '{read,pop,delete,archive,release,set_vt,extend,retry,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers}'
+    when 'reader' then '{metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive}'
+    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt}'
+  end::text[]
+
+
+
 -- function send(queue text, payload jsonb, headers jsonb, delay interval, at timestamp with time zone, priority integer)
-returns bigint language plpgsql volatile search_path=<schema>, pg_temp defaults NULL::jsonb, NULL::interval, NULL::timestamp with time zone, NULL::integer as
+returns bigint language plpgsql volatile security definer search_path=<schema>, pg_temp defaults NULL::jsonb, NULL::interval, NULL::timestamp with time zone, NULL::integer as
 
 declare
   v record;
@@ -570,7 +1477,7 @@ end
 
 
 -- function send_batch(queue text, payloads jsonb[], headers jsonb, delay interval, at timestamp with time zone, priority integer)
-returns SETOF bigint language plpgsql volatile search_path=<schema>, pg_temp defaults NULL::jsonb, NULL::interval, NULL::timestamp with time zone, NULL::integer as
+returns SETOF bigint language plpgsql volatile security definer search_path=<schema>, pg_temp defaults NULL::jsonb, NULL::interval, NULL::timestamp with time zone, NULL::integer as
 
 declare
   v record;
@@ -620,18 +1527,66 @@ begin
     lease = coalesce((p_patch->>'lease')::interval, lease),
     max_attempts = case when p_patch ? 'maxAttempts' then (p_patch->>'maxAttempts')::int else max_attempts end,
     dead_letter = case when p_patch ? 'deadLetter' then v_dead_letter else dead_letter end,
-    notify = coalesce(p_patch->>'notify', notify)
+    notify = coalesce(p_patch->>'notify', notify),
+    archive_retention = case when p_patch ? 'archiveRetention' then (p_patch->>'archiveRetention')::interval else archive_retention end
   where id = p_id returning * into q;
   if p_patch ? 'levels' then
-    update message set priority = q.levels - 1 where queue = q.id and priority >= q.levels;
+    execute format('update %I set priority = $1 - 1 where queue = $2 and priority >= $1', message_table(q.storage)) using q.levels, q.id;
   end if;
   return null;
 end
 
 
 
+-- function set_role(p_kind text, p_name text)
+returns void language plpgsql volatile search_path=<schema>, pg_temp as
+
+begin
+  if to_regrole(quote_ident(p_name)) is null then
+    begin
+      execute format('create role %I nologin', p_name);
+    exception when duplicate_object or unique_violation then
+      null; /* by another database of this cluster, at the same moment */
+    end;
+  end if;
+  insert into role (kind, name) values (p_kind, p_name) on conflict do nothing;
+  perform grant_role(p_kind, p_name);
+end
+
+
+
+-- function set_segments(s segment, p_current integer, p_live smallint[])
+returns void language sql volatile search_path=<schema>, pg_temp as
+
+  insert into segment (storage, generation, current, live, at) values (s.storage, s.generation + 1, p_current, p_live, clock());
+  delete from segment where storage = s.storage and generation < s.generation - 100
+
+
+
+-- function set_storage(q queue, p_patch jsonb)
+returns jsonb language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  s storage;
+  w storage;
+begin
+  if not p_patch ?| '{storage,partition}' then
+    return null;
+  end if;
+  select * into s from storage where id = q.storage;
+  w := storage_wanted(jsonb_build_object('storage', storage_info(s)->'storage', 'partition', null) || p_patch);
+  if (coalesce(w.layout, 'ring'), coalesce(w.unlogged, false), w.width, coalesce(w.own_archive, false), w is null)
+     is distinct from (s.layout, s.unlogged, s.width, s.own_archive, s.id = 0) then
+    return jsonb_build_object('code', 'storage_fixed', 'queue', q.name, 'stored', storage_info(s), 'requested', storage_info(w));
+  end if;
+  update storage set keep = w.keep, unread = w.unread where id = s.id and id <> 0;
+  return null;
+end
+
+
+
 -- function set_vt(queue text, id bigint, lease bigint, delay interval)
-returns timestamp with time zone language plpgsql volatile search_path=<schema>, pg_temp as
+returns timestamp with time zone language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
 declare
   v record;
@@ -649,8 +1604,110 @@ returns jsonb language sql immutable as
  select jsonb_build_object('code', 'stale_lease', 'queue', p_queue, 'id', p_id::text) 
 
 
--- function try_archive(p_queue text, p_ids bigint[], p_leases bigint[])
-returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+-- function storage_functions()
+returns text[] language sql immutable as
+ select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,look_below,first_ready,sweep_level,sweep,found_elsewhere}'::text[] 
+
+
+-- function storage_info(s storage)
+returns jsonb language sql immutable as
+
+  select jsonb_build_object(
+    'storage', case when s.layout is null or s.id = 0 then 'shared' when s.unlogged then 'unlogged' else 'dedicated' end,
+    'partition', case when s.layout in ('id', 'time') then jsonb_build_object(
+      'by', s.layout, 'interval', s.width, 'retention', s.keep, 'unread', s.unread, 'archive', s.own_archive) end)
+
+
+
+-- function storage_wanted(p_options jsonb)
+returns storage language plpgsql stable search_path=<schema>, pg_temp as
+
+declare
+  p jsonb := nullif(p_options->'partition', 'null');
+  s storage;
+begin
+  if p is null and coalesce(p_options->>'storage', 'shared') = 'shared' then
+    return null;
+  end if;
+  s.layout := coalesce(p->>'by', 'ring');
+  s.unlogged := coalesce(p_options->>'storage' = 'unlogged', false);
+  s.width := partition_measure(s.layout, p->'interval');
+  s.keep := partition_measure(s.layout, p->'retention');
+  s.unread := coalesce(p->>'unread', 'keep');
+  s.own_archive := coalesce((p->>'archive')::boolean, false);
+  return s;
+end
+
+
+
+-- function sweep(q queue)
+returns integer language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+
+declare
+  v_now timestamptz := clock();
+  v_live smallint[];
+  v_found int := 0;
+begin
+  if not pg_try_advisory_xact_lock(lock_space('sweep'), q.id) then
+    return 0;
+  end if;
+  select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  for v_level in 0 .. q.deepest - 1 loop
+    v_found := v_found + sweep_level(q, v_live, v_level, v_now);
+  end loop;
+  return v_found;
+end
+
+
+
+-- function sweep_level(q queue, p_live smallint[], p_level integer, p_now timestamp with time zone)
+returns integer language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+
+declare
+  f floor;
+  v_found int := 0;
+  v_looks boolean;
+  v_started timestamptz := clock_timestamp();
+  v_before bigint := blocks_fetched(q.storage);
+  v_first timestamptz;
+  v_costly boolean;
+  v_floor timestamptz;
+begin
+  select * into f from floor where storage = q.storage and queue = q.id and priority = p_level order by version desc limit 1;
+  f.vt := coalesce(f.vt, '-infinity');
+  v_looks := f.vt > '-infinity' and not p_now between f.looked_at and f.looked_at + 20 * f.look;
+  if v_looks then
+    v_found := look_below(q, p_live, p_level, f.vt, p_now);
+    f.look := clock_timestamp() - v_started;
+    f.looked_at := p_now;
+  end if;
+  if f.vt > '-infinity' and p_now between f.swept_at and f.swept_at + interval '100 milliseconds' then
+    return v_found;
+  end if;
+  v_first := first_ready(q, p_live, p_level, f.vt);
+  v_costly := blocks_fetched(q.storage) - v_before > 16;
+  if f.vt = '-infinity' then
+    if not v_costly then
+      return v_found;
+    end if;
+    v_floor := least(v_first, p_now - interval '1 second');
+    f.looked_at := p_now;
+    f.look := '0';
+  elsif f.vt > p_now or v_looks and v_found = 0 and not v_costly then
+    v_floor := '-infinity';
+  else
+    v_floor := greatest(f.vt, least(v_first, f.swept_at));
+  end if;
+  insert into floor (storage, queue, priority, vt, swept_at, looked_at, look)
+  values (q.storage, q.id, p_level, v_floor, p_now, f.looked_at, f.look) returning version into f.version;
+  delete from floor where storage = q.storage and queue = q.id and priority = p_level and version < f.version;
+  return v_found;
+end
+
+
+
+-- function try_admin_archive(p_queue text, p_ids bigint[])
+returns TABLE(fault jsonb, id bigint) language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off as
 
 #variable_conflict use_column
 declare
@@ -658,44 +1715,147 @@ declare
   v_now timestamptz := clock();
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
-  if q.kind is distinct from 'work' then
+  if q.kind is distinct from 'work' or not hold_storage(q) then
     return query select queue_fault(p_queue, 'work'), null::bigint;
     return;
   end if;
-  return query
-    with gone as (
-      delete from message m
-       where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
-      returning m.*)
-    insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-    select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
-    returning null::jsonb, archive.id;
+  for v_pass in 1 .. case when flipping(q.storage, 0) then 2 else 1 end loop
+    return query execute format('with gone as (delete from %I m where m.queue = $1 and m.id = any ($2) returning m.*)
+      insert into %I as a (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
+      select queue, id, $3, ''done'', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+      returning null::jsonb, a.id', message_table(q.storage), archive_table(q.storage)) using q.id, p_ids, v_now;
+  end loop;
+end
+
+
+
+-- function try_admin_delete(p_queue text, p_ids bigint[])
+returns TABLE(fault jsonb, id bigint) language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off as
+
+#variable_conflict use_column
+declare
+  q queue;
+begin
+  select * into q from queue where name = p_queue and dropped_at is null;
+  if q.kind is distinct from 'work' or not hold_storage(q) then
+    return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
+  end if;
+  /* Twice while messages are moved from one segment to the other: the second statement sees where. */
+  for v_pass in 1 .. case when flipping(q.storage, 0) then 2 else 1 end loop
+    return query execute format('delete from %I m where m.queue = $1 and m.id = any ($2) returning null::jsonb, m.id', message_table(q.storage))
+      using q.id, p_ids;
+  end loop;
+end
+
+
+
+-- function try_admin_set_vt(p_queue text, p_id bigint, p_at timestamp with time zone, p_delay interval)
+returns TABLE(fault jsonb, visible_at timestamp with time zone) language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off as
+
+declare
+  q queue;
+  v_now timestamptz := clock();
+begin
+  select * into q from queue where name = p_queue and dropped_at is null;
+  if q.kind is distinct from 'work' or not hold_storage(q) then
+    return query select queue_fault(p_queue, 'work'), null::timestamptz;
+    return;
+  end if;
+  for v_pass in 1 .. case when flipping(q.storage, 0) then 2 else 1 end loop
+    return query execute format('update %I m set vt = greatest($3, $4, $3 + $5), lease = null where m.queue = $1 and m.id = $2
+      returning null::jsonb, m.vt', message_table(q.storage)) using q.id, p_id, v_now, p_at, p_delay;
+    exit when found;
+  end loop;
+end
+
+
+
+-- function try_archive(p_queue text, p_ids bigint[], p_leases bigint[])
+returns TABLE(fault jsonb, id bigint) language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+
+#variable_conflict use_column
+declare
+  q queue;
+  v_live smallint[];
+  v_generation bigint;
+  v_count int;
+  v_done int := 0;
+  v_now timestamptz := clock();
+begin
+  select * into q from queue where name = p_queue and dropped_at is null;
+  if q.kind is distinct from 'work' or q.storage <> 0 and not hold_storage(q) then
+    return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
+  end if;
+  if q.storage <> 0 then
+    return query execute format('select * from %I($1, $2, $3)', 'try_archive_s' || q.storage)
+      using p_queue, p_ids, p_leases;
+    return;
+  end if;
+  select s.live, s.generation into v_live, v_generation from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  for v_pass in 1 .. 2 loop
+    if v_live = '{0}' then
+      return query
+        with gone as (
+          delete from message_0 m
+           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+          returning m.*)
+        insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
+        select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+        returning null::jsonb, archive.id;
+    elsif v_live = '{1}' then
+      return query
+        with gone as (
+          delete from message_1 m
+           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+          returning m.*)
+        insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
+        select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+        returning null::jsonb, archive.id;
+    else
+      return query
+        with gone as (
+          delete from message m
+           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+          returning m.*)
+        insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
+        select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+        returning null::jsonb, archive.id;
+    end if;
+    get diagnostics v_count = row_count;
+    v_done := v_done + v_count;
+    exit when v_pass = 2 or v_done = cardinality(p_ids) or not flipping(q.storage, v_generation);
+    v_live := '{0,1}';
+  end loop;
 end
 
 
 
 -- function try_count_archive(p_queue text, p_outcome text)
-returns TABLE(fault jsonb, count bigint) language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns TABLE(fault jsonb, count bigint) language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
+declare
+  w record;
+  v_count bigint;
+  v_all bigint := 0;
 begin
-  if p_queue is null then
-    return query select null::jsonb, count(*) from archive a where p_outcome is null or a.outcome = p_outcome;
-    return;
-  elsif not exists (select from queue where name = p_queue and kind = 'work') then
+  if p_queue is not null and not exists (select from queue where name = p_queue and kind = 'work') then
     return query select queue_fault(p_queue, 'work'), null::bigint;
     return;
   end if;
-  return query
-    select null::jsonb, coalesce(sum(x.found), 0)::bigint
-      from queue q,
-           lateral (select count(*) as found from archive a where a.queue = q.id and (p_outcome is null or a.outcome = p_outcome)) x
-     where q.name = p_queue;
+  for w in select * from archives(p_queue) loop
+    execute format('select count(*) from %I a where ($1 is null or a.queue = $1) and ($2 is null or a.outcome = $2)', w.tab)
+       into v_count using w.queue, p_outcome;
+    v_all := v_all + v_count;
+  end loop;
+  return query select null::jsonb, v_all;
 end
 
 
 
 -- function try_count_messages(p_queue text, p_state text)
-returns TABLE(fault jsonb, count bigint) language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns TABLE(fault jsonb, count bigint) language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
 declare
   v_now timestamptz := clock();
@@ -705,18 +1865,16 @@ begin
     return;
   end if;
   return query
-    select null::jsonb, coalesce(sum(x.found), 0)::bigint
-      from queue q,
-           lateral (
-             select count(*) as found from message m
-              where m.queue = q.id and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state)) x
-     where q.dropped_at is null and (p_queue is null or q.name = p_queue);
+    select null::jsonb, coalesce(sum(case p_state when 'visible' then c.visible when 'inFlight' then c.in_flight
+                                       when 'delayed' then c.delayed when 'parked' then c.parked else c.length end), 0)::bigint
+      from queue q, lateral count_messages(q, v_now) c
+     where q.dropped_at is null and q.kind = 'work' and (p_queue is null or q.name = p_queue);
 end
 
 
 
 -- function try_create_queue(p_name text, p_options jsonb, p_must_be_new boolean)
-returns TABLE(fault jsonb, created boolean, info jsonb) language plpgsql volatile search_path=<schema>, pg_temp as
+returns TABLE(fault jsonb, created boolean, info jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
 #variable_conflict use_column
 declare
@@ -735,12 +1893,15 @@ begin
     /* It was dropped between the two statements. */
   end loop;
   execute format('create sequence %I.%I', current_schema(), 'sent_' || q.id);
-  v_fault := set_queue(q.id, p_options);
+  v_fault := set_queue(q.id, p_options - 'storage' - 'partition');
   if v_fault is not null then
     execute format('drop sequence %I.%I', current_schema(), 'sent_' || q.id);
     delete from queue where id = q.id;
     return query select v_fault, null::boolean, null::jsonb;
     return;
+  end if;
+  if (storage_wanted(p_options)).layout is not null then
+    update queue set storage = create_storage(storage_wanted(p_options)) where id = q.id;
   end if;
   return query select null::jsonb, true, queue_info(n) from queue n where n.id = q.id;
 end
@@ -748,27 +1909,55 @@ end
 
 
 -- function try_delete(p_queue text, p_ids bigint[], p_leases bigint[])
-returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns TABLE(fault jsonb, id bigint) language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 #variable_conflict use_column
 declare
   q queue;
+  v_live smallint[];
+  v_generation bigint;
+  v_count int;
+  v_done int := 0;
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
-  if q.kind is distinct from 'work' then
+  if q.kind is distinct from 'work' or q.storage <> 0 and not hold_storage(q) then
     return query select queue_fault(p_queue, 'work'), null::bigint;
     return;
   end if;
-  return query
-    delete from message m
-     where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
-    returning null::jsonb, m.id;
+  if q.storage <> 0 then
+    return query execute format('select * from %I($1, $2, $3)', 'try_delete_s' || q.storage)
+      using p_queue, p_ids, p_leases;
+    return;
+  end if;
+  select s.live, s.generation into v_live, v_generation from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  for v_pass in 1 .. 2 loop
+    if v_live = '{0}' then
+      return query
+        delete from message_0 m
+         where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+        returning null::jsonb, m.id;
+    elsif v_live = '{1}' then
+      return query
+        delete from message_1 m
+         where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+        returning null::jsonb, m.id;
+    else
+      return query
+        delete from message m
+         where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+        returning null::jsonb, m.id;
+    end if;
+    get diagnostics v_count = row_count;
+    v_done := v_done + v_count;
+    exit when v_pass = 2 or v_done = cardinality(p_ids) or not flipping(q.storage, v_generation);
+    v_live := '{0,1}';
+  end loop;
 end
 
 
 
 -- function try_drop_queue(p_name text, p_force boolean, p_keep_archive boolean)
-returns TABLE(fault jsonb, existed boolean) language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off as
+returns TABLE(fault jsonb, existed boolean) language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off as
 
 #variable_conflict use_column
 declare
@@ -788,13 +1977,18 @@ begin
   v_buries := array(select name from queue where dead_letter = q.id and dropped_at is null order by name);
   for v_look in 1 .. 2 loop
     exit when p_force;
-    select count(*) into v_in_flight from message where queue = q.id and message_state(lease, vt, clock()) = 'inFlight';
+    execute format('select count(*) from %I where queue = $1 and message_state(lease, vt, clock()) = ''inFlight''', message_table(q.storage))
+       into v_in_flight using q.id;
     if v_in_flight > 0 or v_buries <> '{}' then
       return query select jsonb_build_object('code', 'queue_in_use', 'queue', p_name, 'inFlight', v_in_flight, 'deadLetterOf', v_buries), true;
       return;
     end if;
     /* A lease that an open transaction just took shows when that ends: wait for it, then look again. */
-    perform id from message where queue = q.id order by id for update;
+    if q.storage <> 0 then
+      perform pg_advisory_xact_lock(lock_space('storage'), q.storage);
+    else
+      perform id from message where queue = q.id order by id for update;
+    end if;
   end loop;
   update queue set dropped_at = v_now, dead_letter = null where id = q.id;
   update queue set dead_letter = null where dead_letter = q.id;
@@ -802,7 +1996,11 @@ begin
   delete from message where queue = any (array(select id from queue where dropped_at > v_now - interval '1 day'));
   delete from floor where storage = q.storage and queue = q.id;
   if not p_keep_archive then
-    delete from archive where queue = q.id;
+    execute format('delete from %I where queue = $1', archive_table(q.storage)) using q.id;
+  end if;
+  if q.storage <> 0 then
+    perform pg_advisory_xact_lock(lock_space('storage'), q.storage);
+    perform drop_storage(q.storage, p_keep_archive);
   end if;
   perform drop_counters();
   return query select null::jsonb, true;
@@ -811,7 +2009,7 @@ end
 
 
 -- function try_get_queue(p_name text)
-returns TABLE(fault jsonb, info jsonb) language sql stable search_path=<schema>, pg_temp as
+returns TABLE(fault jsonb, info jsonb) language sql stable security definer search_path=<schema>, pg_temp as
 
   select case when q.id is null then queue_fault(p_name, 'work') end, queue_info(q)
     from (select 1) one left join queue q on q.name = p_name and q.dropped_at is null and q.kind = 'work'
@@ -819,37 +2017,26 @@ returns TABLE(fault jsonb, info jsonb) language sql stable search_path=<schema>,
 
 
 -- function try_list_archive(p_id bigint, p_queue text, p_outcome text, p_after bigint, p_limit integer)
-returns TABLE(fault jsonb, item jsonb) language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns TABLE(fault jsonb, item jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
 declare
   v_from bigint := coalesce(p_id, p_after + 1, 0);
   v_to bigint := coalesce(p_id, 9223372036854775807);
 begin
-  if p_queue is null then
-    return query
-      select null::jsonb, archive_info(a) from archive a
-       where a.queue > 0 and a.id between v_from and v_to and (p_outcome is null or a.outcome = p_outcome)
-       order by a.id limit p_limit;
-    return;
-  elsif not exists (select from queue where name = p_queue and kind = 'work') then
+  if p_queue is not null and not exists (select from queue where name = p_queue and kind = 'work') then
     return query select queue_fault(p_queue, 'work'), null::jsonb;
     return;
   end if;
   return query
-    select null::jsonb, archive_info(x.a)
-      from queue q,
-           lateral (
-             select a from archive a
-              where a.queue = q.id and a.id between v_from and v_to and (p_outcome is null or a.outcome = p_outcome)
-              order by a.id limit p_limit) x
-     where q.name = p_queue
-     order by (x.a).id limit p_limit;
+    select null::jsonb, archive_info(a)
+      from archives(p_queue) w, lateral archive_of(w.tab, w.queue, v_from, v_to, p_outcome, p_limit) a
+     order by a.id limit p_limit;
 end
 
 
 
 -- function try_list_messages(p_id bigint, p_queue text, p_state text, p_after bigint, p_limit integer)
-returns TABLE(fault jsonb, item jsonb) language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns TABLE(fault jsonb, item jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
 declare
   v_now timestamptz := clock();
@@ -861,21 +2048,16 @@ begin
     return;
   end if;
   return query
-    select null::jsonb, message_info(x.m, v_now)
-      from queue q,
-           lateral (
-             select m from message m
-              where m.queue = q.id and m.id between v_from and v_to
-                and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state)
-              order by m.id limit p_limit) x
-     where q.dropped_at is null and (p_queue is null or q.name = p_queue)
-     order by (x.m).id limit p_limit;
+    select null::jsonb, message_info(m, v_now)
+      from queue q, lateral messages_of(q, v_from, v_to, p_state, p_limit, v_now) m
+     where q.dropped_at is null and q.kind = 'work' and (p_queue is null or q.name = p_queue)
+     order by m.id limit p_limit;
 end
 
 
 
 -- function try_metrics(p_queue text)
-returns TABLE(fault jsonb, name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest interval, newest interval, total bigint, scraped_at timestamp with time zone) language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, jit=off as
+returns TABLE(fault jsonb, name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest interval, newest interval, total bigint, scraped_at timestamp with time zone) language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off, jit=off as
 
 #variable_conflict use_column
 declare
@@ -891,27 +2073,20 @@ begin
            coalesce(m.delayed, 0), coalesce(m.parked, 0), v_now - m.oldest, v_now - m.newest,
            last_sent(q.id), v_now
       from queue q
-      left join lateral (
-        select count(*) as length,
-               count(*) filter (where s.state = 'visible') as visible,
-               count(*) filter (where s.state = 'inFlight') as in_flight,
-               count(*) filter (where s.state = 'delayed') as delayed,
-               count(*) filter (where s.state = 'parked') as parked,
-               min(w.enqueued_at) as oldest, max(w.enqueued_at) as newest
-          from message w, lateral (select message_state(w.lease, w.vt, v_now) as state) s
-         where w.queue = q.id) m on true
+      left join lateral count_messages(q, v_now) m on true
      where q.kind = 'work' and q.dropped_at is null and (p_queue is null or q.name = p_queue)
      order by q.name;
 end
 
 
 
--- function try_pop(p_queue text, p_limit integer)
-returns TABLE(fault jsonb, place integer, id bigint, priority integer, attempt integer, lease bigint, enqueued_at timestamp with time zone, visible_at timestamp with time zone, headers jsonb, payload jsonb) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+-- function try_pop(p_queue text, p_limit integer, p_own boolean, p_filter jsonb)
+returns TABLE(fault jsonb, place integer, id bigint, priority integer, attempt integer, lease bigint, enqueued_at timestamp with time zone, visible_at timestamp with time zone, headers jsonb, payload jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 #variable_conflict use_column
 declare
   q queue;
+  v_live smallint[];
   v_now timestamptz := clock();
   v_want int := p_limit;
   v_seen int := 0;
@@ -920,61 +2095,96 @@ declare
   v_sorted bigint[];
   v_rank int[];
   v_taken int;
+  v_looked boolean := false;
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
-  if q.kind is distinct from 'work' or isolation_fault() is not null then
+  if q.kind is distinct from 'work' or isolation_fault() is not null or q.storage <> 0 and not hold_storage(q) then
     return query select coalesce(isolation_fault(), queue_fault(p_queue, 'work')),
       0, null::bigint, 0, 0, null::bigint, v_now, v_now, null::jsonb, null::jsonb;
     return;
   end if;
+  if q.storage <> 0 then
+    return query execute format('select * from %I($1, $2, $3, $4)', 'try_pop_s' || q.storage)
+      using p_queue, p_limit, p_own, p_filter;
+    return;
+  end if;
+  select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
   loop
-    v_ids := lock_ready(q, v_want, v_now);
-    exit when v_ids = '{}';
+    v_ids := lock_ready(q, v_live, v_want, v_now, p_filter);
+    if v_ids = '{}' then
+      exit when v_seen > 0 or v_looked or not p_own or not found_elsewhere(q);
+      v_looked := true;
+      v_now := clock();
+      select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
+      continue;
+    end if;
     if p_limit > 1 then
       select array_agg(i order by i), array_agg(v_seen + n order by i) into v_sorted, v_rank
         from unnest(v_ids) with ordinality u(i, n);
     end if;
-    return query
-      delete from message m
-       where m.queue = q.id and m.id = any (v_ids) and (q.max_attempts is null or m.attempt < q.max_attempts)
-      returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
+    if v_live = '{0}' then
+      return query
+        delete from message_0 m
+         where m.queue = q.id and m.id = any (v_ids) and (q.max_attempts is null or m.attempt < q.max_attempts)
+        returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
+    elsif v_live = '{1}' then
+      return query
+        delete from message_1 m
+         where m.queue = q.id and m.id = any (v_ids) and (q.max_attempts is null or m.attempt < q.max_attempts)
+        returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
+    else
+      return query
+        delete from message m
+         where m.queue = q.id and m.id = any (v_ids) and (q.max_attempts is null or m.attempt < q.max_attempts)
+        returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
+    end if;
     get diagnostics v_taken = row_count;
     exit when v_taken = cardinality(v_ids);
-    v_buried := v_buried + bury(q, v_ids || dead_ahead(q, v_now), null, v_now);
+    v_buried := v_buried + bury(q, v_live, v_ids || dead_ahead(q, v_live, v_now), null, v_now);
     v_want := v_want - v_taken;
     v_seen := v_seen + cardinality(v_ids);
     exit when v_want = 0 or v_buried >= 10000;
   end loop;
+  if p_own and v_taken > 0 and v_buried = 0 and p_filter is null and blocks_fetched(q.storage) > 16 + 8 * v_taken then
+    perform sweep(q);
+  end if;
 end
 
 
 
 -- function try_purge(p_queue text)
-returns TABLE(fault jsonb, count integer) language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off as
+returns TABLE(fault jsonb, count integer) language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off as
 
 #variable_conflict use_column
 declare
   q queue;
   v_count int;
+  v_more int;
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
-  if q.kind is distinct from 'work' then
+  if q.kind is distinct from 'work' or not hold_storage(q) then
     return query select queue_fault(p_queue, 'work'), null::int;
     return;
   end if;
-  delete from message where queue = q.id;
+  execute format('delete from %I where queue = $1', message_table(q.storage)) using q.id;
   get diagnostics v_count = row_count;
-  return query select null::jsonb, v_count;
+  if flipping(q.storage, 0) then
+    /* What was on its way from one segment to the other. */
+    execute format('delete from %I where queue = $1', message_table(q.storage)) using q.id;
+    get diagnostics v_more = row_count;
+  end if;
+  return query select null::jsonb, v_count + coalesce(v_more, 0);
 end
 
 
 
--- function try_read(p_queue text, p_limit integer, p_lease interval, p_own boolean)
-returns TABLE(fault jsonb, place integer, id bigint, priority integer, attempt integer, lease bigint, enqueued_at timestamp with time zone, visible_at timestamp with time zone, headers jsonb, payload jsonb) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+-- function try_read(p_queue text, p_limit integer, p_lease interval, p_own boolean, p_filter jsonb)
+returns TABLE(fault jsonb, place integer, id bigint, priority integer, attempt integer, lease bigint, enqueued_at timestamp with time zone, visible_at timestamp with time zone, headers jsonb, payload jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 #variable_conflict use_column
 declare
   q queue;
+  v_live smallint[];
   v_now timestamptz := clock();
   v_lease bigint := new_lease();
   v_until timestamptz;
@@ -985,85 +2195,171 @@ declare
   v_sorted bigint[];
   v_rank int[];
   v_taken int;
+  v_looked boolean := false;
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
-  if q.kind is distinct from 'work' or isolation_fault() is not null then
+  if q.kind is distinct from 'work' or isolation_fault() is not null or q.storage <> 0 and not hold_storage(q) then
     return query select coalesce(isolation_fault(), queue_fault(p_queue, 'work')),
       0, null::bigint, 0, 0, null::bigint, v_now, v_now, null::jsonb, null::jsonb;
+    return;
+  end if;
+  if q.storage <> 0 then
+    return query execute format('select * from %I($1, $2, $3, $4, $5)', 'try_read_s' || q.storage)
+      using p_queue, p_limit, p_lease, p_own, p_filter;
     return;
   end if;
   if p_own then
     perform set_config('synchronous_commit', 'off', true);
   end if;
+  select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
   v_until := greatest(v_now, v_now + coalesce(p_lease, q.lease));
   loop
-    v_ids := lock_ready(q, v_want, v_now);
-    exit when v_ids = '{}';
+    v_ids := lock_ready(q, v_live, v_want, v_now, p_filter);
+    if v_ids = '{}' then
+      exit when v_seen > 0 or v_looked or not p_own or not found_elsewhere(q);
+      v_looked := true;
+      v_now := clock();
+      select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
+      continue;
+    end if;
     if p_limit > 1 then
       select array_agg(i order by i), array_agg(v_seen + n order by i) into v_sorted, v_rank
         from unnest(v_ids) with ordinality u(i, n);
     end if;
-    return query
-      update message m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
-       where m.queue = q.id and m.id = any (v_ids) and (q.max_attempts is null or m.attempt < q.max_attempts)
-      returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
+    if v_live = '{0}' then
+      return query
+        update message_0 m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
+         where m.queue = q.id and m.id = any (v_ids) and (q.max_attempts is null or m.attempt < q.max_attempts)
+        returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
+    elsif v_live = '{1}' then
+      return query
+        update message_1 m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
+         where m.queue = q.id and m.id = any (v_ids) and (q.max_attempts is null or m.attempt < q.max_attempts)
+        returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
+    else
+      return query
+        update message m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
+         where m.queue = q.id and m.id = any (v_ids) and (q.max_attempts is null or m.attempt < q.max_attempts)
+        returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
+    end if;
     get diagnostics v_taken = row_count;
     exit when v_taken = cardinality(v_ids);
-    v_buried := v_buried + bury(q, v_ids || dead_ahead(q, v_now), v_lease, v_now);
+    v_buried := v_buried + bury(q, v_live, v_ids || dead_ahead(q, v_live, v_now), v_lease, v_now);
     v_want := v_want - v_taken;
     v_seen := v_seen + cardinality(v_ids);
     /* What a lease of 0 took is ready again already: a second look would find it. */
     exit when v_want = 0 or v_buried >= 10000 or v_taken > 0 and v_until <= v_now;
   end loop;
+  if p_own and v_taken > 0 and v_buried = 0 and p_filter is null and blocks_fetched(q.storage) > 16 + 8 * v_taken then
+    perform sweep(q);
+  end if;
 end
 
 
 
 -- function try_release(p_queue text, p_ids bigint[], p_leases bigint[])
-returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns TABLE(fault jsonb, id bigint) language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 #variable_conflict use_column
 declare
   q queue;
+  v_live smallint[];
+  v_generation bigint;
+  v_count int;
+  v_done int := 0;
   v_now timestamptz := clock();
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
-  if q.kind is distinct from 'work' then
+  if q.kind is distinct from 'work' or q.storage <> 0 and not hold_storage(q) then
     return query select queue_fault(p_queue, 'work'), null::bigint;
     return;
   end if;
-  return query
-    update message m set vt = v_now, lease = null
-     where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
-    returning null::jsonb, m.id;
+  if q.storage <> 0 then
+    return query execute format('select * from %I($1, $2, $3)', 'try_release_s' || q.storage)
+      using p_queue, p_ids, p_leases;
+    return;
+  end if;
+  select s.live, s.generation into v_live, v_generation from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  for v_pass in 1 .. 2 loop
+    if v_live = '{0}' then
+      return query
+        update message_0 m set vt = v_now, lease = null
+         where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+        returning null::jsonb, m.id;
+    elsif v_live = '{1}' then
+      return query
+        update message_1 m set vt = v_now, lease = null
+         where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+        returning null::jsonb, m.id;
+    else
+      return query
+        update message m set vt = v_now, lease = null
+         where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+        returning null::jsonb, m.id;
+    end if;
+    get diagnostics v_count = row_count;
+    v_done := v_done + v_count;
+    exit when v_pass = 2 or v_done = cardinality(p_ids) or not flipping(q.storage, v_generation);
+    v_live := '{0,1}';
+  end loop;
 end
 
 
 
 -- function try_retry(p_queue text, p_id bigint, p_lease bigint, p_delay interval, p_error jsonb)
-returns TABLE(fault jsonb, outcome text, visible_at timestamp with time zone) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns TABLE(fault jsonb, outcome text, visible_at timestamp with time zone) language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 #variable_conflict use_column
 declare
   q queue;
+  v_live smallint[];
+  v_generation bigint;
   v_now timestamptz := clock();
   v_vt timestamptz;
+  v_attempt int;
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
-  if q.kind is distinct from 'work' then
+  if q.kind is distinct from 'work' or q.storage <> 0 and not hold_storage(q) then
     return query select queue_fault(p_queue, 'work'), null::text, null::timestamptz;
     return;
   end if;
-  update message m
-     set vt = greatest(v_now, v_now + p_delay), lease = null,
-         errors = case when p_error is null then m.errors
-                  else case when jsonb_array_length(m.errors) >= 50 then m.errors - 0 else coalesce(m.errors, '[]') end || jsonb_build_array(p_error || jsonb_build_object('attempt', m.attempt, 'at', v_now)) end
-   where m.queue = q.id and m.id = p_id and m.lease = p_lease
-  returning m.vt into v_vt;
+  if q.storage <> 0 then
+    return query execute format('select * from %I($1, $2, $3, $4, $5)', 'try_retry_s' || q.storage)
+      using p_queue, p_id, p_lease, p_delay, p_error;
+    return;
+  end if;
+  select s.live, s.generation into v_live, v_generation from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  for v_pass in 1 .. 2 loop
+    if v_live = '{0}' then
+      update message_0 m
+         set vt = greatest(v_now, v_now + p_delay), lease = null,
+             errors = case when p_error is null then m.errors
+                      else case when jsonb_array_length(m.errors) >= 50 then m.errors - 0 else coalesce(m.errors, '[]') end || jsonb_build_array(p_error || jsonb_build_object('attempt', m.attempt, 'at', v_now)) end
+       where m.queue = q.id and m.id = p_id and m.lease = p_lease
+      returning m.vt, m.attempt into v_vt, v_attempt;
+    elsif v_live = '{1}' then
+      update message_1 m
+         set vt = greatest(v_now, v_now + p_delay), lease = null,
+             errors = case when p_error is null then m.errors
+                      else case when jsonb_array_length(m.errors) >= 50 then m.errors - 0 else coalesce(m.errors, '[]') end || jsonb_build_array(p_error || jsonb_build_object('attempt', m.attempt, 'at', v_now)) end
+       where m.queue = q.id and m.id = p_id and m.lease = p_lease
+      returning m.vt, m.attempt into v_vt, v_attempt;
+    else
+      update message m
+         set vt = greatest(v_now, v_now + p_delay), lease = null,
+             errors = case when p_error is null then m.errors
+                      else case when jsonb_array_length(m.errors) >= 50 then m.errors - 0 else coalesce(m.errors, '[]') end || jsonb_build_array(p_error || jsonb_build_object('attempt', m.attempt, 'at', v_now)) end
+       where m.queue = q.id and m.id = p_id and m.lease = p_lease
+      returning m.vt, m.attempt into v_vt, v_attempt;
+    end if;
+    exit when v_pass = 2 or found or not flipping(q.storage, v_generation);
+    v_live := '{0,1}';
+  end loop;
   if v_vt is null then
     return;
   end if;
-  if bury(q, array[p_id], null, v_now) > 0 then
+  if v_attempt >= q.max_attempts then
+    perform bury(q, v_live, array[p_id], null, v_now);
     return query select null::jsonb, 'dead', null::timestamptz;
   else
     return query select null::jsonb, 'retry', v_vt;
@@ -1073,7 +2369,7 @@ end
 
 
 -- function try_send(p_queue text, p_payload jsonb, p_headers jsonb, p_delay interval, p_at timestamp with time zone, p_priority integer)
-returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+returns TABLE(fault jsonb, id bigint) language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
 
 #variable_conflict use_column
 declare
@@ -1083,8 +2379,13 @@ declare
   v_priority int;
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
-  if q.kind is distinct from 'work' then
+  if q.kind is distinct from 'work' or q.storage <> 0 and not hold_storage(q) then
     return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
+  end if;
+  if q.storage <> 0 then
+    return query execute format('select * from %I($1, $2, $3, $4, $5, $6)', 'try_send_s' || q.storage)
+      using p_queue, p_payload, p_headers, p_delay, p_at, p_priority;
     return;
   end if;
   v_priority := coalesce(p_priority, least(1, q.levels - 1));
@@ -1103,7 +2404,7 @@ end
 
 
 -- function try_send_batch(p_queue text, p_payloads jsonb, p_options jsonb, p_headers jsonb, p_delay interval, p_at timestamp with time zone, p_priority integer)
-returns TABLE(fault jsonb, id bigint) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+returns TABLE(fault jsonb, id bigint) language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
 
 #variable_conflict use_column
 declare
@@ -1114,8 +2415,13 @@ declare
   v_bad record;
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
-  if q.kind is distinct from 'work' then
+  if q.kind is distinct from 'work' or q.storage <> 0 and not hold_storage(q) then
     return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
+  end if;
+  if q.storage <> 0 then
+    return query execute format('select * from %I($1, $2, $3, $4, $5, $6, $7)', 'try_send_batch_s' || q.storage)
+      using p_queue, p_payloads, p_options, p_headers, p_delay, p_at, p_priority;
     return;
   end if;
   v_priority := coalesce(p_priority, least(1, q.levels - 1));
@@ -1143,28 +2449,52 @@ end
 
 
 -- function try_set_vt(p_queue text, p_id bigint, p_lease bigint, p_at timestamp with time zone, p_delay interval, p_extend interval)
-returns TABLE(fault jsonb, visible_at timestamp with time zone) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns TABLE(fault jsonb, visible_at timestamp with time zone) language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 #variable_conflict use_column
 declare
   q queue;
+  v_live smallint[];
+  v_generation bigint;
   v_now timestamptz := clock();
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
-  if q.kind is distinct from 'work' then
+  if q.kind is distinct from 'work' or q.storage <> 0 and not hold_storage(q) then
     return query select queue_fault(p_queue, 'work'), null::timestamptz;
     return;
   end if;
-  return query
-    update message m set vt = greatest(v_now, p_at, v_now + p_delay, m.vt + p_extend)
-     where m.queue = q.id and m.id = p_id and m.lease = p_lease
-    returning null::jsonb, m.vt;
+  if q.storage <> 0 then
+    return query execute format('select * from %I($1, $2, $3, $4, $5, $6)', 'try_set_vt_s' || q.storage)
+      using p_queue, p_id, p_lease, p_at, p_delay, p_extend;
+    return;
+  end if;
+  select s.live, s.generation into v_live, v_generation from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  for v_pass in 1 .. 2 loop
+    if v_live = '{0}' then
+      return query
+        update message_0 m set vt = greatest(v_now, p_at, v_now + p_delay, m.vt + p_extend)
+         where m.queue = q.id and m.id = p_id and m.lease = p_lease
+        returning null::jsonb, m.vt;
+    elsif v_live = '{1}' then
+      return query
+        update message_1 m set vt = greatest(v_now, p_at, v_now + p_delay, m.vt + p_extend)
+         where m.queue = q.id and m.id = p_id and m.lease = p_lease
+        returning null::jsonb, m.vt;
+    else
+      return query
+        update message m set vt = greatest(v_now, p_at, v_now + p_delay, m.vt + p_extend)
+         where m.queue = q.id and m.id = p_id and m.lease = p_lease
+        returning null::jsonb, m.vt;
+    end if;
+    exit when v_pass = 2 or found or not flipping(q.storage, v_generation);
+    v_live := '{0,1}';
+  end loop;
 end
 
 
 
 -- function try_update_queue(p_name text, p_patch jsonb)
-returns TABLE(fault jsonb, info jsonb) language plpgsql volatile search_path=<schema>, pg_temp as
+returns TABLE(fault jsonb, info jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
 #variable_conflict use_column
 declare
@@ -1179,7 +2509,7 @@ begin
   if q.kind is distinct from 'work' then
     v_fault := queue_fault(p_name, 'work');
   else
-    v_fault := set_queue(q.id, p_patch);
+    v_fault := coalesce(set_storage(q, p_patch), set_queue(q.id, p_patch - 'storage' - 'partition'));
   end if;
   return query select v_fault, (select queue_info(n) from queue n where n.id = q.id);
 end
@@ -1187,7 +2517,7 @@ end
 
 
 -- function update_queue(name text, patch jsonb)
-returns jsonb language plpgsql volatile search_path=<schema>, pg_temp as
+returns jsonb language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
 declare
   v record;
@@ -1208,10 +2538,14 @@ end
 -- index queue_dead_letter: CREATE INDEX queue_dead_letter ON queue USING btree (dead_letter) WHERE (dead_letter IS NOT NULL)
 -- index queue_name: CREATE UNIQUE INDEX queue_name ON queue USING btree (name) WHERE (dropped_at IS NULL)
 -- index queue_pkey: CREATE UNIQUE INDEX queue_pkey ON queue USING btree (id)
+-- index role_pkey: CREATE UNIQUE INDEX role_pkey ON role USING btree (kind, name)
 -- index segment_pkey: CREATE UNIQUE INDEX segment_pkey ON segment USING btree (storage, generation)
+-- index storage_pkey: CREATE UNIQUE INDEX storage_pkey ON storage USING btree (id)
 -- sequence floor_version_seq: start 1 increment 1 cache 1
+-- sequence maintained: start 0 increment 1 cache 1
 -- sequence message_id: start 1 increment 1 cache 1
 -- sequence queue_id_seq: start 1 increment 1 cache 1
+-- sequence storage_id_seq: start 1 increment 1 cache 1
 -- table archive: RANGE (archived_at)
 -- table archive_default: DEFAULT
 -- table floor: 
@@ -1220,4 +2554,6 @@ end
 -- table message_1: FOR VALUES IN ('1') fillfactor=90, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0
 -- table migration: 
 -- table queue: 
+-- table role: 
 -- table segment: 
+-- table storage: 

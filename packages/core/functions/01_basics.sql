@@ -58,6 +58,7 @@ begin
       when 'options_differ' then 'SL007'
       when 'dead_letter_cycle' then 'SL008'
       when 'queue_in_use' then 'SL009'
+      when 'storage_fixed' then 'SL010'
       when 'invalid_argument' then '22023'
       else 'SL000'
     end;

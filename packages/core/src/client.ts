@@ -3,6 +3,7 @@ import { checkBoolean, checkInteger, checkOptions, describe, validateQueueName, 
 import type { Driver } from "./driver.ts"
 import { InvalidOptionError } from "./errors.ts"
 import { defaultLimits, type PayloadLimits } from "./json.ts"
+import { createMaintenance, type Maintenance, type MaintenanceOptions } from "./maintenance/maintenance.ts"
 import { createNotifier } from "./notifier.ts"
 import { createQueue, type Queue, type QueueTypes } from "./queue/queue.ts"
 import type { SendOptions } from "./queue/send.ts"
@@ -31,7 +32,9 @@ export interface Client<Tx = unknown> {
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>
   /** Wakes the readers of a queue: for use after a commit of your own, which Sluice cannot see. Resolves when the hint is out. */
   wake(queue: string): Promise<void>
-  /** Ends what this client opened: its LISTEN connection, and the driver's pool where the driver made it. */
+  /** The loop that keeps storage flat. Start it in one process or in many. */
+  maintenance(options?: MaintenanceOptions): Maintenance
+  /** Ends what this client opened: its maintenance and its LISTEN connection, and the driver's pool where the driver made it. */
   close(): Promise<void>
 }
 
@@ -48,6 +51,7 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
   const notifier = createNotifier(session, channel)
   checkBoolean(notify, "notify")
 
+  const loops = new Set<Maintenance>()
   /** Queues sent to inside `client.transaction`, to be woken after its commit. */
   const sentIn = new WeakMap<object, Set<string>>()
 
@@ -98,7 +102,13 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
       notifier.notify(queue)
       await notifier.flush()
     },
+    maintenance: (how = {}) => {
+      const loop = createMaintenance(session, how)
+      loops.add(loop)
+      return loop
+    },
     close: async () => {
+      for (const loop of loops) await loop.stop()
       await notifier.flush()
       await hub.close()
       await driver.close?.()

@@ -53,6 +53,20 @@ export class QueueOptionsDifferError extends SluiceError {
   }
 }
 
+/** Where a queue is stored is decided at its creation. Nothing was changed. */
+export class StorageFixedError extends SluiceError {
+  readonly queue: string
+  readonly stored: unknown
+  readonly requested: unknown
+
+  constructor(queue: string, stored: unknown, requested: unknown) {
+    super("storage_fixed", `The queue "${queue}" is stored as ${JSON.stringify(stored)}, not as ${JSON.stringify(requested)}, and that is fixed at its creation. Only partition.retention and partition.unread can change; for another storage, create another queue.`)
+    this.queue = queue
+    this.stored = stored
+    this.requested = requested
+  }
+}
+
 /** A dead-letter queue would lead back to the queue itself. */
 export class DeadLetterCycleError extends SluiceError {
   readonly queue: string

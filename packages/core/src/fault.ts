@@ -9,6 +9,7 @@ import {
   QueueNotFoundError,
   QueueOptionsDifferError,
   SluiceError,
+  StorageFixedError,
   WrongKindError,
 } from "./errors.ts"
 
@@ -24,12 +25,15 @@ interface Fault {
   readonly differences: readonly OptionDifference[]
   readonly inFlight: number
   readonly deadLetterOf: readonly string[]
+  readonly stored: unknown
+  readonly requested: unknown
 }
 
 /** Durations as their option is written: the database tells milliseconds. */
 function readable(difference: OptionDifference): OptionDifference {
-  if (difference.option !== "lease") return difference
-  return { option: "lease", stored: formatDuration(difference.stored as number), requested: formatDuration(difference.requested as number) }
+  if (difference.option !== "lease" && difference.option !== "archiveRetention") return difference
+  const written = (ms: unknown): unknown => (ms === null ? null : formatDuration(ms as number))
+  return { option: difference.option, stored: written(difference.stored), requested: written(difference.requested) }
 }
 
 /** The typed error for a refusal that came back as a row. */
@@ -46,6 +50,8 @@ export function errorFromFault(text: string): SluiceError {
       return new QueueOptionsDifferError(fault.queue, fault.differences.map(readable))
     case "dead_letter_cycle":
       return new DeadLetterCycleError(fault.queue, fault.path)
+    case "storage_fixed":
+      return new StorageFixedError(fault.queue, fault.stored, fault.requested)
     case "queue_in_use":
       return new QueueInUseError(fault.queue, fault.inFlight, fault.deadLetterOf)
     case "isolation":

@@ -14,8 +14,11 @@ export type {
   QueuesAccessor,
 } from "./admin/inspect.ts"
 export type { Admin } from "./admin/admin.ts"
-export type { InstallResult, MigrationSql } from "./admin/install.ts"
+export type { InstallOptions, InstallResult, MigrationSql } from "./admin/install.ts"
+export type { MessageWrites } from "./admin/messages.ts"
 export type { CreatedQueueInfo, CreateQueueOptions, DropQueueOptions, QueueInfo, QueueOptions } from "./admin/queues.ts"
+export type { Roles } from "./admin/roles.ts"
+export type { Partition, PartitionById, PartitionByTime, QueueStorage, StorageOptions } from "./admin/storage-options.ts"
 export type { UninstallOptions } from "./admin/uninstall.ts"
 export type { Verification } from "./admin/verify.ts"
 export { createClient } from "./client.ts"
@@ -42,11 +45,15 @@ export {
   SluiceError,
   StaleLeaseError,
   StatementCancelledError,
+  StorageFixedError,
   WrongKindError,
 } from "./errors.ts"
 export type { OptionDifference } from "./errors.ts"
 export type { PayloadLimits } from "./json.ts"
 export type { Leased, Message, PoppedMessage } from "./message.ts"
+export type { MaintenanceReport } from "./maintenance/maintain.ts"
+export type { Maintenance, MaintenanceOptions } from "./maintenance/maintenance.ts"
+export type { ReadFilter } from "./queue/filter.ts"
 export type { QueueMetrics } from "./queue/metrics.ts"
 export type { PopBatchOptions } from "./queue/pop.ts"
 export type { Queue, QueueTypes } from "./queue/queue.ts"

@@ -21,7 +21,7 @@ async function crowd(count: number): Promise<string> {
 /** Pages that a claim of one message looks at. */
 async function pages(way: "read" | "pop", name: string): Promise<number> {
   const { rows } = await pool.query(
-    `explain (analyze, buffers, format json) select * from sluice.try_${way}($1, 1${way === "read" ? ", null, false" : ""})`,
+    `explain (analyze, buffers, format json) select * from sluice.try_${way}($1, 1${way === "read" ? ", null" : ""}, false, null)`,
     [name],
   )
   const { Plan: plan } = rows[0]["QUERY PLAN"][0]

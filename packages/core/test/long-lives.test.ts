@@ -17,17 +17,20 @@ test("a message that is retried for ever keeps its last 50 errors", async () => 
   expect([errors[0], errors.at(-1)]).toMatchObject([{ message: "failure 11", attempt: 11 }, { message: "failure 60", attempt: 60 }])
 })
 
-test("dropQueue works beside the counter of a dropped queue that another role made", async () => {
+test("a role that owns nothing drops a queue, and with it the counter of one that was dropped before", async () => {
   await client.admin.dropQueue(await freshQueue())
   const name = await freshQueue()
   const role = `dropper_${Math.random().toString(36).slice(2)}`
   await pool.query(`create role ${role} login password 'secret'`)
-  await pool.query(`grant usage on schema sluice to ${role}`)
-  await pool.query(`grant all on all tables in schema sluice to ${role}`)
+  await pool.query(`select sluice.set_role('admin', $1)`, [role])
   await moveClock(pool, "10 minutes")
   const own = new Pool({ connectionString: Object.assign(new URL(url), { username: role, password: "secret" }).href, max: 1 })
   try {
+    const { id } = await client.admin.getQueue(name)
     expect(await createClient(pgDriver(own), { listen: false }).admin.dropQueue(name)).toBe(true)
+    await moveClock(pool, "20 minutes")
+    await client.admin.dropQueue(await freshQueue())
+    expect((await pool.query("select to_regclass($1) as counter", [`sluice.sent_${id}`])).rows).toEqual([{ counter: null }])
   } finally {
     await own.end()
     await pool.query(`drop owned by ${role}`)

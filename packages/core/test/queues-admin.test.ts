@@ -31,6 +31,9 @@ describe("createQueue", () => {
       maxAttempts: 20,
       deadLetter: null,
       notify: "off",
+      archiveRetention: null,
+      storage: "shared",
+      partition: null,
     })
     expect(Math.abs(first.createdAt.getTime() - Date.now())).toBeLessThan(60_000)
     expect(await admin.createQueue("defaults")).toEqual({ ...first, created: false })

@@ -145,8 +145,8 @@ describe("verify names", () => {
     ["another volatility", "alter function sluice.clock stable", /^function clock\(\): .*stable.*volatile/],
     [
       "a SECURITY DEFINER that nobody asked for",
-      "alter function sluice.pop security definer",
-      /^function pop\(.*\): .*security definer/,
+      "alter function sluice.bury security definer",
+      /^function bury\(.*\): .*security definer/,
     ],
     [
       "a missing sequence",

@@ -4,7 +4,7 @@ import { purge } from "../queue/purge.ts"
 import type { Session } from "../session.ts"
 import type { TxOption } from "../types.ts"
 import { type ArchiveAccessor, archiveAccessor, type MessagesAccessor, messagesAccessor, type QueuesAccessor, queuesAccessor } from "./inspect.ts"
-import { install, type InstallResult, type MigrationSql, migrationSql } from "./install.ts"
+import { install, type InstallOptions, type InstallResult, type MigrationSql, migrationSql } from "./install.ts"
 import {
   type CreatedQueueInfo,
   createQueue,
@@ -25,7 +25,7 @@ export interface Admin<Tx = unknown> {
    * Brings the schema to this version: creates it, or applies what is missing. Repeat it at every start; many processes
    * may do so at once. Needs READ COMMITTED. Throws `SchemaVersionError` where a newer version is installed that this one cannot work with.
    */
-  install(options?: TxOption<Tx>): Promise<InstallResult>
+  install(options?: InstallOptions<Tx>): Promise<InstallResult>
   /** What `install` would run, for teams that apply SQL with a tool of their own. No I/O. */
   migrations(): MigrationSql[]
   /** Names every difference between the schema and what this version should have. */

@@ -2,6 +2,7 @@ import { checkBigint, checkInteger, checkOneOf, checkOptions, checkPrefix, valid
 import type { SqlValue } from "../driver.ts"
 import type { Session, Statement } from "../session.ts"
 import type { JsonObject, TxOption } from "../types.ts"
+import { messageWrites, type MessageWrites } from "./messages.ts"
 import { decodeQueueInfo, getQueue, type QueueInfo } from "./queues.ts"
 
 export type MessageState = "visible" | "inFlight" | "delayed" | "parked"
@@ -78,7 +79,7 @@ export interface QueuesAccessor<Tx> {
 }
 
 /** A `queue` that is not there gives `QueueNotFoundError`. */
-export interface MessagesAccessor<Tx> {
+export interface MessagesAccessor<Tx> extends MessageWrites<Tx> {
   count(filter?: MessageFilter<Tx>): Promise<number>
   get(id: string, options?: TxOption<Tx>): Promise<MessageInfo | null>
   /** In order of id. */
@@ -120,6 +121,7 @@ export function queuesAccessor<Tx>(session: Session<Tx>): QueuesAccessor<Tx> {
 export function messagesAccessor<Tx>(session: Session<Tx>): MessagesAccessor<Tx> {
   const filters = (filter: MessageFilter<Tx>): SqlValue[] => [queueFilter(filter.queue), filter.state === undefined ? null : checkOneOf(filter.state, ["visible", "inFlight", "delayed", "parked"], "state")]
   return {
+    ...messageWrites(session),
     count: async (filter = {}) => {
       checkOptions(filter, ["queue", "state", "tx"], "filter")
       return count(session, statements.countMessages, filters(filter), filter)

@@ -3,8 +3,14 @@ import type { SqlExecutor } from "../driver.ts"
 import { IsolationLevelError, SchemaVersionError } from "../errors.ts"
 import { type Session, typedError } from "../session.ts"
 import type { TxOption } from "../types.ts"
+import { checkRoles, type Roles, setRoles } from "./roles.ts"
 import { functions, migrations } from "../generated/migrations.ts"
 import { latestVersion } from "./version.ts"
+
+export interface InstallOptions<Tx> extends TxOption<Tx> {
+  /** Sets up roles of least privilege; true takes their default names. An upgrade keeps them up to date by itself. Default false. */
+  readonly roles?: boolean | Roles
+}
 
 export interface InstallResult {
   /** The version before; 0 where nothing was installed. */
@@ -38,23 +44,24 @@ export function migrationSql(schema: string): MigrationSql[] {
  * Brings the schema to this version. Safe to repeat and to run from many processes at once: a transaction-level advisory
  * lock lets one of them work, the others find it done. Keeps all data.
  */
-export async function install<Tx>(session: Session<Tx>, options: TxOption<Tx>): Promise<InstallResult> {
-  checkOptions(options, ["tx"], "options")
+export async function install<Tx>(session: Session<Tx>, options: InstallOptions<Tx>): Promise<InstallResult> {
+  checkOptions(options, ["roles", "tx"], "options")
+  const roles = checkRoles(options.roles, session.schema)
   const { driver } = session
   try {
-    if (options.tx !== undefined) return await migrate(session, driver.within(options.tx))
+    if (options.tx !== undefined) return await migrate(session, driver.within(options.tx), roles)
     return await driver.transaction(async (tx) => {
       const own = driver.within(tx)
       // Whatever default_transaction_isolation says.
       await own.query("set transaction isolation level read committed")
-      return migrate(session, own)
+      return migrate(session, own, roles)
     })
   } catch (error) {
     throw typedError(error)
   }
 }
 
-async function migrate<Tx>(session: Session<Tx>, executor: SqlExecutor): Promise<InstallResult> {
+async function migrate<Tx>(session: Session<Tx>, executor: SqlExecutor, roles: readonly [string, string][]): Promise<InstallResult> {
   const { schema } = session
   const [level] = await executor.query<{ level: string }>("select current_setting('transaction_isolation') as level")
   if (level && /repeatable|serializable/.test(level.level)) throw new IsolationLevelError(level.level)
@@ -70,6 +77,7 @@ async function migrate<Tx>(session: Session<Tx>, executor: SqlExecutor): Promise
     const pending = version === 1 && found?.schema ? statements.slice(1) : statements
     for (const statement of pending) await executor.query(statement)
   }
+  await setRoles(executor, schema, roles)
   return { from, to: Math.max(from, latestVersion) }
 }
 

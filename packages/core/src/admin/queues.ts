@@ -3,9 +3,10 @@ import { type Duration, formatDuration, milliseconds } from "../duration.ts"
 import { InvalidOptionError } from "../errors.ts"
 import type { Session } from "../session.ts"
 import type { TxOption } from "../types.ts"
+import { decodePartition, encodeStorage, type StorageOptions } from "./storage-options.ts"
 
-/** What can be set on a queue, at its creation or later. */
-export interface QueueOptions {
+/** What can be set on a queue, at its creation or later. `storage`, and of `partition` all but `retention` and `unread`, are fixed at its creation. */
+export interface QueueOptions extends StorageOptions {
   /** Levels of priority, 1 to 16. Default 4. */
   readonly levels?: number
   /** How long a reader holds a message unless it says otherwise. Default "30s". */
@@ -19,6 +20,8 @@ export interface QueueOptions {
    * It makes all such commits of the whole cluster wait for one another. Default `"off"`.
    */
   readonly notify?: "off" | "transaction"
+  /** How long archived messages are kept, give or take a day; maintenance drops them. Default null: for ever. */
+  readonly archiveRetention?: Duration | null
 }
 
 export interface CreateQueueOptions<Tx> extends QueueOptions, TxOption<Tx> {
@@ -44,7 +47,7 @@ export interface CreatedQueueInfo extends QueueInfo {
   readonly created: boolean
 }
 
-const optionKeys = ["levels", "lease", "maxAttempts", "deadLetter", "notify"] as const
+const optionKeys = ["levels", "lease", "maxAttempts", "deadLetter", "notify", "archiveRetention", "storage", "partition"] as const
 
 const statements = {
   create: { name: "create_queue", text: "select fault::text as fault, created, info::text as info from {schema}.try_create_queue($1::text, $2::text::jsonb, $3::bool)" },
@@ -89,7 +92,7 @@ export async function dropQueue<Tx>(session: Session<Tx>, name: string, options:
 
 /** Only what was given: an option that is left out is neither compared nor changed. */
 function encodeQueueOptions(options: QueueOptions, name: string): string {
-  const { levels, lease, maxAttempts, deadLetter, notify } = options
+  const { levels, lease, maxAttempts, deadLetter, notify, archiveRetention } = options
   if (levels !== undefined) checkInteger(levels, "levels", 1, 16)
   const leaseMs = lease === undefined ? undefined : milliseconds(lease, "lease")
   if (leaseMs !== undefined && leaseMs < 1) throw new InvalidOptionError("lease", lease, "must be 1ms or longer")
@@ -97,10 +100,34 @@ function encodeQueueOptions(options: QueueOptions, name: string): string {
   if (deadLetter !== undefined && deadLetter !== null) validateQueueName(deadLetter)
   if (deadLetter === name) throw new InvalidOptionError("deadLetter", deadLetter, "must be another queue")
   if (notify !== undefined) checkOneOf(notify, ["off", "transaction"], "notify")
-  return JSON.stringify({ levels, lease: leaseMs === undefined ? undefined : `${leaseMs} ms`, maxAttempts, deadLetter, notify })
+  const kept = archiveRetention === undefined || archiveRetention === null ? archiveRetention : `${milliseconds(archiveRetention, "archiveRetention")} ms`
+  if (kept === "0 ms") throw new InvalidOptionError("archiveRetention", archiveRetention, "must be longer than 0; to keep no archive, settle with delete")
+  if (kept && options.partition?.archive) {
+    throw new InvalidOptionError("archiveRetention", archiveRetention, "is for the shared archive: one of the queue's own goes by partition.retention")
+  }
+  return JSON.stringify({
+    levels,
+    lease: leaseMs === undefined ? undefined : `${leaseMs} ms`,
+    maxAttempts,
+    deadLetter,
+    notify,
+    archiveRetention: kept,
+    ...encodeStorage(options),
+  })
 }
 
 export function decodeQueueInfo(text: string): QueueInfo {
-  const info = JSON.parse(text) as Omit<QueueInfo, "createdAt" | "lease"> & { createdAt: number; lease: number }
-  return { ...info, createdAt: new Date(info.createdAt), lease: formatDuration(info.lease) }
+  const info = JSON.parse(text) as Omit<QueueInfo, "createdAt" | "lease" | "archiveRetention" | "partition"> & {
+    createdAt: number
+    lease: number
+    archiveRetention: number | null
+    partition: Parameters<typeof decodePartition>[0]
+  }
+  return {
+    ...info,
+    createdAt: new Date(info.createdAt),
+    lease: formatDuration(info.lease),
+    archiveRetention: info.archiveRetention === null ? null : formatDuration(info.archiveRetention),
+    partition: decodePartition(info.partition),
+  }
 }

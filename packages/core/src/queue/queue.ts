@@ -47,7 +47,7 @@ export interface Queue<Input = unknown, Output = Input, Tx = unknown> {
   /** As `readBatch`, waiting for a first message; holds no connection while it waits. */
   readWithPoll(options?: PollOptions): Promise<Message<Output>[]>
   /** Reads and deletes in one step, or returns null: at most once. READ COMMITTED only. */
-  pop(options?: TxOption<Tx>): Promise<PoppedMessage<Output> | null>
+  pop(options?: Omit<PopBatchOptions<Tx>, "limit">): Promise<PoppedMessage<Output> | null>
   popBatch(options?: PopBatchOptions<Tx>): Promise<PoppedMessage<Output>[]>
 
   /** Moves the end of the lease to this long from now, or to a time. Throws `StaleLeaseError`. */
@@ -100,14 +100,14 @@ export function createQueue<Input, Output, Tx>(
       return ids
     },
     read: async (options = {}) => {
-      checkOptions(options, ["lease", "tx", "signal"], "options")
+      checkOptions(options, ["lease", "filter", "tx", "signal"], "options")
       const messages = await readBatch(session, name, reader, options)
       return messages[0] ?? null
     },
     readBatch: async (options = {}) => readBatch(session, name, reader, options),
     readWithPoll: async (options = {}) => readWithPoll(session, hub, name, reader, options),
     pop: async (options = {}) => {
-      checkOptions(options, ["tx"], "options")
+      checkOptions(options, ["filter", "tx"], "options")
       const messages = await popBatch(session, name, reader, options)
       return messages[0] ?? null
     },

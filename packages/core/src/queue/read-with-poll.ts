@@ -31,7 +31,7 @@ export async function readWithPoll<Tx, Out>(
   schema: StandardSchema<unknown, Out> | undefined,
   options: PollOptions,
 ): Promise<Message<Out>[]> {
-  checkOptions(options, ["limit", "lease", "signal", "wait", "interval"], "options")
+  checkOptions(options, ["limit", "lease", "filter", "signal", "wait", "interval"], "options")
   const { wait = "5s", interval, ...readOptions } = options
   const deadline = performance.now() + milliseconds(wait, "wait")
   const fixed = interval === undefined ? undefined : milliseconds(interval, "interval")

@@ -5,9 +5,12 @@ import { decodeDeliveries, type DeliveryRow, deliveryColumns, type Message } fro
 import type { Session } from "../session.ts"
 import type { StandardSchema } from "../standard-schema.ts"
 import type { TxOption } from "../types.ts"
+import { encodeFilter, type ReadFilter } from "./filter.ts"
 import { releaseBatch } from "./release.ts"
 
 export interface ReadOptions<Tx> extends TxOption<Tx> {
+  /** Only messages that contain this. Default: any. */
+  readonly filter?: ReadFilter
   /** How long the message is this reader's alone. Default: the queue's lease. */
   readonly lease?: Duration
   /** Acts between statements: what the claim in flight leased is released before the call rejects with `AbortedError`. */
@@ -22,7 +25,7 @@ export interface ReadBatchOptions<Tx> extends ReadOptions<Tx> {
 /* The claim. Everything that keeps it flat under load is in the function `lock_ready`. */
 const statement = {
   name: "read",
-  text: `select ${deliveryColumns} from {schema}.try_read($1::text, $2::int4, $3::float8 * interval '1 millisecond', $4::bool)`,
+  text: `select ${deliveryColumns} from {schema}.try_read($1::text, $2::int4, $3::float8 * interval '1 millisecond', $4::bool, $5::text::jsonb)`,
 }
 
 export async function readBatch<Tx, Out>(
@@ -33,14 +36,14 @@ export async function readBatch<Tx, Out>(
 ): Promise<Message<Out>[]> {
   const { limit, lease } = checkReadOptions(options)
   throwIfAborted(options.signal)
-  const rows = await session.run<DeliveryRow>(statement, [queue, limit, lease, options.tx === undefined], options)
+  const rows = await session.run<DeliveryRow>(statement, [queue, limit, lease, options.tx === undefined, encodeFilter(options.filter, session.limits)], options)
   if (options.signal?.aborted && rows.length > 0) await releaseBatch(session, queue, rows, options)
   throwIfAborted(options.signal)
   return decodeDeliveries(queue, rows, schema)
 }
 
 export function checkReadOptions<Tx>(options: ReadBatchOptions<Tx>): { readonly limit: number; readonly lease: number | null } {
-  checkOptions(options, ["limit", "lease", "tx", "signal"], "options")
+  checkOptions(options, ["limit", "lease", "filter", "tx", "signal"], "options")
   checkSignal(options.signal)
   return {
     limit: checkInteger(options.limit === undefined ? 1 : options.limit, "limit", 1, 10_000),

@@ -2,7 +2,9 @@ import { equal, ok } from "../../assert.ts"
 import type { ConformanceCase } from "../../case.ts"
 import { mustRead, openClient, openQueue, payloads, refuses } from "./open-queue.ts"
 
-const defaults = { levels: 4, lease: "30s", maxAttempts: 20, deadLetter: null, notify: "off" }
+const defaults = {
+  levels: 4, lease: "30s", maxAttempts: 20, deadLetter: null, notify: "off", archiveRetention: null, storage: "shared", partition: null,
+}
 
 /** Creating, changing, listing and dropping queues. */
 export const adminCases: readonly ConformanceCase[] = [
@@ -99,7 +101,7 @@ export const adminCases: readonly ConformanceCase[] = [
       const patch = { lease: "45s", maxAttempts: null, deadLetter: `${name}.dead`, notify: "transaction" } as const
       const changed = await client.admin.updateQueue(name, patch)
       const { id, createdAt, ...options } = changed
-      equal(options, { name, levels: 2, ...patch }, "changed")
+      equal(options, { ...defaults, name, levels: 2, ...patch }, "changed")
       equal(await client.admin.getQueue(name), { id, createdAt, ...options }, "stored")
       const back = await client.admin.updateQueue(name, { deadLetter: null, maxAttempts: 3 })
       equal([back.deadLetter, back.maxAttempts, back.lease], [null, 3, "45s"], "back again")

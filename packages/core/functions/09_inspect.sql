@@ -30,16 +30,28 @@ language sql stable set search_path = {schema}, pg_temp as $$
     'headers', coalesce(m.headers, '{}'), 'payload', m.payload, 'errors', coalesce(m.errors, '[]'))
 $$
 -- next
-/* p_id, p_queue and p_state narrow the list where they are not null. Queue by queue, each in the order of the primary key: a
-   page costs what it shows, however long the queues are. Only a state is looked for. */
-create or replace function {schema}.try_list_messages(p_id bigint, p_queue text, p_state text, p_after bigint, p_limit int)
-returns table (fault jsonb, item jsonb)
+/* Up to p_limit messages of a queue, in the order of the primary key: a page costs what it shows, however long the queue is. */
+create or replace function {schema}.messages_of(q {schema}.queue, p_from bigint, p_to bigint, p_state text, p_limit int, p_now timestamptz)
+returns setof {schema}.message
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set enable_seqscan = off
 set enable_bitmapscan = off
 set jit = off
 as $$
+begin
+  if hold_storage(q) then
+    return query execute format('select * from %I m where m.queue = $1 and m.id between $2 and $3
+       and ($4 is null or message_state(m.lease, m.vt, $6) = $4) order by m.id limit $5', message_table(q.storage))
+      using q.id, p_from, p_to, p_state, p_limit, p_now;
+  end if;
+end
+$$
+-- next
+/* p_id, p_queue and p_state narrow the list where they are not null. Only a state is looked for. */
+create or replace function {schema}.try_list_messages(p_id bigint, p_queue text, p_state text, p_after bigint, p_limit int)
+returns table (fault jsonb, item jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v_now timestamptz := clock();
   v_from bigint := coalesce(p_id, p_after + 1, 0);
@@ -50,25 +62,15 @@ begin
     return;
   end if;
   return query
-    select null::jsonb, message_info(x.m, v_now)
-      from queue q,
-           lateral (
-             select m from message m
-              where m.queue = q.id and m.id between v_from and v_to
-                and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state)
-              order by m.id limit p_limit) x
-     where q.dropped_at is null and (p_queue is null or q.name = p_queue)
-     order by (x.m).id limit p_limit;
+    select null::jsonb, message_info(m, v_now)
+      from queue q, lateral messages_of(q, v_from, v_to, p_state, p_limit, v_now) m
+     where q.dropped_at is null and q.kind = 'work' and (p_queue is null or q.name = p_queue)
+     order by m.id limit p_limit;
 end
 $$
 -- next
 create or replace function {schema}.try_count_messages(p_queue text, p_state text) returns table (fault jsonb, count bigint)
-language plpgsql volatile
-set search_path = {schema}, pg_temp
-set enable_seqscan = off
-set enable_bitmapscan = off
-set jit = off
-as $$
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v_now timestamptz := clock();
 begin
@@ -77,12 +79,10 @@ begin
     return;
   end if;
   return query
-    select null::jsonb, coalesce(sum(x.found), 0)::bigint
-      from queue q,
-           lateral (
-             select count(*) as found from message m
-              where m.queue = q.id and (p_state is null or message_state(m.lease, m.vt, v_now) = p_state)) x
-     where q.dropped_at is null and (p_queue is null or q.name = p_queue);
+    select null::jsonb, coalesce(sum(case p_state when 'visible' then c.visible when 'inFlight' then c.in_flight
+                                       when 'delayed' then c.delayed when 'parked' then c.parked else c.length end), 0)::bigint
+      from queue q, lateral count_messages(q, v_now) c
+     where q.dropped_at is null and q.kind = 'work' and (p_queue is null or q.name = p_queue);
 end
 $$
 -- next
@@ -95,61 +95,65 @@ language sql stable set search_path = {schema}, pg_temp as $$
     'headers', coalesce(a.headers, '{}'), 'payload', a.payload, 'errors', coalesce(a.errors, '[]'))
 $$
 -- next
-/* Also of dropped queues that kept their archive: a name stands for every queue that ever bore it. In the order of an index,
-   as above. */
-create or replace function {schema}.try_list_archive(p_id bigint, p_queue text, p_outcome text, p_after bigint, p_limit int)
-returns table (fault jsonb, item jsonb)
-language plpgsql volatile
+/* Of a queue's own archive, or of the shared one; of the whole table where p_queue is null. In the order of an index. */
+create or replace function {schema}.archive_of(p_table text, p_queue int, p_from bigint, p_to bigint, p_outcome text, p_limit int)
+returns setof {schema}.archive
+language plpgsql stable
 set search_path = {schema}, pg_temp
 set enable_seqscan = off
 set enable_bitmapscan = off
 set jit = off
 as $$
+begin
+  return query execute format('select * from %I a where %s and a.id between $2 and $3 and ($4 is null or a.outcome = $4) order by a.id limit $5',
+    p_table, case when p_queue is null then 'a.queue > 0' else 'a.queue = $1' end) using p_queue, p_from, p_to, p_outcome, p_limit;
+end
+$$
+-- next
+/* Where archived messages may be: the shared archive whole, and each queue's own; or those of every queue that ever bore a
+   name, dropped ones that kept theirs too. */
+create or replace function {schema}.archives(p_queue text) returns table (tab text, queue int)
+language sql stable set search_path = {schema}, pg_temp as $$
+  select 'archive', null::int where p_queue is null
+  union all
+  select a, q.id from queue q, archive_table(q.storage) a
+   where q.kind = 'work' and (p_queue is null and a <> 'archive' or q.name = p_queue)
+$$
+-- next
+create or replace function {schema}.try_list_archive(p_id bigint, p_queue text, p_outcome text, p_after bigint, p_limit int)
+returns table (fault jsonb, item jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v_from bigint := coalesce(p_id, p_after + 1, 0);
   v_to bigint := coalesce(p_id, 9223372036854775807);
 begin
-  if p_queue is null then
-    return query
-      select null::jsonb, archive_info(a) from archive a
-       where a.queue > 0 and a.id between v_from and v_to and (p_outcome is null or a.outcome = p_outcome)
-       order by a.id limit p_limit;
-    return;
-  elsif not exists (select from queue where name = p_queue and kind = 'work') then
+  if p_queue is not null and not exists (select from queue where name = p_queue and kind = 'work') then
     return query select queue_fault(p_queue, 'work'), null::jsonb;
     return;
   end if;
   return query
-    select null::jsonb, archive_info(x.a)
-      from queue q,
-           lateral (
-             select a from archive a
-              where a.queue = q.id and a.id between v_from and v_to and (p_outcome is null or a.outcome = p_outcome)
-              order by a.id limit p_limit) x
-     where q.name = p_queue
-     order by (x.a).id limit p_limit;
+    select null::jsonb, archive_info(a)
+      from archives(p_queue) w, lateral archive_of(w.tab, w.queue, v_from, v_to, p_outcome, p_limit) a
+     order by a.id limit p_limit;
 end
 $$
 -- next
 create or replace function {schema}.try_count_archive(p_queue text, p_outcome text) returns table (fault jsonb, count bigint)
-language plpgsql volatile
-set search_path = {schema}, pg_temp
-set enable_seqscan = off
-set enable_bitmapscan = off
-set jit = off
-as $$
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  w record;
+  v_count bigint;
+  v_all bigint := 0;
 begin
-  if p_queue is null then
-    return query select null::jsonb, count(*) from archive a where p_outcome is null or a.outcome = p_outcome;
-    return;
-  elsif not exists (select from queue where name = p_queue and kind = 'work') then
+  if p_queue is not null and not exists (select from queue where name = p_queue and kind = 'work') then
     return query select queue_fault(p_queue, 'work'), null::bigint;
     return;
   end if;
-  return query
-    select null::jsonb, coalesce(sum(x.found), 0)::bigint
-      from queue q,
-           lateral (select count(*) as found from archive a where a.queue = q.id and (p_outcome is null or a.outcome = p_outcome)) x
-     where q.name = p_queue;
+  for w in select * from archives(p_queue) loop
+    execute format('select count(*) from %I a where ($1 is null or a.queue = $1) and ($2 is null or a.outcome = $2)', w.tab)
+       into v_count using w.queue, p_outcome;
+    v_all := v_all + v_count;
+  end loop;
+  return query select null::jsonb, v_all;
 end
 $$

@@ -10,15 +10,21 @@ as $$
 declare
   q queue;
   v_count int;
+  v_more int;
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
-  if q.kind is distinct from 'work' then
+  if q.kind is distinct from 'work' or not hold_storage(q) then
     return query select queue_fault(p_queue, 'work'), null::int;
     return;
   end if;
-  delete from message where queue = q.id;
+  execute format('delete from %I where queue = $1', message_table(q.storage)) using q.id;
   get diagnostics v_count = row_count;
-  return query select null::jsonb, v_count;
+  if flipping(q.storage, 0) then
+    /* What was on its way from one segment to the other. */
+    execute format('delete from %I where queue = $1', message_table(q.storage)) using q.id;
+    get diagnostics v_more = row_count;
+  end if;
+  return query select null::jsonb, v_count + coalesce(v_more, 0);
 end
 $$
 -- next
@@ -29,6 +35,26 @@ begin
   return coalesce(pg_sequence_last_value(to_regclass('sent_' || p_id)), 0);
 exception when undefined_table or internal_error then
   return 0;
+end
+$$
+-- next
+create or replace function {schema}.count_messages(q {schema}.queue, p_now timestamptz) returns table (
+  length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest timestamptz, newest timestamptz
+)
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set enable_seqscan = off
+set jit = off
+as $$
+begin
+  if not hold_storage(q) then
+    return;
+  end if;
+  return query execute format(
+    'select count(*), count(*) filter (where s.state = ''visible''), count(*) filter (where s.state = ''inFlight''),
+            count(*) filter (where s.state = ''delayed''), count(*) filter (where s.state = ''parked''), min(m.enqueued_at), max(m.enqueued_at)
+       from %I m, lateral (select message_state(m.lease, m.vt, $1) as state) s
+      where m.queue = $2', message_table(q.storage)) using p_now, q.id;
 end
 $$
 -- next
@@ -56,15 +82,7 @@ begin
            coalesce(m.delayed, 0), coalesce(m.parked, 0), v_now - m.oldest, v_now - m.newest,
            last_sent(q.id), v_now
       from queue q
-      left join lateral (
-        select count(*) as length,
-               count(*) filter (where s.state = 'visible') as visible,
-               count(*) filter (where s.state = 'inFlight') as in_flight,
-               count(*) filter (where s.state = 'delayed') as delayed,
-               count(*) filter (where s.state = 'parked') as parked,
-               min(w.enqueued_at) as oldest, max(w.enqueued_at) as newest
-          from message w, lateral (select message_state(w.lease, w.vt, v_now) as state) s
-         where w.queue = q.id) m on true
+      left join lateral count_messages(q, v_now) m on true
      where q.kind = 'work' and q.dropped_at is null and (p_queue is null or q.name = p_queue)
      order by q.name;
 end

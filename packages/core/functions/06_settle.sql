@@ -1,5 +1,6 @@
 /* Every settle matches (id, lease). p_ids is ascending, so that all settles lock in one order, and width_bucket finds the
-   lease that belongs to an id by binary search. An expired lease that nobody has taken since still settles. */
+   lease that belongs to an id by binary search. An expired lease that nobody has taken since still settles. What was not
+   found is looked for once more while a flip moves messages from one segment to the other: a second statement sees where. */
 create or replace function {schema}.try_delete(p_queue text, p_ids bigint[], p_leases bigint[]) returns table (fault jsonb, id bigint)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
@@ -11,16 +12,34 @@ as $$
 #variable_conflict use_column
 declare
   q queue;
+  v_live smallint[];
+  v_generation bigint;
+  v_count int;
+  v_done int := 0;
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
-  if q.kind is distinct from 'work' then
+  if q.kind is distinct from 'work' or q.storage <> 0 and not hold_storage(q) then
     return query select queue_fault(p_queue, 'work'), null::bigint;
     return;
   end if;
-  return query
-    delete from message m
-     where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
-    returning null::jsonb, m.id;
+  if q.storage <> 0 then
+    return query execute format('select * from %I($1, $2, $3)', 'try_delete_s' || q.storage)
+      using p_queue, p_ids, p_leases;
+    return;
+  end if;
+  select s.live, s.generation into v_live, v_generation from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  for v_pass in 1 .. 2 loop
+    -- leaf v_live
+    return query
+      delete from message m
+       where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+      returning null::jsonb, m.id;
+    -- end
+    get diagnostics v_count = row_count;
+    v_done := v_done + v_count;
+    exit when v_pass = 2 or v_done = cardinality(p_ids) or not flipping(q.storage, v_generation);
+    v_live := '{0,1}';
+  end loop;
 end
 $$
 -- next
@@ -35,21 +54,39 @@ as $$
 #variable_conflict use_column
 declare
   q queue;
+  v_live smallint[];
+  v_generation bigint;
+  v_count int;
+  v_done int := 0;
   v_now timestamptz := clock();
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
-  if q.kind is distinct from 'work' then
+  if q.kind is distinct from 'work' or q.storage <> 0 and not hold_storage(q) then
     return query select queue_fault(p_queue, 'work'), null::bigint;
     return;
   end if;
-  return query
-    with gone as (
-      delete from message m
-       where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
-      returning m.*)
-    insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-    select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
-    returning null::jsonb, archive.id;
+  if q.storage <> 0 then
+    return query execute format('select * from %I($1, $2, $3)', 'try_archive_s' || q.storage)
+      using p_queue, p_ids, p_leases;
+    return;
+  end if;
+  select s.live, s.generation into v_live, v_generation from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  for v_pass in 1 .. 2 loop
+    -- leaf v_live
+    return query
+      with gone as (
+        delete from message m
+         where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+        returning m.*)
+      insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
+      select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+      returning null::jsonb, archive.id;
+    -- end
+    get diagnostics v_count = row_count;
+    v_done := v_done + v_count;
+    exit when v_pass = 2 or v_done = cardinality(p_ids) or not flipping(q.storage, v_generation);
+    v_live := '{0,1}';
+  end loop;
 end
 $$
 -- next
@@ -65,17 +102,35 @@ as $$
 #variable_conflict use_column
 declare
   q queue;
+  v_live smallint[];
+  v_generation bigint;
+  v_count int;
+  v_done int := 0;
   v_now timestamptz := clock();
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
-  if q.kind is distinct from 'work' then
+  if q.kind is distinct from 'work' or q.storage <> 0 and not hold_storage(q) then
     return query select queue_fault(p_queue, 'work'), null::bigint;
     return;
   end if;
-  return query
-    update message m set vt = v_now, lease = null
-     where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
-    returning null::jsonb, m.id;
+  if q.storage <> 0 then
+    return query execute format('select * from %I($1, $2, $3)', 'try_release_s' || q.storage)
+      using p_queue, p_ids, p_leases;
+    return;
+  end if;
+  select s.live, s.generation into v_live, v_generation from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  for v_pass in 1 .. 2 loop
+    -- leaf v_live
+    return query
+      update message m set vt = v_now, lease = null
+       where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+      returning null::jsonb, m.id;
+    -- end
+    get diagnostics v_count = row_count;
+    v_done := v_done + v_count;
+    exit when v_pass = 2 or v_done = cardinality(p_ids) or not flipping(q.storage, v_generation);
+    v_live := '{0,1}';
+  end loop;
 end
 $$
 -- next
@@ -93,17 +148,31 @@ as $$
 #variable_conflict use_column
 declare
   q queue;
+  v_live smallint[];
+  v_generation bigint;
   v_now timestamptz := clock();
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
-  if q.kind is distinct from 'work' then
+  if q.kind is distinct from 'work' or q.storage <> 0 and not hold_storage(q) then
     return query select queue_fault(p_queue, 'work'), null::timestamptz;
     return;
   end if;
-  return query
-    update message m set vt = greatest(v_now, p_at, v_now + p_delay, m.vt + p_extend)
-     where m.queue = q.id and m.id = p_id and m.lease = p_lease
-    returning null::jsonb, m.vt;
+  if q.storage <> 0 then
+    return query execute format('select * from %I($1, $2, $3, $4, $5, $6)', 'try_set_vt_s' || q.storage)
+      using p_queue, p_id, p_lease, p_at, p_delay, p_extend;
+    return;
+  end if;
+  select s.live, s.generation into v_live, v_generation from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  for v_pass in 1 .. 2 loop
+    -- leaf v_live
+    return query
+      update message m set vt = greatest(v_now, p_at, v_now + p_delay, m.vt + p_extend)
+       where m.queue = q.id and m.id = p_id and m.lease = p_lease
+      returning null::jsonb, m.vt;
+    -- end
+    exit when v_pass = 2 or found or not flipping(q.storage, v_generation);
+    v_live := '{0,1}';
+  end loop;
 end
 $$
 -- next
@@ -122,24 +191,40 @@ as $$
 #variable_conflict use_column
 declare
   q queue;
+  v_live smallint[];
+  v_generation bigint;
   v_now timestamptz := clock();
   v_vt timestamptz;
+  v_attempt int;
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
-  if q.kind is distinct from 'work' then
+  if q.kind is distinct from 'work' or q.storage <> 0 and not hold_storage(q) then
     return query select queue_fault(p_queue, 'work'), null::text, null::timestamptz;
     return;
   end if;
-  update message m
-     set vt = greatest(v_now, v_now + p_delay), lease = null,
-         errors = case when p_error is null then m.errors
-                  else case when jsonb_array_length(m.errors) >= 50 then m.errors - 0 else coalesce(m.errors, '[]') end || jsonb_build_array(p_error || jsonb_build_object('attempt', m.attempt, 'at', v_now)) end
-   where m.queue = q.id and m.id = p_id and m.lease = p_lease
-  returning m.vt into v_vt;
+  if q.storage <> 0 then
+    return query execute format('select * from %I($1, $2, $3, $4, $5)', 'try_retry_s' || q.storage)
+      using p_queue, p_id, p_lease, p_delay, p_error;
+    return;
+  end if;
+  select s.live, s.generation into v_live, v_generation from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  for v_pass in 1 .. 2 loop
+    -- leaf v_live
+    update message m
+       set vt = greatest(v_now, v_now + p_delay), lease = null,
+           errors = case when p_error is null then m.errors
+                    else case when jsonb_array_length(m.errors) >= 50 then m.errors - 0 else coalesce(m.errors, '[]') end || jsonb_build_array(p_error || jsonb_build_object('attempt', m.attempt, 'at', v_now)) end
+     where m.queue = q.id and m.id = p_id and m.lease = p_lease
+    returning m.vt, m.attempt into v_vt, v_attempt;
+    -- end
+    exit when v_pass = 2 or found or not flipping(q.storage, v_generation);
+    v_live := '{0,1}';
+  end loop;
   if v_vt is null then
     return;
   end if;
-  if bury(q, array[p_id], null, v_now) > 0 then
+  if v_attempt >= q.max_attempts then
+    perform bury(q, v_live, array[p_id], null, v_now);
     return query select null::jsonb, 'dead', null::timestamptz;
   else
     return query select null::jsonb, 'retry', v_vt;

@@ -3,7 +3,9 @@ language sql stable set search_path = {schema}, pg_temp as $$
   select jsonb_build_object(
     'id', q.id::text, 'name', q.name, 'createdAt', extract(epoch from q.created_at) * 1000,
     'levels', q.levels, 'lease', extract(epoch from q.lease) * 1000, 'maxAttempts', q.max_attempts,
-    'deadLetter', (select name from queue where id = q.dead_letter), 'notify', q.notify)
+    'deadLetter', (select name from queue where id = q.dead_letter), 'notify', q.notify,
+    'archiveRetention', extract(epoch from q.archive_retention) * 1000)
+    || storage_info((select s from storage s where s.id = q.storage))
 $$
 -- next
 create or replace function {schema}.differences(q {schema}.queue, p_options jsonb) returns jsonb
@@ -11,7 +13,9 @@ language sql stable set search_path = {schema}, pg_temp as $$
   select jsonb_build_object('code', 'options_differ', 'queue', q.name,
            'differences', jsonb_agg(jsonb_build_object('option', key, 'stored', stored, 'requested', value) order by key))
     from (select key, queue_info(q)->key as stored,
-                 case when key = 'lease' then to_jsonb(extract(epoch from (value #>> '{}')::interval) * 1000) else value end as value
+                 case when key in ('lease', 'archiveRetention') then coalesce(to_jsonb(extract(epoch from (value #>> '{}')::interval) * 1000), 'null')
+                      when key in ('storage', 'partition') then storage_info(storage_wanted(p_options))->key
+                      else value end as value
             from jsonb_each(p_options)) o
    where stored is distinct from value
   having count(*) > 0
@@ -26,7 +30,7 @@ language sql stable set search_path = {schema}, pg_temp as $$
   end
 $$
 -- next
-/* Creates a queue or finds it. Options: levels, lease, maxAttempts, deadLetter, notify. Options that differ from the stored
+/* Creates a queue or finds it. Options: levels, lease, maxAttempts, deadLetter, notify, archiveRetention, storage, partition. Options that differ from the stored
    ones are an answer that names each difference, never silently kept. */
 create or replace function {schema}.try_create_queue(p_name text, p_options jsonb, p_must_be_new boolean)
 returns table (fault jsonb, created boolean, info jsonb)
@@ -48,12 +52,15 @@ begin
     /* It was dropped between the two statements. */
   end loop;
   execute format('create sequence %I.%I', current_schema(), 'sent_' || q.id);
-  v_fault := set_queue(q.id, p_options);
+  v_fault := set_queue(q.id, p_options - 'storage' - 'partition');
   if v_fault is not null then
     execute format('drop sequence %I.%I', current_schema(), 'sent_' || q.id);
     delete from queue where id = q.id;
     return query select v_fault, null::boolean, null::jsonb;
     return;
+  end if;
+  if (storage_wanted(p_options)).layout is not null then
+    update queue set storage = create_storage(storage_wanted(p_options)) where id = q.id;
   end if;
   return query select null::jsonb, true, queue_info(n) from queue n where n.id = q.id;
 end
@@ -107,11 +114,33 @@ begin
     lease = coalesce((p_patch->>'lease')::interval, lease),
     max_attempts = case when p_patch ? 'maxAttempts' then (p_patch->>'maxAttempts')::int else max_attempts end,
     dead_letter = case when p_patch ? 'deadLetter' then v_dead_letter else dead_letter end,
-    notify = coalesce(p_patch->>'notify', notify)
+    notify = coalesce(p_patch->>'notify', notify),
+    archive_retention = case when p_patch ? 'archiveRetention' then (p_patch->>'archiveRetention')::interval else archive_retention end
   where id = p_id returning * into q;
   if p_patch ? 'levels' then
-    update message set priority = q.levels - 1 where queue = q.id and priority >= q.levels;
+    execute format('update %I set priority = $1 - 1 where queue = $2 and priority >= $1', message_table(q.storage)) using q.levels, q.id;
   end if;
+  return null;
+end
+$$
+-- next
+/* Where a queue is stored is decided once; what its retention does may change. */
+create or replace function {schema}.set_storage(q {schema}.queue, p_patch jsonb) returns jsonb
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  s storage;
+  w storage;
+begin
+  if not p_patch ?| '{storage,partition}' then
+    return null;
+  end if;
+  select * into s from storage where id = q.storage;
+  w := storage_wanted(jsonb_build_object('storage', storage_info(s)->'storage', 'partition', null) || p_patch);
+  if (coalesce(w.layout, 'ring'), coalesce(w.unlogged, false), w.width, coalesce(w.own_archive, false), w is null)
+     is distinct from (s.layout, s.unlogged, s.width, s.own_archive, s.id = 0) then
+    return jsonb_build_object('code', 'storage_fixed', 'queue', q.name, 'stored', storage_info(s), 'requested', storage_info(w));
+  end if;
+  update storage set keep = w.keep, unread = w.unread where id = s.id and id <> 0;
   return null;
 end
 $$
@@ -131,14 +160,14 @@ begin
   if q.kind is distinct from 'work' then
     v_fault := queue_fault(p_name, 'work');
   else
-    v_fault := set_queue(q.id, p_patch);
+    v_fault := coalesce(set_storage(q, p_patch), set_queue(q.id, p_patch - 'storage' - 'partition'));
   end if;
   return query select v_fault, (select queue_info(n) from queue n where n.id = q.id);
 end
 $$
 -- next
 /* Refused while leases are live or other queues bury their dead here, unless forced. existed: whether there was one.
-   Messages go in order of id, as settles lock. */
+   Messages go in order of id, as settles lock. A dedicated storage waits for every transaction that uses it, and goes whole. */
 create or replace function {schema}.try_drop_queue(p_name text, p_force boolean, p_keep_archive boolean)
 returns table (fault jsonb, existed boolean)
 language plpgsql volatile
@@ -164,13 +193,18 @@ begin
   v_buries := array(select name from queue where dead_letter = q.id and dropped_at is null order by name);
   for v_look in 1 .. 2 loop
     exit when p_force;
-    select count(*) into v_in_flight from message where queue = q.id and message_state(lease, vt, clock()) = 'inFlight';
+    execute format('select count(*) from %I where queue = $1 and message_state(lease, vt, clock()) = ''inFlight''', message_table(q.storage))
+       into v_in_flight using q.id;
     if v_in_flight > 0 or v_buries <> '{}' then
       return query select jsonb_build_object('code', 'queue_in_use', 'queue', p_name, 'inFlight', v_in_flight, 'deadLetterOf', v_buries), true;
       return;
     end if;
     /* A lease that an open transaction just took shows when that ends: wait for it, then look again. */
-    perform id from message where queue = q.id order by id for update;
+    if q.storage <> 0 then
+      perform pg_advisory_xact_lock(lock_space('storage'), q.storage);
+    else
+      perform id from message where queue = q.id order by id for update;
+    end if;
   end loop;
   update queue set dropped_at = v_now, dead_letter = null where id = q.id;
   update queue set dead_letter = null where dead_letter = q.id;
@@ -178,7 +212,11 @@ begin
   delete from message where queue = any (array(select id from queue where dropped_at > v_now - interval '1 day'));
   delete from floor where storage = q.storage and queue = q.id;
   if not p_keep_archive then
-    delete from archive where queue = q.id;
+    execute format('delete from %I where queue = $1', archive_table(q.storage)) using q.id;
+  end if;
+  if q.storage <> 0 then
+    perform pg_advisory_xact_lock(lock_space('storage'), q.storage);
+    perform drop_storage(q.storage, p_keep_archive);
   end if;
   perform drop_counters();
   return query select null::jsonb, true;
@@ -205,13 +243,37 @@ begin
 end
 $$
 -- next
-/* The first option that there is not, of those that the SQL functions were given; the client knows its own. */
+create or replace function {schema}.partition_fault(p jsonb, p_archive_retention text) returns jsonb
+language plpgsql immutable set search_path = {schema}, pg_temp as $$
+begin
+  if p is null then
+    return null;
+  elsif jsonb_typeof(p) <> 'object' or p - '{by,interval,retention,unread,archive}'::text[] <> '{}' then
+    return argument_fault('partition', false);
+  end if;
+  return coalesce(
+    argument_fault('partition.by', p->>'by' in ('id', 'time')),
+    argument_fault('partition.interval', partition_measure(p->>'by', p->'interval') > 0),
+    argument_fault('partition.retention', partition_measure(p->>'by', p->'retention') >= 0),
+    argument_fault('partition.unread', coalesce(p->>'unread', 'keep') in ('keep', 'drop')),
+    argument_fault('partition.archive', coalesce(jsonb_typeof(p->'archive'), 'boolean') = 'boolean'),
+    argument_fault('archiveRetention', p_archive_retention is null or p->>'archive' is distinct from 'true'));
+exception when invalid_text_representation or invalid_datetime_format or numeric_value_out_of_range or interval_field_overflow or datetime_field_overflow then
+  return argument_fault('partition.interval', false);
+end
+$$
+-- next
+/* The first option that there is not, or that cannot be meant, of those that the SQL functions were given; the client knows its own. */
 create or replace function {schema}.options_fault(p_options jsonb) returns jsonb
 language sql immutable set search_path = {schema}, pg_temp as $$
   select case
     when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
-    else (select argument_fault(key, false) from jsonb_object_keys(p_options) key
-           where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify') order by key limit 1)
+    else coalesce(
+      (select argument_fault(key, false) from jsonb_object_keys(p_options) key
+        where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify', 'archiveRetention', 'storage', 'partition') order by key limit 1),
+      argument_fault('storage', coalesce(p_options->>'storage', 'shared') in ('shared', 'dedicated', 'unlogged')
+        and not (p_options->>'storage' is not distinct from 'shared' and jsonb_typeof(p_options->'partition') is not distinct from 'object')),
+      partition_fault(nullif(p_options->'partition', 'null'), p_options->>'archiveRetention'))
   end
 $$
 -- next

@@ -39,8 +39,13 @@ declare
   v_priority int;
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
-  if q.kind is distinct from 'work' then
+  if q.kind is distinct from 'work' or q.storage <> 0 and not hold_storage(q) then
     return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
+  end if;
+  if q.storage <> 0 then
+    return query execute format('select * from %I($1, $2, $3, $4, $5, $6)', 'try_send_s' || q.storage)
+      using p_queue, p_payload, p_headers, p_delay, p_at, p_priority;
     return;
   end if;
   v_priority := coalesce(p_priority, least(1, q.levels - 1));
@@ -76,8 +81,13 @@ declare
   v_bad record;
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
-  if q.kind is distinct from 'work' then
+  if q.kind is distinct from 'work' or q.storage <> 0 and not hold_storage(q) then
     return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
+  end if;
+  if q.storage <> 0 then
+    return query execute format('select * from %I($1, $2, $3, $4, $5, $6, $7)', 'try_send_batch_s' || q.storage)
+      using p_queue, p_payloads, p_options, p_headers, p_delay, p_at, p_priority;
     return;
   end if;
   v_priority := coalesce(p_priority, least(1, q.levels - 1));

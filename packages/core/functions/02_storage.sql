@@ -1,0 +1,89 @@
+/* The tables of a storage. */
+create or replace function {schema}.message_table(p_storage int) returns text
+language sql immutable as $$ select case p_storage when 0 then 'message' else 'message_s' || p_storage end $$
+-- next
+/* Where the one visited segment is, or the parent while there are two. */
+create or replace function {schema}.message_leaf(p_storage int, p_live smallint[]) returns text
+language sql immutable set search_path = {schema}, pg_temp as $$
+  select message_table(p_storage) || case when cardinality(p_live) = 1 then '_' || p_live[1] else '' end
+$$
+-- next
+create or replace function {schema}.archive_table(p_storage int) returns text
+language sql stable set search_path = {schema}, pg_temp as $$
+  select case when s.own_archive then 'archive_s' || s.id else 'archive' end from storage s where s.id = p_storage
+$$
+-- next
+/* The first half of the advisory locks of this installation, one number for each purpose. */
+create or replace function {schema}.lock_space(p_purpose text) returns int
+language sql immutable set search_path = {schema}, pg_temp as $$ select hashtext('sluice ' || p_purpose || ' ' || current_schema()) $$
+-- next
+/* Keeps the tables of a dedicated storage from being dropped while the transaction lives. False where they are gone already:
+   the look-up of the queue was overtaken by a drop. */
+create or replace function {schema}.hold_storage(q {schema}.queue) returns boolean
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  if q.storage = 0 then
+    return true;
+  end if;
+  perform pg_advisory_xact_lock_shared(lock_space('storage'), q.storage);
+  return to_regclass(message_table(q.storage)) is not null;
+end
+$$
+-- next
+/* Whether a message that a settle did not find may have been moved meanwhile: a flip began, or is still going on. */
+create or replace function {schema}.flipping(p_storage int, p_generation bigint) returns boolean
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  s segment;
+begin
+  select * into s from segment where storage = p_storage order by generation desc limit 1;
+  return s.generation <> p_generation or cardinality(s.live) > 1;
+end
+$$
+-- next
+/* Pages of messages looked at in this transaction: what dead rows cost shows here, whatever the machine does. */
+create or replace function {schema}.blocks_fetched(p_storage int) returns bigint
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  if p_storage = 0 then
+    return pg_stat_get_xact_blocks_fetched('message_0'::regclass) + pg_stat_get_xact_blocks_fetched('message_1'::regclass);
+  end if;
+  return (select sum(pg_stat_get_xact_blocks_fetched(relid)) from pg_partition_tree(message_table(p_storage)::regclass) where isleaf);
+end
+$$
+-- next
+create or replace function {schema}.partition_measure(p_layout text, p_value jsonb) returns bigint
+language sql immutable as $$
+  select case p_layout
+    when 'id' then (p_value #>> '{}')::bigint
+    when 'time' then (extract(epoch from (p_value #>> '{}')::interval) * 1000)::bigint end
+$$
+-- next
+/* The storage that options ask for; null where the shared one will do. Widths and what is kept count messages, or milliseconds. */
+create or replace function {schema}.storage_wanted(p_options jsonb) returns {schema}.storage
+language plpgsql stable set search_path = {schema}, pg_temp as $$
+declare
+  p jsonb := nullif(p_options->'partition', 'null');
+  s storage;
+begin
+  if p is null and coalesce(p_options->>'storage', 'shared') = 'shared' then
+    return null;
+  end if;
+  s.layout := coalesce(p->>'by', 'ring');
+  s.unlogged := coalesce(p_options->>'storage' = 'unlogged', false);
+  s.width := partition_measure(s.layout, p->'interval');
+  s.keep := partition_measure(s.layout, p->'retention');
+  s.unread := coalesce(p->>'unread', 'keep');
+  s.own_archive := coalesce((p->>'archive')::boolean, false);
+  return s;
+end
+$$
+-- next
+/* As options are written: storage and partition. */
+create or replace function {schema}.storage_info(s {schema}.storage) returns jsonb
+language sql immutable as $$
+  select jsonb_build_object(
+    'storage', case when s.layout is null or s.id = 0 then 'shared' when s.unlogged then 'unlogged' else 'dedicated' end,
+    'partition', case when s.layout in ('id', 'time') then jsonb_build_object(
+      'by', s.layout, 'interval', s.width, 'retention', s.keep, 'unread', s.unread, 'archive', s.own_archive) end)
+$$

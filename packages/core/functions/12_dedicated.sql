@@ -1,0 +1,102 @@
+/* The functions that name the message table, and each other. A dedicated storage has its own of each, so that its plans are
+   as static as the shared one's. */
+create or replace function {schema}.storage_functions() returns text[]
+language sql immutable as $$ select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,look_below,first_ready,sweep_level,sweep,found_elsewhere}'::text[] $$
+-- next
+/* Makes the functions of a storage from the shared ones: other tables, other names, and those that pass a call on to its
+   storage are there already. */
+create or replace function {schema}.clone_functions(p_storage int) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v_names text := array_to_string(storage_functions(), '|');
+  v_archive text := archive_table(p_storage);
+  f record;
+  v_text text;
+begin
+  for f in
+    select oid, proname, pg_get_function_identity_arguments(oid) as arguments
+      from pg_proc where pronamespace = current_schema()::regnamespace and proname = any (storage_functions())
+  loop
+    v_text := pg_get_functiondef(f.oid);
+    v_text := regexp_replace(v_text, '\m(' || v_names || ')\(', '\1_s' || p_storage || '(', 'g');
+    v_text := regexp_replace(v_text, '\mmessage(_[01])?\M', 'message_s' || p_storage || '\1', 'g');
+    v_text := regexp_replace(v_text, '\mq\.storage <> 0\M', 'q.storage <> ' || p_storage, 'g');
+    v_text := regexp_replace(v_text, '\marchive( \(queue|\.id)', v_archive || '\1', 'g');
+    execute replace(v_text, ' SECURITY DEFINER', '');
+    execute format('revoke all on function %I(%s) from public', f.proname || '_s' || p_storage, f.arguments);
+  end loop;
+end
+$$
+-- next
+/* Ids of a dedicated storage are its own, from its number on: unique in the installation, and an interval counts its messages. */
+create or replace function {schema}.first_id(p_storage int) returns bigint
+language sql immutable as $$ select p_storage::bigint << 40 $$
+-- next
+create or replace function {schema}.create_storage(p_wanted {schema}.storage) returns int
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  s storage;
+  v_table text;
+  v_kind text := case when p_wanted.unlogged then 'unlogged' else '' end;
+begin
+  insert into storage (layout, unlogged, width, keep, unread, own_archive)
+  values (p_wanted.layout, p_wanted.unlogged, p_wanted.width, p_wanted.keep, p_wanted.unread, p_wanted.own_archive)
+  returning * into s;
+  v_table := message_table(s.id);
+  execute format('create sequence %I minvalue %s', 'message_id_s' || s.id, first_id(s.id));
+  execute format('create table %I (like message including defaults, primary key (queue, id, segment%s)) partition by list (segment)',
+    v_table, case when s.layout = 'time' then ', enqueued_at' end);
+  execute format('alter table %I alter id set default nextval(%L)', v_table, format('%I.%I', current_schema(), 'message_id_s' || s.id));
+  execute format('create index %I on %I (queue, priority, vt, id) where vt < ''infinity''', v_table || '_claim', v_table);
+  if s.layout = 'ring' then
+    execute format('create %s table %I partition of %I for values in (0) %s', v_kind, v_table || '_0', v_table, leaf_settings());
+    execute format('create %s table %I partition of %I for values in (1) %s', v_kind, v_table || '_1', v_table, leaf_settings());
+  else
+    execute format('create table %I partition of %I for values in (0) partition by range (%I)', v_table || '_0', v_table,
+      case s.layout when 'id' then 'id' else 'enqueued_at' end);
+    execute format('create %s table %I partition of %I default %s', v_kind, v_table || '_0_default', v_table || '_0', leaf_settings());
+  end if;
+  if s.own_archive then
+    execute format('create table %I (like archive including defaults including constraints) partition by range (%I)',
+      'archive_s' || s.id, case s.layout when 'id' then 'id' else 'archived_at' end);
+    execute format('create table %I partition of %I default', format('archive_s%s_default', s.id), 'archive_s' || s.id);
+    execute format('create index %I on %I (queue, id)', format('archive_s%s_message', s.id), 'archive_s' || s.id);
+  end if;
+  insert into segment (storage, generation, current, live, at) values (s.id, 1, 0, '{0}', clock());
+  perform clone_functions(s.id);
+  perform make_range(parent, n, false) from partition_steps(s.id) where step = 'make';
+  return s.id;
+end
+$$
+-- next
+create or replace function {schema}.leaf_settings() returns text
+language sql immutable as $$
+  select 'with (fillfactor = 90, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0)'
+$$
+-- next
+/* Its archive may outlive the rest. */
+create or replace function {schema}.drop_storage(p_storage int, p_keep_archive boolean) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v_function text;
+begin
+  execute format('drop table %I', message_table(p_storage));
+  execute format('drop sequence %I', 'message_id_s' || p_storage);
+  for v_function in
+    select format('%I(%s)', proname, pg_get_function_identity_arguments(oid)) from pg_proc
+     where pronamespace = current_schema()::regnamespace and proname in (select unnest(storage_functions()) || '_s' || p_storage)
+  loop
+    execute 'drop function ' || v_function;
+  end loop;
+  delete from segment where storage = p_storage;
+  if not p_keep_archive and archive_table(p_storage) <> 'archive' then
+    execute format('drop table %I', archive_table(p_storage));
+    update storage set own_archive = false where id = p_storage;
+  end if;
+end
+$$
+-- next
+/* A new version brings new functions; those of each storage are made from them. */
+do $$ begin
+  perform {schema}.clone_functions(id) from {schema}.storage where id <> 0 and to_regclass('{schema}.message_s' || id) is not null;
+end $$

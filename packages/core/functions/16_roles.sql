@@ -1,0 +1,61 @@
+/* What each role may call, by name. An admin may call everything that anybody may. */
+create or replace function {schema}.role_functions(p_kind text) returns text[]
+language sql immutable as $$
+  select case p_kind
+    when 'producer' then '{send,send_batch,try_send,try_send_batch}'
+    when 'consumer' then '{read,pop,delete,archive,release,set_vt,extend,retry,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers}'
+    when 'reader' then '{metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive}'
+    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt}'
+  end::text[]
+$$
+-- next
+/* Makes the role unless there is one, and lets it call the functions of its kind. No rights on tables: the functions run as
+   the owner of the schema. */
+create or replace function {schema}.set_role(p_kind text, p_name text) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  if to_regrole(quote_ident(p_name)) is null then
+    begin
+      execute format('create role %I nologin', p_name);
+    exception when duplicate_object or unique_violation then
+      null; /* by another database of this cluster, at the same moment */
+    end;
+  end if;
+  insert into role (kind, name) values (p_kind, p_name) on conflict do nothing;
+  perform grant_role(p_kind, p_name);
+end
+$$
+-- next
+create or replace function {schema}.grant_role(p_kind text, p_name text) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v_names text[] := role_functions(p_kind)
+    || case when p_kind = 'admin' then role_functions('producer') || role_functions('consumer') || role_functions('reader') else '{}' end;
+  v_function text;
+begin
+  execute format('grant usage on schema %I to %I', current_schema(), p_name);
+  for v_function in
+    select format('%I(%s)', proname, pg_get_function_identity_arguments(oid)) from pg_proc
+     where pronamespace = current_schema()::regnamespace and proname = any (v_names)
+  loop
+    execute format('grant execute on function %s to %I', v_function, p_name);
+  end loop;
+end
+$$
+-- next
+/* Whoever may come into the schema may still call nothing that was not granted. What a role may call runs as the owner. */
+do $$
+declare
+  v_function text;
+begin
+  revoke execute on all functions in schema {schema} from public;
+  for v_function in
+    select format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid))
+      from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+     where p.pronamespace = '{schema}'::regnamespace
+       and p.proname = any ({schema}.role_functions('producer') || {schema}.role_functions('consumer') || {schema}.role_functions('reader') || {schema}.role_functions('admin'))
+  loop
+    execute 'alter function ' || v_function || ' security definer';
+  end loop;
+  perform {schema}.grant_role(kind, name) from {schema}.role where to_regrole(quote_ident(name)) is not null;
+end $$

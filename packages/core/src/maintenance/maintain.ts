@@ -1,0 +1,123 @@
+import type { SqlValue } from "../driver.ts"
+import type { Session, Statement } from "../session.ts"
+
+/** What a round of maintenance did. All zero: there was nothing to do, or another process is at it. */
+export interface MaintenanceReport {
+  /** False where another process had just begun a round. */
+  readonly ran: boolean
+  /** Queues whose floor was looked after. */
+  readonly swept: number
+  /** Messages that lay below a floor, ready again: late commits, rollbacks, steps of the clock. */
+  readonly found: number
+  /** Messages that a flip moved to the other segment. */
+  readonly moved: number
+  /** Segments that were truncated at the end of a flip. */
+  readonly truncated: number
+  /** Partitions made ahead. */
+  readonly partitionsMade: number
+  /** Rows that were moved out of a default partition. */
+  readonly rowsMoved: number
+  /** Partitions dropped: empty ones, and those whose retention is over. */
+  readonly partitionsDropped: number
+  /** Messages that nobody had settled, dropped with their partition because the queue says `unread: "drop"`. */
+  readonly unreadDropped: number
+  /** Archived messages gone because of a retention. */
+  readonly archivedDropped: number
+  /** Messages that senders left behind in queues that were dropped. */
+  readonly strays: number
+  /** Steps that did not get their lock within 50 ms. They are tried again later; it cost nobody anything. */
+  readonly refused: number
+}
+
+export type Counts = { -readonly [K in keyof MaintenanceReport]: MaintenanceReport[K] }
+
+export interface RoundOptions {
+  /** Milliseconds; a round that another process began less long ago is enough. */
+  readonly pause: number
+  /** Looks at every queue, not only at those that have a floor. */
+  readonly all: boolean
+  /** Dead rows in a segment that make a flip pay. */
+  readonly flipAfter: number
+  /** Milliseconds between two flips of one storage. */
+  readonly flipPause: number
+}
+
+interface Step {
+  readonly did: "nothing" | "busy" | "waits" | "refused" | "begun" | "moved" | "drained" | "reopened" | "truncated" | "make" | "move" | "drop"
+  readonly count?: number
+  readonly after?: string
+  readonly table?: string
+}
+
+const asking = (name: string, call: string): Statement => ({ name, text: `select (answer->'fault')::text as fault, answer::text as answer from {schema}.${call} answer` })
+
+const statements = {
+  maintain: asking("maintain", "maintain($1::float8 * interval '1 millisecond', $2::bool, $3::int4, $4::float8 * interval '1 millisecond')"),
+  flip: asking("flip_step", "flip_step($1::int4, $2::int4, $3::float8 * interval '1 millisecond', $4::text::tid)"),
+  due: { name: "due_partitions", text: "select steps::text as answer from {schema}.due_partitions() steps" },
+  partition: asking("partition_step", "partition_step($1::text, $2::text, $3::float8::bigint)"),
+  expire: { name: "expire_archive", text: "select {schema}.expire_archive()::text as answer" },
+  strays: { name: "clear_leftovers", text: "select {schema}.clear_leftovers()::text as answer" },
+}
+
+export const noCounts = (): Counts => ({
+  ran: false, swept: 0, found: 0, moved: 0, truncated: 0, partitionsMade: 0, rowsMoved: 0, partitionsDropped: 0, unreadDropped: 0, archivedDropped: 0, strays: 0, refused: 0,
+})
+
+async function ask<T, Tx>(session: Session<Tx>, { name, text }: Statement, values: readonly SqlValue[]): Promise<T> {
+  const rows = await session.run<{ answer: string }>({ name, text }, values)
+  return JSON.parse(rows[0]!.answer) as T
+}
+
+/** Sweeps, then drives the flips that are due, each step a transaction of its own: whoever is killed leaves a state to carry on from. */
+export async function quickRound<Tx>(session: Session<Tx>, options: RoundOptions, counts: Counts, signal: AbortSignal): Promise<void> {
+  const { pause, all, flipAfter, flipPause } = options
+  const round = await ask<{ busy: boolean; swept: number; found: number; flips: number[] }, Tx>(session, statements.maintain, [pause, all, flipAfter, flipPause])
+  if (round.busy) return
+  counts.ran = true
+  counts.swept += round.swept
+  counts.found += round.found
+  for (const storage of round.flips) await flip(session, storage, options, counts, signal)
+}
+
+async function flip<Tx>(session: Session<Tx>, storage: number, { flipAfter, flipPause }: RoundOptions, counts: Counts, signal: AbortSignal): Promise<void> {
+  let after: string | null = null
+  while (!signal.aborted) {
+    const step: Step = await ask(session, statements.flip, [storage, flipAfter, flipPause, after])
+    after = step.after ?? null
+    if (step.did === "moved") counts.moved += step.count ?? 0
+    if (step.did === "truncated") counts.truncated++
+    if (step.did === "refused") counts.refused++
+    if (["nothing", "busy", "waits", "refused", "truncated"].includes(step.did)) return
+  }
+}
+
+/** Partitions, retention, and what dropped queues left behind. */
+export async function slowRound<Tx>(session: Session<Tx>, counts: Counts, signal: AbortSignal): Promise<void> {
+  for (const { step, parent, n } of await ask<{ step: string; parent: string; n: number }[], Tx>(session, statements.due, [])) {
+    if (signal.aborted) return
+    countStep(await ask<Step, Tx>(session, statements.partition, [step, parent, n]), parent, counts)
+  }
+  counts.archivedDropped += await untilNone(session, statements.expire, signal)
+  counts.strays += await untilNone(session, statements.strays, signal)
+}
+
+function countStep({ did, count = 0 }: Step, parent: string, counts: Counts): void {
+  if (did === "refused") counts.refused++
+  if (did === "make" || did === "move") counts.partitionsMade++
+  if (did === "move") counts.rowsMoved += count
+  if (did !== "drop") return
+  counts.partitionsDropped++
+  if (parent.startsWith("archive")) counts.archivedDropped += count
+  else counts.unreadDropped += count
+}
+
+async function untilNone<Tx>(session: Session<Tx>, statement: Statement, signal: AbortSignal): Promise<number> {
+  let all = 0
+  while (!signal.aborted) {
+    const count: number = await ask(session, statement, [])
+    all += count
+    if (count === 0) break
+  }
+  return all
+}

@@ -1,0 +1,124 @@
+import { checkInteger, checkOptions, describe } from "../check.ts"
+import { type Duration, milliseconds } from "../duration.ts"
+import { InvalidOptionError } from "../errors.ts"
+import type { Session } from "../session.ts"
+import { type MaintenanceReport, noCounts, quickRound, slowRound } from "./maintain.ts"
+
+export interface MaintenanceOptions {
+  /** From one quick look at the busy queues to the next; idle ones are looked at less often. Default "250ms". */
+  readonly interval?: Duration
+  /** How often partitions and retention are looked at. Default "1m". */
+  readonly partitionInterval?: Duration
+  /** Dead rows in the message table, beyond twice the live ones, that make a flip pay. Default 20,000. */
+  readonly flipAfter?: number
+  /** The least time between two flips of one storage. Default "5s". */
+  readonly flipPause?: Duration
+  /** What a round did, after each that did something. */
+  readonly onReport?: (report: MaintenanceReport) => void
+  /** A round failed; the next one comes after a pause. Default: nothing, since the next round tells whether it matters. */
+  readonly onError?: (error: unknown) => void
+}
+
+/**
+ * Keeps storage flat: floors, flips, partitions, retention. Any process may run it, and as many as like: one at a time works,
+ * by locks of its transactions. Without it everything stays correct, and nothing is lost; only dead rows are not kept in check.
+ */
+export interface Maintenance {
+  /** Starts the loop and returns at once. Keeps the process alive until `stop`, or `client.close`. Twice is once. */
+  start(): void
+  /** Resolves when the step in flight is done. */
+  stop(): Promise<void>
+  /** One whole round, now, and what it did. Rejects where a step fails. */
+  run(): Promise<MaintenanceReport>
+}
+
+/** Idle rounds come this much less often, and so do those of a process that finds another at it. */
+const IDLE_FACTOR = 4
+/** Every queue is looked at this often, not only those with a floor. */
+const ALL_EVERY = 10_000
+const LONGEST_ERROR_PAUSE = 30_000
+
+export function createMaintenance<Tx>(session: Session<Tx>, options: MaintenanceOptions): Maintenance {
+  const { interval, partitionInterval, flipAfter, flipPause } = checkMaintenance(options)
+  let stopping: AbortController | undefined
+  let running: Promise<void> = Promise.resolve()
+  let nextAll = 0
+  let nextSlow = 0
+
+  async function round(signal: AbortSignal): Promise<MaintenanceReport> {
+    const counts = noCounts()
+    const now = performance.now()
+    const all = now >= nextAll
+    await quickRound(session, { pause: interval * 0.8, all, flipAfter, flipPause }, counts, signal)
+    if (counts.ran && all) nextAll = now + ALL_EVERY
+    if (counts.ran && now >= nextSlow) {
+      nextSlow = now + partitionInterval
+      await slowRound(session, counts, signal)
+    }
+    return counts
+  }
+
+  async function loop({ signal }: AbortController): Promise<void> {
+    for (let failures = 0; !signal.aborted; ) {
+      let pause = interval
+      try {
+        const report = await round(signal)
+        failures = 0
+        if (!report.ran || isIdle(report)) pause *= IDLE_FACTOR * (0.75 + Math.random() / 2)
+        if (!isIdle(report)) options.onReport?.(report)
+      } catch (error) {
+        pause = Math.min(1000 * 2 ** failures++, LONGEST_ERROR_PAUSE)
+        options.onError?.(error)
+      }
+      await sleep(pause, signal)
+    }
+  }
+
+  return {
+    start: () => {
+      if (stopping !== undefined) return
+      stopping = new AbortController()
+      running = loop(stopping)
+    },
+    stop: async () => {
+      stopping?.abort()
+      stopping = undefined
+      await running
+    },
+    run: async () => {
+      const counts = noCounts()
+      const { signal } = new AbortController()
+      await quickRound(session, { pause: 0, all: true, flipAfter, flipPause }, counts, signal)
+      await slowRound(session, counts, signal)
+      return counts
+    },
+  }
+}
+
+function checkMaintenance(options: MaintenanceOptions): { interval: number; partitionInterval: number; flipAfter: number; flipPause: number } {
+  checkOptions(options, ["interval", "partitionInterval", "flipAfter", "flipPause", "onReport", "onError"], "options")
+  for (const field of ["onReport", "onError"] as const) {
+    const value: unknown = options[field]
+    if (value !== undefined && typeof value !== "function") throw new InvalidOptionError(field, value, `must be a function, got ${describe(value)}`)
+  }
+  const { interval = "250ms", partitionInterval = "1m", flipAfter = 20_000, flipPause = "5s" } = options
+  const ms = { interval: milliseconds(interval, "interval"), partitionInterval: milliseconds(partitionInterval, "partitionInterval") }
+  if (ms.interval < 10) throw new InvalidOptionError("interval", interval, "must be 10ms or longer")
+  if (ms.partitionInterval < 1000) throw new InvalidOptionError("partitionInterval", partitionInterval, "must be 1s or longer")
+  return { ...ms, flipAfter: checkInteger(flipAfter, "flipAfter", 0, 2_147_483_647), flipPause: milliseconds(flipPause, "flipPause") }
+}
+
+const isIdle = ({ ran: _ran, ...counts }: MaintenanceReport): boolean => Object.values(counts).every((count) => count === 0)
+
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve()
+    const done = (): void => {
+      clearTimeout(timer)
+      signal.removeEventListener("abort", done)
+      resolve()
+    }
+    const timer = setTimeout(done, ms)
+    signal.addEventListener("abort", done)
+  })
+}
