@@ -1,0 +1,6 @@
+import type { Workload } from "./workload.ts"
+import { drain } from "./workloads/drain.ts"
+import { send } from "./workloads/send.ts"
+
+/** In the order in which they run. */
+export const workloads: readonly Workload[] = [send, drain]
