@@ -1,6 +1,7 @@
 import type { Workload } from "./workload.ts"
 import { drain } from "./workloads/drain.ts"
+import { latency } from "./workloads/latency.ts"
 import { send } from "./workloads/send.ts"
 
 /** In the order in which they run. */
-export const workloads: readonly Workload[] = [send, drain]
+export const workloads: readonly Workload[] = [send, drain, latency]
