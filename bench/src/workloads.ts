@@ -1,7 +1,8 @@
 import type { Workload } from "./workload.ts"
 import { drain } from "./workloads/drain.ts"
 import { latency } from "./workloads/latency.ts"
+import { pinned } from "./workloads/pinned.ts"
 import { send } from "./workloads/send.ts"
 
 /** In the order in which they run. */
-export const workloads: readonly Workload[] = [send, drain, latency]
+export const workloads: readonly Workload[] = [send, drain, latency, pinned]
