@@ -1,4 +1,4 @@
-/** What every message carries: about 150 bytes of JSON. */
+/** What every message carries: about 120 bytes of JSON. */
 export interface Payload {
   readonly n: number
   readonly text: string

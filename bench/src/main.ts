@@ -1,4 +1,5 @@
-import { writeFileSync } from "node:fs"
+import { mkdirSync, writeFileSync } from "node:fs"
+import { dirname } from "node:path"
 import { resolveServer } from "@sluice/testkit"
 import { help, type Options, parseOptions } from "./options.ts"
 import { runBench } from "./run-bench.ts"
@@ -26,7 +27,9 @@ async function main(options: Options): Promise<void> {
   const server = await resolveServer({ fsync: true, settings: { shared_buffers: "256MB", max_wal_size: "4GB" }, log })
   try {
     const result = await runBench(options, { serverUrl: server.url, stop: stop.signal, log, print: console.log })
-    if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(result, undefined, 2)}\n`)
+    if (options.json === undefined) return
+    mkdirSync(dirname(options.json), { recursive: true })
+    writeFileSync(options.json, `${JSON.stringify(result, undefined, 2)}\n`)
   } finally {
     await server.stop()
   }

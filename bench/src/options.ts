@@ -31,7 +31,7 @@ export function parseOptions(args: readonly string[]): Options {
     contestants: choose("contestant", contestants, values.contestant),
     rounds: count("rounds", values.rounds, values.quick ? 3 : 5, 100),
     sizes: values.quick ? quickSizes : fullSizes,
-    pinnedSeconds: count("seconds", values.seconds, values.quick ? 3 : 75, 3600),
+    pinnedSeconds: count("seconds", values.seconds, values.quick ? 2 : 75, 3600),
   }
 }
 
@@ -54,7 +54,7 @@ Runs contestants side by side, in turns, on one server: DATABASE_URL, or a Postg
   --workload NAME     only this one; may be given again
   --contestant NAME   only this one; may be given again. raw is what the others are measured against
   --rounds N          rounds that count, after one that warms up. Default 5, or 3 when quick
-  --seconds N         how long each contestant runs under a pinned horizon. Default 75, or 3 when quick
+  --seconds N         how long each contestant runs under a pinned horizon. Default 75, or 2 when quick
   --quick             small sizes: all in less than a minute
   --json FILE         writes the results there, too
 

@@ -23,6 +23,6 @@ export async function runWorkload(workload: Workload, plan: Plan, { serverUrl, s
   try {
     return await workload.run({ ...plan, stop, log, createPlace })
   } finally {
-    for (const database of databases) await database.drop()
+    for (const { name, drop } of databases) await drop().catch(() => log(`The database ${name} could not be dropped.`))
   }
 }

@@ -30,7 +30,7 @@ export const quickSizes: Sizes = {
   sendOneByOne: 200,
   sendAtOnce: 1600,
   sendBatches: 5,
-  drain: { 1: 100, 10: 500, 100: 2000, 1000: 5000 },
+  drain: { 1: 100, 10: 500, 100: 2000, 1000: 3000 },
   latency: 10,
   backlogs: [2000, 50_000],
   backlogReads: 20,

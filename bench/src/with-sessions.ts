@@ -1,5 +1,4 @@
 import type { OpenOptions, Session } from "./contestant.ts"
-import { allOf } from "./repeat.ts"
 import type { Place } from "./workload.ts"
 
 export interface SessionOptions extends OpenOptions {
@@ -17,7 +16,7 @@ export async function withSessions<T>(
   try {
     return await work(...sessions)
   } finally {
-    await allOf(sessions.map((session) => session.close()))
+    await Promise.allSettled(sessions.map((session) => session.close())) // a failure of `work` is the one to tell
   }
 }
 

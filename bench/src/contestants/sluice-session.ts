@@ -1,4 +1,4 @@
-import { type Client, createClient, type Driver, type Message } from "@sluice/core"
+import { createClient, type Driver, type Message } from "@sluice/core"
 import type { Payload, Session } from "../contestant.ts"
 
 /** What all contestants of ours share. `end` closes what the driver was given. */
@@ -32,7 +32,7 @@ interface Maintenance {
 }
 
 /** A core without maintenance runs as it is. */
-function maintain(client: Client<never> | object): () => Promise<void> {
+function maintain(client: object): () => Promise<void> {
   const maintenance = "maintenance" in client ? (client as { maintenance(): Maintenance }).maintenance() : undefined
   maintenance?.start()
   return async () => maintenance?.stop()

@@ -69,11 +69,12 @@ function summarise({ contestants, sizes }: Bench, turns: readonly (readonly numb
   return createOutcome(
     "Backlog: milliseconds to read and delete a batch of 10, by how many wait",
     {
+      // The space tells the second range from the first.
       "contestant": (row) => row.contestant,
       [`${few}`]: (row) => formatNumber(row.small.median),
-      [`min … max`]: (row) => formatRange(row.small.min, row.small.max),
+      "min … max": (row) => formatRange(row.small.min, row.small.max),
       [`${many}`]: (row) => formatNumber(row.large.median),
-      [` min … max`]: (row) => formatRange(row.large.min, row.large.max),
+      " min … max": (row) => formatRange(row.large.min, row.large.max),
       "many ÷ few": (row) => formatRatio(row.ratio),
     },
     rows,
