@@ -18,22 +18,14 @@ export function sluiceSession<Tx>(driver: Driver<Tx>, end: () => Promise<unknown
       const { refused } = await queue.deleteBatch(messages)
       if (refused.length > 0) throw new Error(`${refused.length} of ${messages.length} deletes were refused.`)
     },
-    maintain: () => maintain(client),
+    maintain: () => {
+      const maintenance = client.maintenance()
+      maintenance.start()
+      return () => maintenance.stop()
+    },
     close: async () => {
       await client.close()
       await end()
     },
   }
-}
-
-interface Maintenance {
-  start(): void
-  stop(): Promise<void>
-}
-
-/** A core without maintenance runs as it is. */
-function maintain(client: object): () => Promise<void> {
-  const maintenance = "maintenance" in client ? (client as { maintenance(): Maintenance }).maintenance() : undefined
-  maintenance?.start()
-  return async () => maintenance?.stop()
 }

@@ -170,7 +170,7 @@ test("a savepoint that is rolled back and an abort bring their messages back fro
     },
     { end: "rollback" },
   )
-  expect((await collect(name, 2)).toSorted()).toEqual([1, 2])
+  expect(new Set(await collect(name, 2))).toEqual(new Set([1, 2]))
 })
 
 test("a lease that ran out below a floor is found, and may still settle", async () => {
@@ -195,7 +195,7 @@ describe("a clock that is put back", () => {
     expect(await collect(name, 1)).toEqual(["after"])
     expect(await queue.read()).toBeNull()
     await moveClock(pool, "0")
-    expect((await collect(name, 2)).toSorted()).toEqual(["after", "before"])
+    expect(new Set(await collect(name, 2))).toEqual(new Set(["after", "before"]))
   })
 
   test("after it had been ahead for a while", async () => {
