@@ -30,14 +30,14 @@ begin
 end
 $$
 -- next
-/* Whether a message that a settle did not find may have been moved meanwhile: a flip began, or is still going on. */
+/* Whether a message that was not found may have been moved meanwhile: a flip began since p_generation, or is still going on. */
 create or replace function {schema}.flipping(p_storage int, p_generation bigint) returns boolean
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
   s segment;
 begin
   select * into s from segment where storage = p_storage order by generation desc limit 1;
-  return s.generation <> p_generation or cardinality(s.live) > 1;
+  return cardinality(s.live) > 1 or coalesce(s.generation <> p_generation, false);
 end
 $$
 -- next

@@ -19,7 +19,7 @@ begin
   end if;
   execute format('delete from %I where queue = $1', message_table(q.storage)) using q.id;
   get diagnostics v_count = row_count;
-  if flipping(q.storage, 0) then
+  if flipping(q.storage, null) then
     /* What was on its way from one segment to the other. */
     execute format('delete from %I where queue = $1', message_table(q.storage)) using q.id;
     get diagnostics v_more = row_count;

@@ -92,12 +92,13 @@ declare
   v_count int;
   v_last tid;
   v_left boolean;
+  v_columns text := (select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
+    where attrelid = 'message'::regclass and attnum > 0 and not attisdropped and attname <> 'segment');
 begin
   execute format('with found as materialized (select ctid as at from only %1$I where $1 is null or ctid > $1 limit 500 for update skip locked),
       gone as (delete from only %1$I where ctid = any (array(select at from found)) returning *),
-      come as (insert into %2$I (segment, queue, id, priority, attempt, lease, vt, enqueued_at, origin, headers, payload, errors)
-        select $2, queue, id, priority, attempt, lease, vt, enqueued_at, origin, headers, payload, errors from gone)
-    select count(*), max(at) from found', p_other, message_table(s.storage)) into v_count, v_last using p_after, s.current;
+      come as (insert into %2$I (segment, %3$s) select $2, %3$s from gone)
+    select count(*), max(at) from found', p_other, message_table(s.storage), v_columns) into v_count, v_last using p_after, s.current;
   if v_count > 0 or p_after is not null then
     return jsonb_build_object('did', 'moved', 'count', v_count, 'after', v_last);
   end if;

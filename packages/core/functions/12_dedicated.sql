@@ -3,10 +3,11 @@
 create or replace function {schema}.storage_functions() returns text[]
 language sql immutable as $$ select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,look_below,first_ready,sweep_level,sweep,found_elsewhere}'::text[] $$
 -- next
-/* Makes the functions of a storage from the shared ones: other tables, other names, and those that pass a call on to its
-   storage are there already. */
-create or replace function {schema}.clone_functions(p_storage int) returns void
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
+/* The functions of a storage, made from the shared ones: other tables, other names, and a call that was passed on to its
+   storage has arrived. */
+create or replace function {schema}.cloned(p_storage int) returns table (signature text, definition text)
+language plpgsql stable set search_path = {schema}, pg_temp as $$
+#variable_conflict use_column
 declare
   v_names text := array_to_string(storage_functions(), '|');
   v_archive text := archive_table(p_storage);
@@ -15,15 +16,47 @@ declare
 begin
   for f in
     select oid, proname, pg_get_function_identity_arguments(oid) as arguments
-      from pg_proc where pronamespace = current_schema()::regnamespace and proname = any (storage_functions())
+      from pg_proc where pronamespace = current_schema()::regnamespace and proname = any (storage_functions()) order by proname
   loop
-    v_text := pg_get_functiondef(f.oid);
+    v_text := replace(pg_get_functiondef(f.oid), E'\n SECURITY DEFINER', '');
     v_text := regexp_replace(v_text, '\m(' || v_names || ')\(', '\1_s' || p_storage || '(', 'g');
     v_text := regexp_replace(v_text, '\mmessage(_[01])?\M', 'message_s' || p_storage || '\1', 'g');
     v_text := regexp_replace(v_text, '\mq\.storage <> 0\M', 'q.storage <> ' || p_storage, 'g');
     v_text := regexp_replace(v_text, '\marchive( \(queue|\.id)', v_archive || '\1', 'g');
-    execute replace(v_text, ' SECURITY DEFINER', '');
-    execute format('revoke all on function %I(%s) from public', f.proname || '_s' || p_storage, f.arguments);
+    return query select format('%I(%s)', f.proname || '_s' || p_storage, f.arguments), v_text;
+  end loop;
+end
+$$
+-- next
+create or replace function {schema}.clone_functions(p_storage int) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  f record;
+begin
+  for f in select * from cloned(p_storage) loop
+    execute f.definition;
+    execute format('revoke all on function %s from public', f.signature);
+  end loop;
+end
+$$
+-- next
+/* For verify: what is missing or changed in dedicated storages. */
+create or replace function {schema}.storage_differences() returns setof text
+language plpgsql stable set search_path = {schema}, pg_temp as $$
+declare
+  s storage;
+begin
+  for s in select st.* from storage st join queue q on q.storage = st.id where st.id <> 0 and q.dropped_at is null order by st.id loop
+    return query select format('table %s: missing', t) from (values
+        (message_table(s.id)), (message_table(s.id) || '_0'), (case s.layout when 'ring' then message_table(s.id) || '_1' end),
+        (case when s.layout <> 'ring' then message_table(s.id) || '_0_default' end),
+        (case when s.own_archive then archive_table(s.id) end)) as tables(t) where t is not null and to_regclass(t) is null;
+    return query select format('index %s: missing', i) from (values
+        (message_table(s.id) || '_pkey'), (message_table(s.id) || '_claim')) as indexes(i) where to_regclass(i) is null;
+    return query select format('function %s: %s', c.signature, case when p.oid is null then 'missing' else 'is not as its like of the shared storage' end)
+      from cloned(s.id) c left join pg_proc p on p.pronamespace = current_schema()::regnamespace
+                                          and format('%I(%s)', p.proname, pg_get_function_identity_arguments(p.oid)) = c.signature
+     where p.oid is null or pg_get_functiondef(p.oid) <> c.definition;
   end loop;
 end
 $$

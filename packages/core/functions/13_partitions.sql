@@ -155,7 +155,8 @@ begin
 end
 $$
 -- next
-/* What is in it is counted under the lock, and goes only if it may. */
+/* What is in it is counted under its lock, and goes only if it may. The parent is locked last, and for no longer than the drop
+   takes: everybody who writes to the table needs it. */
 create or replace function {schema}.drop_range(p_parent text, p_n bigint) returns bigint
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
@@ -165,12 +166,12 @@ begin
   if to_regclass(v_table) is null then
     return null;
   end if;
-  execute format('lock table only %I in access exclusive mode', p_parent);
   execute format('lock table only %I in access exclusive mode', v_table);
   if not range_may_go(p_parent, p_n) then
     return null;
   end if;
   execute format('select count(*) from only %I', v_table) into v_count;
+  execute format('lock table only %I in access exclusive mode', p_parent);
   execute format('drop table %I', v_table);
   return v_count;
 end

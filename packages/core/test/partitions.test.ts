@@ -220,6 +220,24 @@ describe("the shared archive", () => {
   })
 })
 
+test("verify names what is missing or changed in a dedicated storage", async () => {
+  const ring = await storageOf(await freshQueue({ storage: "dedicated" }))
+  const ranges = await storageOf(await freshQueue({ partition: { by: "id", interval: 10, retention: 20 } }))
+  const differences = async () => (await client.admin.verify()).differences.filter((line) => !line.startsWith("function clock()"))
+  await pool.query("create or replace function sluice.clock() returns timestamptz language sql volatile as 'select clock_timestamp()'")
+  expect(await differences()).toEqual([])
+  await pool.query(`drop index sluice.message_s${ring}_claim`)
+  await pool.query(`drop table sluice.message_s${ranges}_0_default`)
+  await pool.query(`drop function sluice.try_pop_s${ring}`)
+  await pool.query(`alter function sluice.try_read_s${ranges} reset enable_seqscan`)
+  expect(await differences()).toEqual([
+    `index message_s${ring}_claim: missing`,
+    expect.stringMatching(`function try_pop_s${ring}\\(.*\\): missing`),
+    `table message_s${ranges}_0_default: missing`,
+    expect.stringMatching(`function try_read_s${ranges}\\(.*\\): is not as its like of the shared storage`),
+  ])
+})
+
 describe("dropQueue", () => {
   test.each([{ storage: "dedicated" }, { storage: "unlogged" }, { partition: { by: "id", interval: 10, retention: 20, archive: true } }] as const)(
     "of %o leaves nothing behind, or its archive where that is wanted",

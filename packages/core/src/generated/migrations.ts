@@ -258,14 +258,14 @@ begin
   return to_regclass(message_table(q.storage)) is not null;
 end
 $$`,
-  `/* Whether a message that a settle did not find may have been moved meanwhile: a flip began, or is still going on. */
+  `/* Whether a message that was not found may have been moved meanwhile: a flip began since p_generation, or is still going on. */
 create or replace function {schema}.flipping(p_storage int, p_generation bigint) returns boolean
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
   s segment;
 begin
   select * into s from segment where storage = p_storage order by generation desc limit 1;
-  return s.generation <> p_generation or cardinality(s.live) > 1;
+  return cardinality(s.live) > 1 or coalesce(s.generation <> p_generation, false);
 end
 $$`,
   `/* Pages of messages looked at in this transaction: what dead rows cost shows here, whatever the machine does. */
@@ -481,7 +481,7 @@ begin
                select m.id from message_0 m
                 where m.queue = q.id and m.priority = l.level
                   and m.vt < 'infinity' and m.vt <= p_now
-                  and m.vt >= coalesce((select case when f.swept_at > p_now - interval '10 seconds' then f.vt end from floor f
+                  and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                          where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                          order by f.version desc limit 1), '-infinity')
                   and (v_headers is null or m.headers @> v_headers) and (v_payload is null or m.payload @> v_payload)
@@ -495,7 +495,7 @@ begin
                select m.id from message_1 m
                 where m.queue = q.id and m.priority = l.level
                   and m.vt < 'infinity' and m.vt <= p_now
-                  and m.vt >= coalesce((select case when f.swept_at > p_now - interval '10 seconds' then f.vt end from floor f
+                  and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                          where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                          order by f.version desc limit 1), '-infinity')
                   and (v_headers is null or m.headers @> v_headers) and (v_payload is null or m.payload @> v_payload)
@@ -509,7 +509,7 @@ begin
                select m.id from message m
                 where m.queue = q.id and m.priority = l.level
                   and m.vt < 'infinity' and m.vt <= p_now
-                  and m.vt >= coalesce((select case when f.swept_at > p_now - interval '10 seconds' then f.vt end from floor f
+                  and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                          where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                          order by f.version desc limit 1), '-infinity')
                   and (v_headers is null or m.headers @> v_headers) and (v_payload is null or m.payload @> v_payload)
@@ -542,7 +542,7 @@ begin
                select m.id, m.attempt from message_0 m
                 where m.queue = q.id and m.priority = l.level
                   and m.vt < 'infinity' and m.vt <= p_now
-                  and m.vt >= coalesce((select case when f.swept_at > p_now - interval '10 seconds' then f.vt end from floor f
+                  and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                          where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                          order by f.version desc limit 1), '-infinity')
                 order by m.vt, m.id limit 1000) r
@@ -559,7 +559,7 @@ begin
                select m.id, m.attempt from message_1 m
                 where m.queue = q.id and m.priority = l.level
                   and m.vt < 'infinity' and m.vt <= p_now
-                  and m.vt >= coalesce((select case when f.swept_at > p_now - interval '10 seconds' then f.vt end from floor f
+                  and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                          where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                          order by f.version desc limit 1), '-infinity')
                 order by m.vt, m.id limit 1000) r
@@ -576,7 +576,7 @@ begin
                select m.id, m.attempt from message m
                 where m.queue = q.id and m.priority = l.level
                   and m.vt < 'infinity' and m.vt <= p_now
-                  and m.vt >= coalesce((select case when f.swept_at > p_now - interval '10 seconds' then f.vt end from floor f
+                  and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                          where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                          order by f.version desc limit 1), '-infinity')
                 order by m.vt, m.id limit 1000) r
@@ -1510,7 +1510,7 @@ begin
   end if;
   execute format('delete from %I where queue = $1', message_table(q.storage)) using q.id;
   get diagnostics v_count = row_count;
-  if flipping(q.storage, 0) then
+  if flipping(q.storage, null) then
     /* What was on its way from one segment to the other. */
     execute format('delete from %I where queue = $1', message_table(q.storage)) using q.id;
     get diagnostics v_more = row_count;
@@ -1748,7 +1748,8 @@ begin
   return query select null::jsonb, v_all;
 end
 $$`,
-  `/* What lies below the floor is ready again as of now: a late commit, a rollback, or what a step of the clock left there. */
+  `/* What is ready below the floor is ready as of now: a late commit, a rollback, or what a step of the clock left there. What is
+   not ready yet, and below a floor that the clock fell behind, keeps its time: it may be a lease. */
 create or replace function {schema}.look_below(q {schema}.queue, p_live smallint[], p_level int, p_floor timestamptz, p_now timestamptz) returns int
 language plpgsql volatile
 set search_path = {schema}, pg_temp
@@ -1767,19 +1768,19 @@ begin
     update message_0 m set vt = p_now
      where m.queue = q.id and m.id = any (array(
        select b.id from message_0 b
-        where b.queue = q.id and b.priority = p_level and b.vt < 'infinity' and b.vt < p_floor
+        where b.queue = q.id and b.priority = p_level and b.vt < 'infinity' and b.vt < p_floor and b.vt <= p_now
         order by b.vt limit 1000 for update skip locked));
   elsif p_live = '{1}' then
     update message_1 m set vt = p_now
      where m.queue = q.id and m.id = any (array(
        select b.id from message_1 b
-        where b.queue = q.id and b.priority = p_level and b.vt < 'infinity' and b.vt < p_floor
+        where b.queue = q.id and b.priority = p_level and b.vt < 'infinity' and b.vt < p_floor and b.vt <= p_now
         order by b.vt limit 1000 for update skip locked));
   else
     update message m set vt = p_now
      where m.queue = q.id and m.id = any (array(
        select b.id from message b
-        where b.queue = q.id and b.priority = p_level and b.vt < 'infinity' and b.vt < p_floor
+        where b.queue = q.id and b.priority = p_level and b.vt < 'infinity' and b.vt < p_floor and b.vt <= p_now
         order by b.vt limit 1000 for update skip locked));
   end if;
   get diagnostics v_found = row_count;
@@ -1989,12 +1990,13 @@ declare
   v_count int;
   v_last tid;
   v_left boolean;
+  v_columns text := (select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
+    where attrelid = 'message'::regclass and attnum > 0 and not attisdropped and attname <> 'segment');
 begin
   execute format('with found as materialized (select ctid as at from only %1$I where $1 is null or ctid > $1 limit 500 for update skip locked),
       gone as (delete from only %1$I where ctid = any (array(select at from found)) returning *),
-      come as (insert into %2$I (segment, queue, id, priority, attempt, lease, vt, enqueued_at, origin, headers, payload, errors)
-        select $2, queue, id, priority, attempt, lease, vt, enqueued_at, origin, headers, payload, errors from gone)
-    select count(*), max(at) from found', p_other, message_table(s.storage)) into v_count, v_last using p_after, s.current;
+      come as (insert into %2$I (segment, %3$s) select $2, %3$s from gone)
+    select count(*), max(at) from found', p_other, message_table(s.storage), v_columns) into v_count, v_last using p_after, s.current;
   if v_count > 0 or p_after is not null then
     return jsonb_build_object('did', 'moved', 'count', v_count, 'after', v_last);
   end if;
@@ -2036,10 +2038,11 @@ $$`,
    as static as the shared one's. */
 create or replace function {schema}.storage_functions() returns text[]
 language sql immutable as $$ select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,look_below,first_ready,sweep_level,sweep,found_elsewhere}'::text[] $$`,
-  `/* Makes the functions of a storage from the shared ones: other tables, other names, and those that pass a call on to its
-   storage are there already. */
-create or replace function {schema}.clone_functions(p_storage int) returns void
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
+  `/* The functions of a storage, made from the shared ones: other tables, other names, and a call that was passed on to its
+   storage has arrived. */
+create or replace function {schema}.cloned(p_storage int) returns table (signature text, definition text)
+language plpgsql stable set search_path = {schema}, pg_temp as $$
+#variable_conflict use_column
 declare
   v_names text := array_to_string(storage_functions(), '|');
   v_archive text := archive_table(p_storage);
@@ -2048,15 +2051,45 @@ declare
 begin
   for f in
     select oid, proname, pg_get_function_identity_arguments(oid) as arguments
-      from pg_proc where pronamespace = current_schema()::regnamespace and proname = any (storage_functions())
+      from pg_proc where pronamespace = current_schema()::regnamespace and proname = any (storage_functions()) order by proname
   loop
-    v_text := pg_get_functiondef(f.oid);
+    v_text := replace(pg_get_functiondef(f.oid), E'\\n SECURITY DEFINER', '');
     v_text := regexp_replace(v_text, '\\m(' || v_names || ')\\(', '\\1_s' || p_storage || '(', 'g');
     v_text := regexp_replace(v_text, '\\mmessage(_[01])?\\M', 'message_s' || p_storage || '\\1', 'g');
     v_text := regexp_replace(v_text, '\\mq\\.storage <> 0\\M', 'q.storage <> ' || p_storage, 'g');
     v_text := regexp_replace(v_text, '\\marchive( \\(queue|\\.id)', v_archive || '\\1', 'g');
-    execute replace(v_text, ' SECURITY DEFINER', '');
-    execute format('revoke all on function %I(%s) from public', f.proname || '_s' || p_storage, f.arguments);
+    return query select format('%I(%s)', f.proname || '_s' || p_storage, f.arguments), v_text;
+  end loop;
+end
+$$`,
+  `create or replace function {schema}.clone_functions(p_storage int) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  f record;
+begin
+  for f in select * from cloned(p_storage) loop
+    execute f.definition;
+    execute format('revoke all on function %s from public', f.signature);
+  end loop;
+end
+$$`,
+  `/* For verify: what is missing or changed in dedicated storages. */
+create or replace function {schema}.storage_differences() returns setof text
+language plpgsql stable set search_path = {schema}, pg_temp as $$
+declare
+  s storage;
+begin
+  for s in select st.* from storage st join queue q on q.storage = st.id where st.id <> 0 and q.dropped_at is null order by st.id loop
+    return query select format('table %s: missing', t) from (values
+        (message_table(s.id)), (message_table(s.id) || '_0'), (case s.layout when 'ring' then message_table(s.id) || '_1' end),
+        (case when s.layout <> 'ring' then message_table(s.id) || '_0_default' end),
+        (case when s.own_archive then archive_table(s.id) end)) as tables(t) where t is not null and to_regclass(t) is null;
+    return query select format('index %s: missing', i) from (values
+        (message_table(s.id) || '_pkey'), (message_table(s.id) || '_claim')) as indexes(i) where to_regclass(i) is null;
+    return query select format('function %s: %s', c.signature, case when p.oid is null then 'missing' else 'is not as its like of the shared storage' end)
+      from cloned(s.id) c left join pg_proc p on p.pronamespace = current_schema()::regnamespace
+                                          and format('%I(%s)', p.proname, pg_get_function_identity_arguments(p.oid)) = c.signature
+     where p.oid is null or pg_get_functiondef(p.oid) <> c.definition;
   end loop;
 end
 $$`,
@@ -2278,7 +2311,8 @@ begin
   return v_count;
 end
 $$`,
-  `/* What is in it is counted under the lock, and goes only if it may. */
+  `/* What is in it is counted under its lock, and goes only if it may. The parent is locked last, and for no longer than the drop
+   takes: everybody who writes to the table needs it. */
 create or replace function {schema}.drop_range(p_parent text, p_n bigint) returns bigint
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
@@ -2288,12 +2322,12 @@ begin
   if to_regclass(v_table) is null then
     return null;
   end if;
-  execute format('lock table only %I in access exclusive mode', p_parent);
   execute format('lock table only %I in access exclusive mode', v_table);
   if not range_may_go(p_parent, p_n) then
     return null;
   end if;
   execute format('select count(*) from only %I', v_table) into v_count;
+  execute format('lock table only %I in access exclusive mode', p_parent);
   execute format('drop table %I', v_table);
   return v_count;
 end
@@ -2416,7 +2450,7 @@ begin
     return;
   end if;
   /* Twice while messages are moved from one segment to the other: the second statement sees where. */
-  for v_pass in 1 .. case when flipping(q.storage, 0) then 2 else 1 end loop
+  for v_pass in 1 .. case when flipping(q.storage, null) then 2 else 1 end loop
     return query execute format('delete from %I m where m.queue = $1 and m.id = any ($2) returning null::jsonb, m.id', message_table(q.storage))
       using q.id, p_ids;
   end loop;
@@ -2438,7 +2472,7 @@ begin
     return query select queue_fault(p_queue, 'work'), null::bigint;
     return;
   end if;
-  for v_pass in 1 .. case when flipping(q.storage, 0) then 2 else 1 end loop
+  for v_pass in 1 .. case when flipping(q.storage, null) then 2 else 1 end loop
     return query execute format('with gone as (delete from %I m where m.queue = $1 and m.id = any ($2) returning m.*)
       insert into %I as a (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
       select queue, id, $3, ''done'', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
@@ -2463,7 +2497,7 @@ begin
     return query select queue_fault(p_queue, 'work'), null::timestamptz;
     return;
   end if;
-  for v_pass in 1 .. case when flipping(q.storage, 0) then 2 else 1 end loop
+  for v_pass in 1 .. case when flipping(q.storage, null) then 2 else 1 end loop
     return query execute format('update %I m set vt = greatest($3, $4, $3 + $5), lease = null where m.queue = $1 and m.id = $2
       returning null::jsonb, m.vt', message_table(q.storage)) using q.id, p_id, v_now, p_at, p_delay;
     exit when found;
@@ -2509,7 +2543,7 @@ language sql immutable as $$
   select case p_kind
     when 'producer' then '{send,send_batch,try_send,try_send_batch}'
     when 'consumer' then '{read,pop,delete,archive,release,set_vt,extend,retry,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers}'
-    when 'reader' then '{metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive}'
+    when 'reader' then '{storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive}'
     when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt}'
   end::text[]
 $$`,
