@@ -199,6 +199,9 @@ begin
   if p_storage = 0 then
     return pg_stat_get_xact_blocks_fetched('message_0'::regclass) + pg_stat_get_xact_blocks_fetched('message_1'::regclass);
   end if;
+  if to_regclass(message_table(p_storage) || '_1') is not null then
+    return pg_stat_get_xact_blocks_fetched(to_regclass(message_table(p_storage) || '_0')) + pg_stat_get_xact_blocks_fetched(to_regclass(message_table(p_storage) || '_1'));
+  end if;
   return (select sum(pg_stat_get_xact_blocks_fetched(relid)) from pg_partition_tree(message_table(p_storage)::regclass) where isleaf);
 end
 
@@ -800,11 +803,11 @@ end
 
 
 
--- function found_elsewhere(q queue)
+-- function found_elsewhere(q queue, p_blocks bigint)
 returns boolean language plpgsql volatile search_path=<schema>, pg_temp as
 
 begin
-  if (blocks_fetched(q.storage) > 16 or has_floor(q)) and sweep(q) > 0 then
+  if (blocks_fetched(q.storage) - p_blocks > 16 or has_floor(q)) and sweep(q) > 0 then
     return true;
   end if;
   return not maintained_lately() and reopen(q.storage);
@@ -2133,6 +2136,7 @@ declare
   v_rank int[];
   v_taken int;
   v_looked boolean := false;
+  v_blocks bigint;
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
   if q.kind is distinct from 'work' or isolation_fault() is not null or q.storage <> 0 and not hold_storage(q) then
@@ -2146,10 +2150,11 @@ begin
     return;
   end if;
   select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  v_blocks := blocks_fetched(q.storage);
   loop
     v_ids := lock_ready(q, v_live, v_want, v_now, p_filter);
     if v_ids = '{}' then
-      exit when v_seen > 0 or v_looked or not p_own or not found_elsewhere(q);
+      exit when v_seen > 0 or v_looked or not p_own or not found_elsewhere(q, v_blocks);
       v_looked := true;
       v_now := clock();
       select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
@@ -2182,7 +2187,7 @@ begin
     v_seen := v_seen + cardinality(v_ids);
     exit when v_want = 0 or v_buried >= 10000;
   end loop;
-  if p_own and v_taken > 0 and v_buried = 0 and p_filter is null and blocks_fetched(q.storage) > 16 + 8 * v_taken then
+  if p_own and v_taken > 0 and v_buried = 0 and p_filter is null and blocks_fetched(q.storage) - v_blocks > 16 + 8 * v_taken then
     perform sweep(q);
   end if;
 end
@@ -2233,6 +2238,7 @@ declare
   v_rank int[];
   v_taken int;
   v_looked boolean := false;
+  v_blocks bigint;
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
   if q.kind is distinct from 'work' or isolation_fault() is not null or q.storage <> 0 and not hold_storage(q) then
@@ -2249,11 +2255,12 @@ begin
     perform set_config('synchronous_commit', 'off', true);
   end if;
   select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  v_blocks := blocks_fetched(q.storage);
   v_until := greatest(v_now, v_now + coalesce(p_lease, q.lease));
   loop
     v_ids := lock_ready(q, v_live, v_want, v_now, p_filter);
     if v_ids = '{}' then
-      exit when v_seen > 0 or v_looked or not p_own or not found_elsewhere(q);
+      exit when v_seen > 0 or v_looked or not p_own or not found_elsewhere(q, v_blocks);
       v_looked := true;
       v_now := clock();
       select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
@@ -2287,7 +2294,7 @@ begin
     /* What a lease of 0 took is ready again already: a second look would find it. */
     exit when v_want = 0 or v_buried >= 10000 or v_taken > 0 and v_until <= v_now;
   end loop;
-  if p_own and v_taken > 0 and v_buried = 0 and p_filter is null and blocks_fetched(q.storage) > 16 + 8 * v_taken then
+  if p_own and v_taken > 0 and v_buried = 0 and p_filter is null and blocks_fetched(q.storage) - v_blocks > 16 + 8 * v_taken then
     perform sweep(q);
   end if;
 end

@@ -41,12 +41,16 @@ begin
 end
 $$
 -- next
-/* Pages of messages looked at in this transaction: what dead rows cost shows here, whatever the machine does. */
+/* Pages of messages that this session looked at lately, as a count that only its difference means something of: what dead rows
+   cost shows here, whatever the machine does. */
 create or replace function {schema}.blocks_fetched(p_storage int) returns bigint
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 begin
   if p_storage = 0 then
     return pg_stat_get_xact_blocks_fetched('message_0'::regclass) + pg_stat_get_xact_blocks_fetched('message_1'::regclass);
+  end if;
+  if to_regclass(message_table(p_storage) || '_1') is not null then
+    return pg_stat_get_xact_blocks_fetched(to_regclass(message_table(p_storage) || '_0')) + pg_stat_get_xact_blocks_fetched(to_regclass(message_table(p_storage) || '_1'));
   end if;
   return (select sum(pg_stat_get_xact_blocks_fetched(relid)) from pg_partition_tree(message_table(p_storage)::regclass) where isleaf);
 end

@@ -126,11 +126,11 @@ end
 $$
 -- next
 /* For a read that found nothing: is there something below a floor, or, where no maintenance is at work, in a segment that
-   readers do not visit? Then it is ready now. */
-create or replace function {schema}.found_elsewhere(q {schema}.queue) returns boolean
+   readers do not visit? Then it is ready now. p_blocks: as the read began. */
+create or replace function {schema}.found_elsewhere(q {schema}.queue, p_blocks bigint) returns boolean
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 begin
-  if (blocks_fetched(q.storage) > 16 or has_floor(q)) and sweep(q) > 0 then
+  if (blocks_fetched(q.storage) - p_blocks > 16 or has_floor(q)) and sweep(q) > 0 then
     return true;
   end if;
   return not maintained_lately() and reopen(q.storage);
