@@ -20,6 +20,7 @@ const sql = postgres(process.env.DATABASE_URL!)
   pg: pool,
   consume: `${client}const welcome = async (userId: number): Promise<void> => void userId
 `,
+  maintenance: client,
   "settle-in-transaction": `${client}const markWelcomed = async (tx: PoolClient, userId: number): Promise<void> => {
   await tx.query("update users set email = lower(email) where id = $1", [userId])
 }
