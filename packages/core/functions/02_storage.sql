@@ -1,3 +1,15 @@
+/* A name in this schema and in no other, for dynamic SQL. Without the schema, what is not there would be looked for among the
+   temporary tables of the caller, and their triggers, policies and views would run as the owner of the schema. */
+create or replace function {schema}.own(p_name text) returns text
+language sql stable as $$ select format('%I.%I', current_schema(), p_name) $$
+-- next
+create or replace function {schema}.own_schema() returns oid
+language sql stable as $$ select oid from pg_namespace where nspname = current_schema() $$
+-- next
+/* Null where there is no such table or sequence. */
+create or replace function {schema}.own_relation(p_name text) returns regclass
+language sql stable as $$ select case when p_name is not null then to_regclass(format('%I.%I', current_schema(), p_name)) end $$
+-- next
 /* The tables of a storage. */
 create or replace function {schema}.message_table(p_storage int) returns text
 language sql immutable as $$ select case p_storage when 0 then 'message' else 'message_s' || p_storage end $$
@@ -26,7 +38,7 @@ begin
     return true;
   end if;
   perform pg_advisory_xact_lock_shared(lock_space('storage'), q.storage);
-  return to_regclass(message_table(q.storage)) is not null;
+  return own_relation(message_table(q.storage)) is not null;
 end
 $$
 -- next
@@ -49,10 +61,10 @@ begin
   if p_storage = 0 then
     return pg_stat_get_xact_blocks_fetched('message_0'::regclass) + pg_stat_get_xact_blocks_fetched('message_1'::regclass);
   end if;
-  if to_regclass(message_table(p_storage) || '_1') is not null then
-    return pg_stat_get_xact_blocks_fetched(to_regclass(message_table(p_storage) || '_0')) + pg_stat_get_xact_blocks_fetched(to_regclass(message_table(p_storage) || '_1'));
+  if own_relation(message_table(p_storage) || '_1') is not null then
+    return pg_stat_get_xact_blocks_fetched(own_relation(message_table(p_storage) || '_0')) + pg_stat_get_xact_blocks_fetched(own_relation(message_table(p_storage) || '_1'));
   end if;
-  return (select sum(pg_stat_get_xact_blocks_fetched(relid)) from pg_partition_tree(message_table(p_storage)::regclass) where isleaf);
+  return (select sum(pg_stat_get_xact_blocks_fetched(relid)) from pg_partition_tree(own_relation(message_table(p_storage))) where isleaf);
 end
 $$
 -- next

@@ -32,7 +32,7 @@ $$
 create or replace function {schema}.last_sent(p_id int) returns bigint
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 begin
-  return coalesce(pg_sequence_last_value(to_regclass('sent_' || p_id)), 0);
+  return coalesce(pg_sequence_last_value(own_relation('sent_' || p_id)), 0);
 exception when undefined_table or internal_error then
   return 0;
 end

@@ -112,8 +112,8 @@ set enable_bitmapscan = off
 set jit = off
 as $$
 begin
-  return query execute format('select * from %I a where %s and a.id between $2 and $3 and ($4 is null or a.outcome = $4) order by a.id limit $5',
-    p_table, case when p_queue is null then 'a.queue > 0' else 'a.queue = $1' end) using p_queue, p_from, p_to, p_outcome, p_limit;
+  return query execute format('select * from %s a where %s and a.id between $2 and $3 and ($4 is null or a.outcome = $4) order by a.id limit $5',
+    own(p_table), case when p_queue is null then 'a.queue > 0' else 'a.queue = $1' end) using p_queue, p_from, p_to, p_outcome, p_limit;
 end
 $$
 -- next
@@ -157,7 +157,7 @@ begin
     return;
   end if;
   for w in select * from archives(p_queue) loop
-    execute format('select count(*) from %I a where ($1 is null or a.queue = $1) and ($2 is null or a.outcome = $2)', w.tab)
+    execute format('select count(*) from %s a where ($1 is null or a.queue = $1) and ($2 is null or a.outcome = $2)', own(w.tab))
        into v_count using w.queue, p_outcome;
     v_all := v_all + v_count;
   end loop;
