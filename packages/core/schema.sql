@@ -301,17 +301,20 @@ end
 
 
 -- function count_messages(q queue, p_now timestamp with time zone)
-returns TABLE(length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest timestamp with time zone, newest timestamp with time zone) language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, jit=off as
+returns TABLE(length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest timestamp with time zone, newest timestamp with time zone) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, jit=off as
 
 begin
-  if not hold_storage(q) then
+  if q.storage <> 0 then
+    if hold_storage(q) then
+      return query execute format('select * from %I($1, $2)', 'count_messages_s' || q.storage) using q, p_now;
+    end if;
     return;
   end if;
-  return query execute format(
-    'select count(*), count(*) filter (where s.state = ''visible''), count(*) filter (where s.state = ''inFlight''),
-            count(*) filter (where s.state = ''delayed''), count(*) filter (where s.state = ''parked''), min(m.enqueued_at), max(m.enqueued_at)
-       from %I m, lateral (select message_state(m.lease, m.vt, $1) as state) s
-      where m.queue = $2', message_table(q.storage)) using p_now, q.id;
+  return query
+    select count(*), count(*) filter (where s.state = 'visible'), count(*) filter (where s.state = 'inFlight'),
+           count(*) filter (where s.state = 'delayed'), count(*) filter (where s.state = 'parked'), min(m.enqueued_at), max(m.enqueued_at)
+      from message m, lateral (select message_state(m.lease, m.vt, p_now) as state) s
+     where m.queue = q.id;
 end
 
 
@@ -559,14 +562,14 @@ returns void language plpgsql volatile search_path=<schema>, pg_temp as
 declare
   v_function text;
 begin
-  execute format('drop table %I', message_table(p_storage));
-  execute format('drop sequence %I', 'message_id_s' || p_storage);
   for v_function in
     select format('%I(%s)', proname, pg_get_function_identity_arguments(oid)) from pg_proc
      where pronamespace = own_schema() and proname in (select unnest(storage_functions()) || '_s' || p_storage)
   loop
     execute 'drop function ' || v_function;
   end loop;
+  execute format('drop table %I', message_table(p_storage));
+  execute format('drop sequence %I', 'message_id_s' || p_storage);
   delete from segment where storage = p_storage;
   if not p_keep_archive and archive_table(p_storage) <> 'archive' then
     execute format('drop table %I', archive_table(p_storage));
@@ -1125,14 +1128,20 @@ returns text language sql immutable as
 
 
 -- function messages_of(q queue, p_from bigint, p_to bigint, p_state text, p_limit integer, p_now timestamp with time zone)
-returns SETOF message language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+returns SETOF message language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 begin
-  if hold_storage(q) then
-    return query execute format('select * from %I m where m.queue = $1 and m.id between $2 and $3
-       and ($4 is null or message_state(m.lease, m.vt, $6) = $4) order by m.id limit $5', message_table(q.storage))
-      using q.id, p_from, p_to, p_state, p_limit, p_now;
+  if q.storage <> 0 then
+    if hold_storage(q) then
+      return query execute format('select * from %I($1, $2, $3, $4, $5, $6)', 'messages_of_s' || q.storage)
+        using q, p_from, p_to, p_state, p_limit, p_now;
+    end if;
+    return;
   end if;
+  return query
+    select * from message m
+     where m.queue = q.id and m.id between p_from and p_to and (p_state is null or message_state(m.lease, m.vt, p_now) = p_state)
+     order by m.id limit p_limit;
 end
 
 
@@ -1676,7 +1685,7 @@ end
 
 -- function storage_functions()
 returns text[] language sql immutable as
- select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,look_below,first_ready,sweep_level,sweep,found_elsewhere}'::text[] 
+ select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,look_below,first_ready,sweep_level,sweep,found_elsewhere,messages_of,count_messages}'::text[] 
 
 
 -- function storage_info(s storage)

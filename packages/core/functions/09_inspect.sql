@@ -35,16 +35,23 @@ create or replace function {schema}.messages_of(q {schema}.queue, p_from bigint,
 returns setof {schema}.message
 language plpgsql volatile
 set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
 set jit = off
 as $$
 begin
-  if hold_storage(q) then
-    return query execute format('select * from %I m where m.queue = $1 and m.id between $2 and $3
-       and ($4 is null or message_state(m.lease, m.vt, $6) = $4) order by m.id limit $5', message_table(q.storage))
-      using q.id, p_from, p_to, p_state, p_limit, p_now;
+  if q.storage <> 0 then
+    if hold_storage(q) then
+      return query execute format('select * from %I($1, $2, $3, $4, $5, $6)', 'messages_of_s' || q.storage)
+        using q, p_from, p_to, p_state, p_limit, p_now;
+    end if;
+    return;
   end if;
+  return query
+    select * from message m
+     where m.queue = q.id and m.id between p_from and p_to and (p_state is null or message_state(m.lease, m.vt, p_now) = p_state)
+     order by m.id limit p_limit;
 end
 $$
 -- next

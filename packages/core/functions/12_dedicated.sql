@@ -1,7 +1,7 @@
 /* The functions that name the message table, and each other. A dedicated storage has its own of each, so that its plans are
    as static as the shared one's. */
 create or replace function {schema}.storage_functions() returns text[]
-language sql immutable as $$ select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,look_below,first_ready,sweep_level,sweep,found_elsewhere}'::text[] $$
+language sql immutable as $$ select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,look_below,first_ready,sweep_level,sweep,found_elsewhere,messages_of,count_messages}'::text[] $$
 -- next
 /* The functions of a storage, made from the shared ones: other tables, other names, and a call that was passed on to its
    storage has arrived. Only the name and the body change: the schema may be called what a table is. */
@@ -115,14 +115,14 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v_function text;
 begin
-  execute format('drop table %I', message_table(p_storage));
-  execute format('drop sequence %I', 'message_id_s' || p_storage);
   for v_function in
     select format('%I(%s)', proname, pg_get_function_identity_arguments(oid)) from pg_proc
      where pronamespace = own_schema() and proname in (select unnest(storage_functions()) || '_s' || p_storage)
   loop
     execute 'drop function ' || v_function;
   end loop;
+  execute format('drop table %I', message_table(p_storage));
+  execute format('drop sequence %I', 'message_id_s' || p_storage);
   delete from segment where storage = p_storage;
   if not p_keep_archive and archive_table(p_storage) <> 'archive' then
     execute format('drop table %I', archive_table(p_storage));

@@ -1549,18 +1549,22 @@ $$`,
 )
 language plpgsql volatile
 set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set jit = off
 as $$
 begin
-  if not hold_storage(q) then
+  if q.storage <> 0 then
+    if hold_storage(q) then
+      return query execute format('select * from %I($1, $2)', 'count_messages_s' || q.storage) using q, p_now;
+    end if;
     return;
   end if;
-  return query execute format(
-    'select count(*), count(*) filter (where s.state = ''visible''), count(*) filter (where s.state = ''inFlight''),
-            count(*) filter (where s.state = ''delayed''), count(*) filter (where s.state = ''parked''), min(m.enqueued_at), max(m.enqueued_at)
-       from %I m, lateral (select message_state(m.lease, m.vt, $1) as state) s
-      where m.queue = $2', message_table(q.storage)) using p_now, q.id;
+  return query
+    select count(*), count(*) filter (where s.state = 'visible'), count(*) filter (where s.state = 'inFlight'),
+           count(*) filter (where s.state = 'delayed'), count(*) filter (where s.state = 'parked'), min(m.enqueued_at), max(m.enqueued_at)
+      from message m, lateral (select message_state(m.lease, m.vt, p_now) as state) s
+     where m.queue = q.id;
 end
 $$`,
   `/* Of one queue, or of all where p_queue is null, each by its own range of the primary key. length counts every row. Ages are of enqueued_at, null where empty. */
@@ -1650,16 +1654,23 @@ create or replace function {schema}.messages_of(q {schema}.queue, p_from bigint,
 returns setof {schema}.message
 language plpgsql volatile
 set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
 set jit = off
 as $$
 begin
-  if hold_storage(q) then
-    return query execute format('select * from %I m where m.queue = $1 and m.id between $2 and $3
-       and ($4 is null or message_state(m.lease, m.vt, $6) = $4) order by m.id limit $5', message_table(q.storage))
-      using q.id, p_from, p_to, p_state, p_limit, p_now;
+  if q.storage <> 0 then
+    if hold_storage(q) then
+      return query execute format('select * from %I($1, $2, $3, $4, $5, $6)', 'messages_of_s' || q.storage)
+        using q, p_from, p_to, p_state, p_limit, p_now;
+    end if;
+    return;
   end if;
+  return query
+    select * from message m
+     where m.queue = q.id and m.id between p_from and p_to and (p_state is null or message_state(m.lease, m.vt, p_now) = p_state)
+     order by m.id limit p_limit;
 end
 $$`,
   `/* p_id, p_queue and p_state narrow the list where they are not null. Only a state is looked for. */
@@ -2054,7 +2065,7 @@ $$`,
   `/* The functions that name the message table, and each other. A dedicated storage has its own of each, so that its plans are
    as static as the shared one's. */
 create or replace function {schema}.storage_functions() returns text[]
-language sql immutable as $$ select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,look_below,first_ready,sweep_level,sweep,found_elsewhere}'::text[] $$`,
+language sql immutable as $$ select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,look_below,first_ready,sweep_level,sweep,found_elsewhere,messages_of,count_messages}'::text[] $$`,
   `/* The functions of a storage, made from the shared ones: other tables, other names, and a call that was passed on to its
    storage has arrived. Only the name and the body change: the schema may be called what a table is. */
 create or replace function {schema}.cloned(p_storage int) returns table (signature text, definition text)
@@ -2161,14 +2172,14 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v_function text;
 begin
-  execute format('drop table %I', message_table(p_storage));
-  execute format('drop sequence %I', 'message_id_s' || p_storage);
   for v_function in
     select format('%I(%s)', proname, pg_get_function_identity_arguments(oid)) from pg_proc
      where pronamespace = own_schema() and proname in (select unnest(storage_functions()) || '_s' || p_storage)
   loop
     execute 'drop function ' || v_function;
   end loop;
+  execute format('drop table %I', message_table(p_storage));
+  execute format('drop sequence %I', 'message_id_s' || p_storage);
   delete from segment where storage = p_storage;
   if not p_keep_archive and archive_table(p_storage) <> 'archive' then
     execute format('drop table %I', archive_table(p_storage));
