@@ -7,7 +7,7 @@ ${pool}const sluice = createClient(pgDriver(pool))
 const emails = sluice.queue<{ userId: number }>("emails")
 `
 
-/** What each block of the README takes for granted. */
+/** What each block of the README, and of docs/operations.md, takes for granted. */
 export const preludes: Record<string, string> = {
   drizzle: `import { drizzle } from "drizzle-orm/node-postgres"
 import { pgTable, integer, text } from "drizzle-orm/pg-core"
@@ -24,4 +24,8 @@ const sql = postgres(process.env.DATABASE_URL!)
   await tx.query("update users set email = lower(email) where id = $1", [userId])
 }
 `,
+  maintenance: client,
+  "maintenance-loop": client,
+  storages: client,
+  roles: client,
 }

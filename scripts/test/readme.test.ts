@@ -14,7 +14,8 @@ const run = promisify(execFile)
 const root = join(import.meta.dirname, "../..")
 const folder = join(import.meta.dirname, "snippets")
 const readme = readFileSync(join(root, "README.md"), "utf8")
-const snippets = extractSnippets(readme)
+const operations = readFileSync(join(root, "docs/operations.md"), "utf8")
+const snippets = [...extractSnippets(readme), ...extractSnippets(operations)]
 const database = await databasePerFile()
 const sluice = createClient(pgDriver(database.url))
 
@@ -35,8 +36,8 @@ beforeAll(async () => {
 
 afterAll(() => sluice.close())
 
-test("every block of TypeScript in the README is named, so that it is compiled and run", () => {
-  expect(unnamedSnippets(readme)).toBe(0)
+test("every block of TypeScript in the README and in docs/operations.md is named, so that it is compiled and run", () => {
+  expect(unnamedSnippets(readme) + unnamedSnippets(operations)).toBe(0)
   expect(snippets.map(({ name }) => name)).toEqual(Object.keys(preludes))
 })
 
@@ -45,13 +46,19 @@ test("the README shows code for three adapters before line 60", () => {
   for (const adapter of ["@sluice/pg", "@sluice/postgres-js", "@sluice/drizzle"]) expect(first).toContain(adapter)
 })
 
-test("the README compiles", async () => {
+test("they compile", async () => {
   writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ extends: "../../../tsconfig.test.json", include: ["*.ts"] }))
   const { stdout } = await run(join(root, "node_modules/.bin/tsc"), ["-p", folder]).catch((error: { stdout: string }) => error)
   expect(stdout).toBe("")
 })
 
-test.each(snippets.map(({ name }) => name).filter((name) => !name.startsWith("consume") && !name.startsWith("settle")))(
+const inOperation = ["maintenance", ...extractSnippets(operations).map(({ name }) => name)]
+
+test.each(inOperation)("the %s block runs", async (name) => {
+  await run(process.execPath, [join(folder, `${name}.ts`)], { env: { ...process.env, DATABASE_URL: database.url } })
+})
+
+test.each(snippets.map(({ name }) => name).filter((name) => !/^(consume|settle)/.test(name) && !inOperation.includes(name)))(
   "the README's %s block runs and commits a user with a message",
   async (name) => {
     const before = await sluice.admin.metrics("emails")

@@ -1,3 +1,15 @@
+/* A name in this schema and in no other, for dynamic SQL. Without the schema, what is not there would be looked for among the
+   temporary tables of the caller, and their triggers, policies and views would run as the owner of the schema. */
+create or replace function {schema}.own(p_name text) returns text
+language sql stable as $$ select format('%I.%I', current_schema(), p_name) $$
+-- next
+create or replace function {schema}.own_schema() returns oid
+language sql stable as $$ select oid from pg_namespace where nspname = current_schema() $$
+-- next
+/* Null where there is no such table or sequence. */
+create or replace function {schema}.own_relation(p_name text) returns regclass
+language sql stable as $$ select case when p_name is not null then to_regclass(format('%I.%I', current_schema(), p_name)) end $$
+-- next
 /* The tables of a storage. */
 create or replace function {schema}.message_table(p_storage int) returns text
 language sql immutable as $$ select case p_storage when 0 then 'message' else 'message_s' || p_storage end $$
@@ -26,13 +38,13 @@ begin
     return true;
   end if;
   perform pg_advisory_xact_lock_shared(lock_space('storage'), q.storage);
-  return to_regclass(message_table(q.storage)) is not null;
+  return own_relation(message_table(q.storage)) is not null;
 end
 $$
 -- next
-/* Whether a message that a settle did not find may have been moved meanwhile: a flip began, or is still going on. An older
-   snapshot sees a segment empty that was truncated since, and not the messages that had been moved out of it: its transaction
-   cannot tell a stale lease from one that holds. */
+/* Whether a message that was not found may have been moved meanwhile: a flip began since p_generation, or is still going on.
+   An older snapshot sees a segment empty that was truncated since, and not the messages that had been moved out of it: its
+   transaction cannot tell a stale lease from one that holds. */
 create or replace function {schema}.flipping(p_storage int, p_generation bigint) returns boolean
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
@@ -40,23 +52,27 @@ declare
   v_table text := message_table(p_storage);
 begin
   if isolation_fault() is not null and exists (
-    select from pg_class c where c.oid in (to_regclass(v_table || '_0'), to_regclass(v_table || '_1')) and c.relfilenode <> pg_relation_filenode(c.oid))
+    select from pg_class c where c.oid in (own_relation(v_table || '_0'), own_relation(v_table || '_1')) and c.relfilenode <> pg_relation_filenode(c.oid))
   then
     raise serialization_failure using message = 'could not serialize access: messages were moved since the snapshot of this transaction';
   end if;
   select * into s from segment where storage = p_storage order by generation desc limit 1;
-  return s.generation <> p_generation or cardinality(s.live) > 1;
+  return cardinality(s.live) > 1 or coalesce(s.generation <> p_generation, false);
 end
 $$
 -- next
-/* Pages of messages looked at in this transaction: what dead rows cost shows here, whatever the machine does. */
+/* Pages of messages that this session looked at lately, as a count that only its difference means something of: what dead rows
+   cost shows here, whatever the machine does. */
 create or replace function {schema}.blocks_fetched(p_storage int) returns bigint
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 begin
   if p_storage = 0 then
     return pg_stat_get_xact_blocks_fetched('message_0'::regclass) + pg_stat_get_xact_blocks_fetched('message_1'::regclass);
   end if;
-  return (select sum(pg_stat_get_xact_blocks_fetched(relid)) from pg_partition_tree(message_table(p_storage)::regclass) where isleaf);
+  if own_relation(message_table(p_storage) || '_1') is not null then
+    return pg_stat_get_xact_blocks_fetched(own_relation(message_table(p_storage) || '_0')) + pg_stat_get_xact_blocks_fetched(own_relation(message_table(p_storage) || '_1'));
+  end if;
+  return (select sum(pg_stat_get_xact_blocks_fetched(relid)) from pg_partition_tree(own_relation(message_table(p_storage))) where isleaf);
 end
 $$
 -- next

@@ -10,7 +10,7 @@ create or replace function {schema}.count_sent(q {schema}.queue, p_count int) re
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   /* Null under a snapshot so old that the queue is still in it but its counter is dropped; nextval of null does nothing. */
-  v_counter regclass := to_regclass('sent_' || q.id);
+  v_counter regclass := own_relation('sent_' || q.id);
   v_sent bigint;
 begin
   for i in 1 .. p_count loop

@@ -24,7 +24,7 @@ begin
              select m.id from message m
               where m.queue = q.id and m.priority = l.level
                 and m.vt < 'infinity' and m.vt <= p_now
-                and m.vt >= coalesce((select case when f.swept_at > p_now - interval '10 seconds' then f.vt end from floor f
+                and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                        where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                        order by f.version desc limit 1), '-infinity')
                 and (v_headers is null or m.headers @> v_headers) and (v_payload is null or m.payload @> v_payload)
@@ -58,7 +58,7 @@ begin
              select m.id, m.attempt from message m
               where m.queue = q.id and m.priority = l.level
                 and m.vt < 'infinity' and m.vt <= p_now
-                and m.vt >= coalesce((select case when f.swept_at > p_now - interval '10 seconds' then f.vt end from floor f
+                and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                        where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                        order by f.version desc limit 1), '-infinity')
               order by m.vt, m.id limit 1000) r

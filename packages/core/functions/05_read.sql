@@ -30,6 +30,7 @@ declare
   v_rank int[];
   v_taken int;
   v_looked boolean := false;
+  v_blocks bigint;
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
   if q.kind is distinct from 'work' or isolation_fault() is not null or q.storage <> 0 and not hold_storage(q) then
@@ -46,11 +47,12 @@ begin
     perform set_config('synchronous_commit', 'off', true);
   end if;
   select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  v_blocks := blocks_fetched(q.storage);
   v_until := greatest(v_now, v_now + coalesce(p_lease, q.lease));
   loop
     v_ids := lock_ready(q, v_live, v_want, v_now, p_filter);
     if v_ids = '{}' then
-      exit when v_seen > 0 or v_looked or not p_own or not found_elsewhere(q);
+      exit when v_seen > 0 or v_looked or not p_own or not found_elsewhere(q, v_blocks);
       v_looked := true;
       v_now := clock();
       select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
@@ -74,7 +76,7 @@ begin
     /* What a lease of 0 took is ready again already: a second look would find it. */
     exit when v_want = 0 or v_buried >= 10000 or v_taken > 0 and v_until <= v_now;
   end loop;
-  if p_own and v_taken > 0 and v_buried = 0 and p_filter is null and blocks_fetched(q.storage) > 16 + 8 * v_taken then
+  if p_own and v_taken > 0 and v_buried = 0 and p_filter is null and blocks_fetched(q.storage) - v_blocks > 16 + 8 * v_taken then
     perform sweep(q);
   end if;
 end
@@ -106,6 +108,7 @@ declare
   v_rank int[];
   v_taken int;
   v_looked boolean := false;
+  v_blocks bigint;
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
   if q.kind is distinct from 'work' or isolation_fault() is not null or q.storage <> 0 and not hold_storage(q) then
@@ -119,10 +122,11 @@ begin
     return;
   end if;
   select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  v_blocks := blocks_fetched(q.storage);
   loop
     v_ids := lock_ready(q, v_live, v_want, v_now, p_filter);
     if v_ids = '{}' then
-      exit when v_seen > 0 or v_looked or not p_own or not found_elsewhere(q);
+      exit when v_seen > 0 or v_looked or not p_own or not found_elsewhere(q, v_blocks);
       v_looked := true;
       v_now := clock();
       select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
@@ -145,7 +149,7 @@ begin
     v_seen := v_seen + cardinality(v_ids);
     exit when v_want = 0 or v_buried >= 10000;
   end loop;
-  if p_own and v_taken > 0 and v_buried = 0 and p_filter is null and blocks_fetched(q.storage) > 16 + 8 * v_taken then
+  if p_own and v_taken > 0 and v_buried = 0 and p_filter is null and blocks_fetched(q.storage) - v_blocks > 16 + 8 * v_taken then
     perform sweep(q);
   end if;
 end

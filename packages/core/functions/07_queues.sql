@@ -232,7 +232,7 @@ declare
 begin
   for v_counter in
     select 'sent_' || id from queue
-     where dropped_at < clock() - interval '1 minute' and to_regclass('sent_' || id) is not null limit 100
+     where dropped_at < clock() - interval '1 minute' and own_relation('sent_' || id) is not null limit 100
   loop
     begin
       execute format('drop sequence if exists %I.%I', current_schema(), v_counter);

@@ -19,7 +19,7 @@ begin
   end if;
   execute format('delete from %I where queue = $1', message_table(q.storage)) using q.id;
   get diagnostics v_count = row_count;
-  if flipping(q.storage, 0) then
+  if flipping(q.storage, null) then
     /* What was on its way from one segment to the other. */
     execute format('delete from %I where queue = $1', message_table(q.storage)) using q.id;
     get diagnostics v_more = row_count;
@@ -32,7 +32,7 @@ $$
 create or replace function {schema}.last_sent(p_id int) returns bigint
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 begin
-  return coalesce(pg_sequence_last_value(to_regclass('sent_' || p_id)), 0);
+  return coalesce(pg_sequence_last_value(own_relation('sent_' || p_id)), 0);
 exception when undefined_table or internal_error then
   return 0;
 end
@@ -43,18 +43,22 @@ create or replace function {schema}.count_messages(q {schema}.queue, p_now times
 )
 language plpgsql volatile
 set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set jit = off
 as $$
 begin
-  if not hold_storage(q) then
+  if q.storage <> 0 then
+    if hold_storage(q) then
+      return query execute format('select * from %I($1, $2)', 'count_messages_s' || q.storage) using q, p_now;
+    end if;
     return;
   end if;
-  return query execute format(
-    'select count(*), count(*) filter (where s.state = ''visible''), count(*) filter (where s.state = ''inFlight''),
-            count(*) filter (where s.state = ''delayed''), count(*) filter (where s.state = ''parked''), min(m.enqueued_at), max(m.enqueued_at)
-       from %I m, lateral (select message_state(m.lease, m.vt, $1) as state) s
-      where m.queue = $2', message_table(q.storage)) using p_now, q.id;
+  return query
+    select count(*), count(*) filter (where s.state = 'visible'), count(*) filter (where s.state = 'inFlight'),
+           count(*) filter (where s.state = 'delayed'), count(*) filter (where s.state = 'parked'), min(m.enqueued_at), max(m.enqueued_at)
+      from message m, lateral (select message_state(m.lease, m.vt, p_now) as state) s
+     where m.queue = q.id;
 end
 $$
 -- next

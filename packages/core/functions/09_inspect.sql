@@ -35,16 +35,23 @@ create or replace function {schema}.messages_of(q {schema}.queue, p_from bigint,
 returns setof {schema}.message
 language plpgsql volatile
 set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
 set jit = off
 as $$
 begin
-  if hold_storage(q) then
-    return query execute format('select * from %I m where m.queue = $1 and m.id between $2 and $3
-       and ($4 is null or message_state(m.lease, m.vt, $6) = $4) order by m.id limit $5', message_table(q.storage))
-      using q.id, p_from, p_to, p_state, p_limit, p_now;
+  if q.storage <> 0 then
+    if hold_storage(q) then
+      return query execute format('select * from %I($1, $2, $3, $4, $5, $6)', 'messages_of_s' || q.storage)
+        using q, p_from, p_to, p_state, p_limit, p_now;
+    end if;
+    return;
   end if;
+  return query
+    select * from message m
+     where m.queue = q.id and m.id between p_from and p_to and (p_state is null or message_state(m.lease, m.vt, p_now) = p_state)
+     order by m.id limit p_limit;
 end
 $$
 -- next
@@ -105,8 +112,8 @@ set enable_bitmapscan = off
 set jit = off
 as $$
 begin
-  return query execute format('select * from %I a where %s and a.id between $2 and $3 and ($4 is null or a.outcome = $4) order by a.id limit $5',
-    p_table, case when p_queue is null then 'a.queue > 0' else 'a.queue = $1' end) using p_queue, p_from, p_to, p_outcome, p_limit;
+  return query execute format('select * from %s a where %s and a.id between $2 and $3 and ($4 is null or a.outcome = $4) order by a.id limit $5',
+    own(p_table), case when p_queue is null then 'a.queue > 0' else 'a.queue = $1' end) using p_queue, p_from, p_to, p_outcome, p_limit;
 end
 $$
 -- next
@@ -150,7 +157,7 @@ begin
     return;
   end if;
   for w in select * from archives(p_queue) loop
-    execute format('select count(*) from %I a where ($1 is null or a.queue = $1) and ($2 is null or a.outcome = $2)', w.tab)
+    execute format('select count(*) from %s a where ($1 is null or a.queue = $1) and ($2 is null or a.outcome = $2)', own(w.tab))
        into v_count using w.queue, p_outcome;
     v_all := v_all + v_count;
   end loop;

@@ -1,4 +1,5 @@
-/* What lies below the floor is ready again as of now: a late commit, a rollback, or what a step of the clock left there. */
+/* What is ready below the floor is ready as of now: a late commit, a rollback, or what a step of the clock left there. What is
+   not ready yet, and below a floor that the clock fell behind, keeps its time: it may be a lease. */
 create or replace function {schema}.look_below(q {schema}.queue, p_live smallint[], p_level int, p_floor timestamptz, p_now timestamptz) returns int
 language plpgsql volatile
 set search_path = {schema}, pg_temp
@@ -17,7 +18,7 @@ begin
   update message m set vt = p_now
    where m.queue = q.id and m.id = any (array(
      select b.id from message b
-      where b.queue = q.id and b.priority = p_level and b.vt < 'infinity' and b.vt < p_floor
+      where b.queue = q.id and b.priority = p_level and b.vt < 'infinity' and b.vt < p_floor and b.vt <= p_now
       order by b.vt limit 1000 for update skip locked));
   -- end
   get diagnostics v_found = row_count;
@@ -125,11 +126,11 @@ end
 $$
 -- next
 /* For a read that found nothing: is there something below a floor, or, where no maintenance is at work, in a segment that
-   readers do not visit? Then it is ready now. */
-create or replace function {schema}.found_elsewhere(q {schema}.queue) returns boolean
+   readers do not visit? Then it is ready now. p_blocks: as the read began. */
+create or replace function {schema}.found_elsewhere(q {schema}.queue, p_blocks bigint) returns boolean
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 begin
-  if (blocks_fetched(q.storage) > 16 or has_floor(q)) and sweep(q) > 0 then
+  if (blocks_fetched(q.storage) - p_blocks > 16 or has_floor(q)) and sweep(q) > 0 then
     return true;
   end if;
   return not maintained_lately() and reopen(q.storage);

@@ -27,7 +27,7 @@ declare
 begin
   select * into s from segment where storage = p_storage order by generation desc limit 1;
   v_other := message_table(p_storage) || '_' || 1 - s.current;
-  if cardinality(s.live) > 1 or coalesce(pg_relation_size(to_regclass(v_other)), 0) = 0
+  if cardinality(s.live) > 1 or coalesce(pg_relation_size(own_relation(v_other)), 0) = 0
      or not pg_try_advisory_xact_lock(lock_space('flip'), p_storage) then
     return false;
   elsif s.generation <> (select max(generation) from segment where storage = p_storage) then
@@ -60,11 +60,11 @@ begin
   end if;
   select * into s from segment where storage = p_storage order by generation desc limit 1;
   v_other := message_table(p_storage) || '_' || 1 - s.current;
-  if to_regclass(v_other) is null then
+  if own_relation(v_other) is null then
     return '{"did": "nothing"}';
   elsif cardinality(s.live) > 1 then
     return flip_move(s, v_other, p_after);
-  elsif pg_relation_size(to_regclass(v_other)) > 0 then
+  elsif pg_relation_size(own_relation(v_other)) > 0 then
     return flip_truncate(s, v_other);
   elsif flip_pays(s, p_dead, p_pause) then
     perform set_segments(s, 1 - s.current, '{0,1}');
@@ -79,7 +79,7 @@ $$
 create or replace function {schema}.flip_pays(s {schema}.segment, p_dead int, p_pause interval) returns boolean
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
-  v_leaf regclass := to_regclass(message_table(s.storage) || '_' || s.current);
+  v_leaf regclass := own_relation(message_table(s.storage) || '_' || s.current);
   v_dead bigint := pg_stat_get_dead_tuples(v_leaf);
 begin
   return v_dead > p_dead and v_dead > 2 * pg_stat_get_live_tuples(v_leaf) and not clock() between s.at and s.at + p_pause;
@@ -94,17 +94,18 @@ declare
   v_count int;
   v_last tid;
   v_left boolean;
+  v_columns text := (select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
+    where attrelid = 'message'::regclass and attnum > 0 and not attisdropped and attname <> 'segment');
 begin
   execute format('with found as materialized (select ctid as at from only %1$I where $1 is null or ctid > $1 limit 500 for update skip locked),
       gone as (delete from only %1$I where ctid = any (array(select at from found)) returning *),
-      come as (insert into %2$I (segment, queue, id, priority, attempt, lease, vt, enqueued_at, origin, headers, payload, errors)
-        select $2, queue, id, priority, attempt, lease, vt, enqueued_at, origin, headers, payload, errors from gone)
-    select count(*), max(at) from found', p_other, message_table(s.storage)) into v_count, v_last using p_after, s.current;
+      come as (insert into %2$I (segment, %3$s) select $2, %3$s from gone)
+    select count(*), max(at) from found', p_other, message_table(s.storage), v_columns) into v_count, v_last using p_after, s.current;
   if v_count > 0 or p_after is not null then
     return jsonb_build_object('did', 'moved', 'count', v_count, 'after', v_last);
   end if;
   execute format('select exists (select from only %I)', p_other) into v_left;
-  if v_left or exists (select from pg_locks where relation = to_regclass(p_other) and database = (select oid from pg_database where datname = current_database())
+  if v_left or exists (select from pg_locks where relation = own_relation(p_other) and database = (select oid from pg_database where datname = current_database())
                         and mode = 'RowExclusiveLock' and pid <> pg_backend_pid()) then
     return '{"did": "waits"}';
   end if;

@@ -1,29 +1,64 @@
 /* The functions that name the message table, and each other. A dedicated storage has its own of each, so that its plans are
    as static as the shared one's. */
 create or replace function {schema}.storage_functions() returns text[]
-language sql immutable as $$ select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,look_below,first_ready,sweep_level,sweep,found_elsewhere}'::text[] $$
+language sql immutable as $$ select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,look_below,first_ready,sweep_level,sweep,found_elsewhere,messages_of,count_messages}'::text[] $$
 -- next
-/* Makes the functions of a storage from the shared ones: other tables, other names, and those that pass a call on to its
-   storage are there already. */
-create or replace function {schema}.clone_functions(p_storage int) returns void
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
+/* The functions of a storage, made from the shared ones: other tables, other names, and a call that was passed on to its
+   storage has arrived. Only the name and the body change: the schema may be called what a table is. */
+create or replace function {schema}.cloned(p_storage int) returns table (signature text, definition text)
+language plpgsql stable set search_path = {schema}, pg_temp set standard_conforming_strings = on as $$
+#variable_conflict use_column
 declare
   v_names text := array_to_string(storage_functions(), '|');
   v_archive text := archive_table(p_storage);
   f record;
+  v_body text;
   v_text text;
 begin
   for f in
-    select oid, proname, pg_get_function_identity_arguments(oid) as arguments
-      from pg_proc where pronamespace = current_schema()::regnamespace and proname = any (storage_functions())
+    select proname, prosrc, pg_get_functiondef(oid) as definition, pg_get_function_identity_arguments(oid) as arguments
+      from pg_proc where pronamespace = own_schema() and proname = any (storage_functions()) order by proname
   loop
-    v_text := pg_get_functiondef(f.oid);
-    v_text := regexp_replace(v_text, '\m(' || v_names || ')\(', '\1_s' || p_storage || '(', 'g');
-    v_text := regexp_replace(v_text, '\mmessage(_[01])?\M', 'message_s' || p_storage || '\1', 'g');
-    v_text := regexp_replace(v_text, '\mq\.storage <> 0\M', 'q.storage <> ' || p_storage, 'g');
-    v_text := regexp_replace(v_text, '\marchive( \(queue|\.id)', v_archive || '\1', 'g');
-    execute replace(v_text, ' SECURITY DEFINER', '');
-    execute format('revoke all on function %I(%s) from public', f.proname || '_s' || p_storage, f.arguments);
+    v_body := regexp_replace(f.prosrc, '\m(' || v_names || ')\(', '\1_s' || p_storage || '(', 'g');
+    v_body := regexp_replace(v_body, '\mmessage(_[01])?\M', 'message_s' || p_storage || '\1', 'g');
+    v_body := regexp_replace(v_body, '\mq\.storage <> 0\M', 'q.storage <> ' || p_storage, 'g');
+    v_body := regexp_replace(v_body, '\marchive( \(queue|\.id)', v_archive || '\1', 'g');
+    v_text := replace(f.definition, own(f.proname) || '(', own(f.proname || '_s' || p_storage) || '(');
+    v_text := replace(replace(v_text, f.prosrc, v_body), E'\n SECURITY DEFINER', '');
+    return query select format('%I(%s)', f.proname || '_s' || p_storage, f.arguments), v_text;
+  end loop;
+end
+$$
+-- next
+create or replace function {schema}.clone_functions(p_storage int) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  f record;
+begin
+  for f in select * from cloned(p_storage) loop
+    execute f.definition;
+    execute format('revoke all on function %s from public', f.signature);
+  end loop;
+end
+$$
+-- next
+/* For verify: what is missing or changed in dedicated storages. */
+create or replace function {schema}.storage_differences() returns setof text
+language plpgsql stable set search_path = {schema}, pg_temp as $$
+declare
+  s storage;
+begin
+  for s in select st.* from storage st join queue q on q.storage = st.id where st.id <> 0 and q.dropped_at is null order by st.id loop
+    return query select format('table %s: missing', t) from (values
+        (message_table(s.id)), (message_table(s.id) || '_0'), (case s.layout when 'ring' then message_table(s.id) || '_1' end),
+        (case when s.layout <> 'ring' then message_table(s.id) || '_0_default' end),
+        (case when s.own_archive then archive_table(s.id) end)) as tables(t) where t is not null and own_relation(t) is null;
+    return query select format('index %s: missing', i) from (values
+        (message_table(s.id) || '_pkey'), (message_table(s.id) || '_claim')) as indexes(i) where own_relation(i) is null;
+    return query select format('function %s: %s', c.signature, case when p.oid is null then 'missing' else 'is not as its like of the shared storage' end)
+      from cloned(s.id) c left join pg_proc p on p.pronamespace = own_schema()
+                                          and format('%I(%s)', p.proname, pg_get_function_identity_arguments(p.oid)) = c.signature
+     where p.oid is null or pg_get_functiondef(p.oid) <> c.definition;
   end loop;
 end
 $$
@@ -80,14 +115,14 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v_function text;
 begin
-  execute format('drop table %I', message_table(p_storage));
-  execute format('drop sequence %I', 'message_id_s' || p_storage);
   for v_function in
     select format('%I(%s)', proname, pg_get_function_identity_arguments(oid)) from pg_proc
-     where pronamespace = current_schema()::regnamespace and proname in (select unnest(storage_functions()) || '_s' || p_storage)
+     where pronamespace = own_schema() and proname in (select unnest(storage_functions()) || '_s' || p_storage)
   loop
     execute 'drop function ' || v_function;
   end loop;
+  execute format('drop table %I', message_table(p_storage));
+  execute format('drop sequence %I', 'message_id_s' || p_storage);
   delete from segment where storage = p_storage;
   if not p_keep_archive and archive_table(p_storage) <> 'archive' then
     execute format('drop table %I', archive_table(p_storage));

@@ -1,6 +1,6 @@
 /* What is cut into ranges: the archive, a day each, and dedicated storages that ask for it. n counts ranges from origin on;
-   now: the range that is being written to. Values are ids, or milliseconds. */
-create or replace function {schema}.partitioned() returns table (
+   now: the range that is being written to. Values are ids, or milliseconds. p_storage: only its own. */
+create or replace function {schema}.partitioned(p_storage int default null) returns table (
   parent text, storage int, is_archive boolean, measure text, field text, origin bigint, width bigint, keep bigint, unread text, unlogged boolean, now bigint
 )
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
@@ -10,11 +10,12 @@ declare
   s storage;
   v_next bigint;
 begin
-  return query select 'archive', 0, true, 'time', 'archived_at', 0::bigint, 86400000::bigint, null::bigint, 'keep', false, v_now / 86400000;
-  for s in select * from storage where layout <> 'ring' order by id loop
+  return query select 'archive', 0, true, 'time', 'archived_at', 0::bigint, 86400000::bigint, null::bigint, 'keep', false, v_now / 86400000
+    where coalesce(p_storage, 0) = 0;
+  for s in select * from storage where layout <> 'ring' and (p_storage is null or id = p_storage) order by id loop
     v_next := null;
-    if to_regclass('message_id_s' || s.id) is not null then
-      execute format('select last_value - %s + case when is_called then 1 else 0 end from %I', first_id(s.id), 'message_id_s' || s.id) into v_next;
+    if own_relation('message_id_s' || s.id) is not null then
+      execute format('select last_value - %s + case when is_called then 1 else 0 end from %s', first_id(s.id), own('message_id_s' || s.id)) into v_next;
     end if;
     if v_next is not null then
       return query select message_table(s.id) || '_0', s.id, false, s.layout, case s.layout when 'id' then 'id' else 'enqueued_at' end,
@@ -30,8 +31,14 @@ begin
 end
 $$
 -- next
+/* Whose table it is that is cut into ranges; -1 where there is none of this name. */
+create or replace function {schema}.storage_of(p_parent text) returns int
+language sql stable set search_path = {schema}, pg_temp as $$
+  select coalesce((select id from storage where p_parent in (message_table(id) || '_0', 'archive_s' || id)), case p_parent when 'archive' then 0 else -1 end)
+$$
+-- next
 create or replace function {schema}.range_bound(p_by text, p_value bigint) returns text
-language sql immutable as $$
+language sql immutable set datestyle = iso set timezone = utc as $$
   select case p_by when 'id' then p_value::text else (timestamptz 'epoch' + p_value * interval '1 millisecond')::text end
 $$
 -- next
@@ -44,17 +51,17 @@ declare
   p record;
   v_position text;
 begin
-  for p in select * from partitioned() where p_storage is null or storage = p_storage loop
+  for p in select * from partitioned(p_storage) loop
     return query
-      select 'make', p.parent, k from generate_series(p.now, p.now + 2) k where to_regclass(p.parent || '_p' || k) is null;
+      select 'make', p.parent, k from generate_series(p.now, p.now + 2) k where own_relation(p.parent || '_p' || k) is null;
     v_position := case p.measure when 'id' then 'id' else format('(extract(epoch from %I) * 1000)::bigint', p.field) end;
-    return query execute format('select ''move'', %L, k from (select distinct (%s - $1) / $2 as k from only %I where %s >= $1) d where k < $3 order by k',
-      p.parent, v_position, p.parent || '_default', v_position) using p.origin, p.width, p.now;
+    return query execute format('select ''move'', %L, k from (select distinct (%s - $1) / $2 as k from only %s where %s >= $1) d where k < $3 order by k',
+      p.parent, v_position, own(p.parent || '_default'), v_position) using p.origin, p.width, p.now;
     return query
       select 'drop', p.parent, k from (
         select substr(c.relname, length(p.parent) + 3)::bigint as k
           from pg_inherits i join pg_class c on c.oid = i.inhrelid
-         where i.inhparent = p.parent::regclass and c.relname ~ '_p[0-9]+$') r
+         where i.inhparent = own_relation(p.parent) and c.relname ~ '_p[0-9]+$') r
        where k < p.now and range_may_go(p.parent, k) order by k;
   end loop;
 end
@@ -68,7 +75,7 @@ declare
   v_over boolean;
   v_any boolean;
 begin
-  select * into p from partitioned() where parent = p_parent;
+  select * into p from partitioned(storage_of(p_parent)) where parent = p_parent;
   v_over := p.keep is not null and (p_n + 1) * p.width <= case p.measure
     when 'id' then p.now * p.width else extract(epoch from clock()) * 1000 end - p.keep;
   if v_over and p.unread = 'drop' then
@@ -76,7 +83,7 @@ begin
   elsif p_parent = 'archive' and expired(p_n) then
     return true;
   end if;
-  execute format('select exists (select from only %I)', p_parent || '_p' || p_n) into v_any;
+  execute format('select exists (select from only %s)', own(p_parent || '_p' || p_n)) into v_any;
   return not v_any;
 end
 $$
@@ -88,7 +95,7 @@ declare
   v_queue int := 0;
 begin
   loop
-    execute format('select min(queue) from only %I where queue > $1', 'archive_p' || p_day) into v_queue using v_queue;
+    execute format('select min(queue) from only %s where queue > $1', own('archive_p' || p_day)) into v_queue using v_queue;
     exit when v_queue is null;
     if not exists (select from queue where id = v_queue and clock() - archive_retention >= timestamptz 'epoch' + (p_day + 1) * interval '1 day') then
       return false;
@@ -98,17 +105,21 @@ begin
 end
 $$
 -- next
-/* One step, as partition_steps found it, in a transaction of its own. A lock that is not had within 50 ms is asked for again
-   another time. count: rows that were moved, or dropped. */
+/* One step, as partition_steps found it, in a transaction of its own; what cannot be due is not done. A lock that is not had
+   within 50 ms is asked for again another time. count: rows that were moved, or dropped. */
 create or replace function {schema}.partition_step(p_step text, p_parent text, p_n bigint) returns jsonb
 language plpgsql volatile set search_path = {schema}, pg_temp set lock_timeout = '50ms' as $$
 declare
+  p record;
   v_count bigint;
 begin
   if isolation_fault() is not null then
     return jsonb_build_object('fault', isolation_fault());
   end if;
-  if not exists (select from partitioned() where parent = p_parent) or not pg_try_advisory_xact_lock(lock_space('partitions'), 0) then
+  select * into p from partitioned(storage_of(p_parent)) where parent = p_parent;
+  if (case p_step when 'make' then p_n between p.now and p.now + 2
+                  when 'move' then p_n between 0 and p.now - 1
+                  when 'drop' then p_n between 0 and p.now - 1 end) is not true or not pg_try_advisory_xact_lock(lock_space('partitions'), 0) then
     return '{"did": "nothing"}';
   end if;
   v_count := case p_step when 'drop' then drop_range(p_parent, p_n) else make_range(p_parent, p_n, p_step = 'move') end;
@@ -126,52 +137,53 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   p record;
   v_table text := p_parent || '_p' || p_n;
-  v_default text := p_parent || '_default';
+  v_default text := own(p_parent || '_default');
   v_from text;
   v_to text;
   v_any boolean;
   v_count bigint := 0;
 begin
-  if to_regclass(v_table) is not null then
+  if own_relation(v_table) is not null then
     return null;
   end if;
-  select * into p from partitioned() where parent = p_parent;
+  select * into p from partitioned(storage_of(p_parent)) where parent = p_parent;
   v_from := range_bound(p.measure, p.origin + p_n * p.width);
   v_to := range_bound(p.measure, p.origin + (p_n + 1) * p.width);
-  execute format('lock table only %I in access exclusive mode', v_default);
-  execute format('select exists (select from only %1$I where %2$I >= %3$L and %2$I < %4$L)', v_default, p.field, v_from, v_to) into v_any;
-  if v_any and not p_move then
+  execute format('lock table only %s in access exclusive mode', v_default);
+  execute format('select exists (select from only %1$s where %2$I >= %3$L and %2$I < %4$L)', v_default, p.field, v_from, v_to) into v_any;
+  if v_any <> p_move then
     return null;
   end if;
-  execute format('create %s table %I (like %I including defaults including constraints) %s', case when p.unlogged then 'unlogged' else '' end,
-    v_table, p_parent, case when p.is_archive then '' else leaf_settings() end);
+  execute format('create %s table %s (like %s including defaults including constraints) %s', case when p.unlogged then 'unlogged' else '' end,
+    own(v_table), own(p_parent), case when p.is_archive then '' else leaf_settings() end);
   if v_any then
-    execute format('with gone as (delete from only %1$I where %2$I >= %3$L and %2$I < %4$L returning *) insert into %5$I select * from gone',
-      v_default, p.field, v_from, v_to, v_table);
+    execute format('with gone as (delete from only %1$s where %2$I >= %3$L and %2$I < %4$L returning *) insert into %5$s select * from gone',
+      v_default, p.field, v_from, v_to, own(v_table));
     get diagnostics v_count = row_count;
   end if;
-  execute format('alter table %I attach partition %I for values from (%L) to (%L)', p_parent, v_table, v_from, v_to);
+  execute format('alter table %s attach partition %s for values from (%L) to (%L)', own(p_parent), own(v_table), v_from, v_to);
   return v_count;
 end
 $$
 -- next
-/* What is in it is counted under the lock, and goes only if it may. */
+/* What is in it is counted under its lock, and goes only if it may. The parent is locked last, and for no longer than the drop
+   takes: everybody who writes to the table needs it. */
 create or replace function {schema}.drop_range(p_parent text, p_n bigint) returns bigint
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v_table text := p_parent || '_p' || p_n;
   v_count bigint;
 begin
-  if to_regclass(v_table) is null then
+  if own_relation(v_table) is null then
     return null;
   end if;
-  execute format('lock table only %I in access exclusive mode', p_parent);
-  execute format('lock table only %I in access exclusive mode', v_table);
+  execute format('lock table only %s in access exclusive mode', own(v_table));
   if not range_may_go(p_parent, p_n) then
     return null;
   end if;
-  execute format('select count(*) from only %I', v_table) into v_count;
-  execute format('drop table %I', v_table);
+  execute format('select count(*) from only %s', own(v_table)) into v_count;
+  execute format('lock table only %s in access exclusive mode', own(p_parent));
+  execute format('drop table %s', own(v_table));
   return v_count;
 end
 $$

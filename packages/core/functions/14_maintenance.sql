@@ -51,7 +51,7 @@ declare
 begin
   select * into s from segment where storage = p_storage order by generation desc limit 1;
   return cardinality(s.live) > 1
-      or pg_relation_size(to_regclass(message_table(p_storage) || '_' || 1 - s.current)) > 0
+      or pg_relation_size(own_relation(message_table(p_storage) || '_' || 1 - s.current)) > 0
       or flip_pays(s, p_dead, p_pause);
 end
 $$

@@ -15,7 +15,7 @@ begin
     return;
   end if;
   /* Twice while messages are moved from one segment to the other: the second statement sees where. */
-  for v_pass in 1 .. case when flipping(q.storage, 0) then 2 else 1 end loop
+  for v_pass in 1 .. case when flipping(q.storage, null) then 2 else 1 end loop
     return query execute format('delete from %I m where m.queue = $1 and m.id = any ($2) returning null::jsonb, m.id', message_table(q.storage))
       using q.id, p_ids;
   end loop;
@@ -38,7 +38,7 @@ begin
     return query select queue_fault(p_queue, 'work'), null::bigint;
     return;
   end if;
-  for v_pass in 1 .. case when flipping(q.storage, 0) then 2 else 1 end loop
+  for v_pass in 1 .. case when flipping(q.storage, null) then 2 else 1 end loop
     return query execute format('with gone as (delete from %I m where m.queue = $1 and m.id = any ($2) returning m.*)
       insert into %I as a (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
       select queue, id, $3, ''done'', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
@@ -64,7 +64,7 @@ begin
     return query select queue_fault(p_queue, 'work'), null::timestamptz;
     return;
   end if;
-  for v_pass in 1 .. case when flipping(q.storage, 0) then 2 else 1 end loop
+  for v_pass in 1 .. case when flipping(q.storage, null) then 2 else 1 end loop
     return query execute format('update %I m set vt = greatest($3, $4, $3 + $5), lease = null where m.queue = $1 and m.id = $2
       returning null::jsonb, m.vt', message_table(q.storage)) using q.id, p_id, v_now, p_at, p_delay;
     exit when found;

@@ -1,10 +1,14 @@
+/* For a client that misses a function: roles may not look into the table. */
+create or replace function {schema}.installed_version() returns int
+language sql stable set search_path = {schema}, pg_temp as 'select max(version) from migration'
+-- next
 /* What each role may call, by name. An admin may call everything that anybody may. */
 create or replace function {schema}.role_functions(p_kind text) returns text[]
 language sql immutable as $$
   select case p_kind
-    when 'producer' then '{send,send_batch,try_send,try_send_batch}'
-    when 'consumer' then '{read,pop,delete,archive,release,set_vt,extend,retry,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers}'
-    when 'reader' then '{metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive}'
+    when 'producer' then '{installed_version,send,send_batch,try_send,try_send_batch}'
+    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers}'
+    when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive}'
     when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt}'
   end::text[]
 $$
@@ -14,6 +18,9 @@ $$
 create or replace function {schema}.set_role(p_kind text, p_name text) returns void
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 begin
+  perform raise_fault(coalesce(
+    argument_fault('p_kind', p_kind in ('producer', 'consumer', 'reader', 'admin')),
+    argument_fault('p_name', length(p_name) > 0)));
   if to_regrole(quote_ident(p_name)) is null then
     begin
       execute format('create role %I nologin', p_name);
@@ -36,7 +43,7 @@ begin
   execute format('grant usage on schema %I to %I', current_schema(), p_name);
   for v_function in
     select format('%I(%s)', proname, pg_get_function_identity_arguments(oid)) from pg_proc
-     where pronamespace = current_schema()::regnamespace and proname = any (v_names)
+     where pronamespace = own_schema() and proname = any (v_names)
   loop
     execute format('grant execute on function %s to %I', v_function, p_name);
   end loop;

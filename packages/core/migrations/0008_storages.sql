@@ -41,6 +41,6 @@ do $$ begin
     drop function {schema}.try_read(text, int, interval, boolean);
     drop function {schema}.try_pop(text, int);
     drop function {schema}.read(text, int, interval);
-    drop function {schema}.try_drop_queue(text, boolean, boolean);
+    drop function {schema}.pop(text, int);
   end if;
 end $$

@@ -84,11 +84,15 @@ const MISSING = new Set(["3F000", "42883", "42P01", "42703"])
 
 /** Why a function of ours is not there: nothing is installed, or another version. Asked only outside a transaction. */
 async function schemaError<Tx>(session: Session<Tx>, cause: unknown): Promise<unknown> {
-  try {
-    const rows = await session.driver.query<{ version: number }>(session.sql("select max(version)::int4 as version from {schema}.migration"))
-    const installed = rows[0]?.version ?? 0
-    return installed === latestVersion ? cause : new SchemaVersionError(session.schema, installed, latestVersion, { cause })
-  } catch {
-    return new SchemaNotInstalledError(session.schema, { cause })
+  // Roles may only ask the function; version 7 has only the table.
+  for (const version of ["{schema}.installed_version()", "(select max(version) from {schema}.migration)"]) {
+    try {
+      const rows = await session.driver.query<{ version: number }>(session.sql(`select coalesce(${version}, 0)::int4 as version`))
+      const installed = rows[0]!.version
+      return installed === latestVersion ? cause : new SchemaVersionError(session.schema, installed, latestVersion, { cause })
+    } catch {
+      continue
+    }
   }
+  return new SchemaNotInstalledError(session.schema, { cause })
 }

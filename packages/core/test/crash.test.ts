@@ -50,6 +50,23 @@ describe("after an immediate shutdown of the server", () => {
     expect((await queue.readBatch({ limit: 5 })).map(({ id }) => id)).toEqual(ids)
   }, 60_000)
 
+  test("a dedicated storage keeps its messages; an unlogged one is empty and goes on, its archive kept and no id twice", async () => {
+    const kept = client.queue((await client.admin.createQueue(`crash.${++made}`, { storage: "dedicated" })).name)
+    const lost = client.queue((await client.admin.createQueue(`crash.${++made}`, { storage: "unlogged" })).name)
+    const id = await kept.send("kept")
+    const ids = await lost.sendBatch([{ payload: 1 }, { payload: 2 }])
+    await lost.archive((await lost.read())!)
+    await crash()
+    expect(await kept.read()).toMatchObject({ id, payload: "kept" })
+    expect(await lost.read()).toBeNull()
+    expect(await lost.metrics()).toMatchObject({ length: 0, total: expect.any(Number) })
+    expect(await client.admin.archive.count({ queue: lost.name })).toBe(1)
+    expect(await client.maintenance().run()).toMatchObject({ ran: true })
+    const next = await lost.send(3)
+    expect(ids).not.toContain(next)
+    expect(await lost.read()).toMatchObject({ id: next })
+  }, 60_000)
+
   test("a claim that was not yet on disk may be lost, but two holders never both settle", async () => {
     const seen = { lost: 0, kept: 0 }
     for (const flush of [false, true, false]) {

@@ -2,7 +2,7 @@ import pg from "pg"
 import { pingDocker } from "./docker/ping-docker.ts"
 import { startContainer } from "./docker/start-container.ts"
 import { embeddedVersions, type PostgresMajor } from "./embedded/binaries.ts"
-import { startEmbedded } from "./embedded/start-embedded.ts"
+import { type EmbeddedOptions, startEmbedded } from "./embedded/start-embedded.ts"
 
 export type ServerKind = "DATABASE_URL" | "docker" | "embedded"
 
@@ -16,10 +16,10 @@ export interface ResolvedServer {
   stop(): Promise<void>
 }
 
-export interface ResolveOptions {
+export interface ResolveOptions extends Pick<EmbeddedOptions, "fsync" | "settings"> {
   /** Takes one line about what was chosen, and one for each way that failed. Standard error by default. */
   readonly log?: (line: string) => void
-  /** The major to start: 18, or what SLUICE_TEST_POSTGRES says. No say over DATABASE_URL. */
+  /** The major to start: 18, or what SLUICE_TEST_POSTGRES says. Like the settings, it has no say over DATABASE_URL. */
   readonly version?: PostgresMajor
 }
 
@@ -29,8 +29,8 @@ export interface ResolveOptions {
  */
 export async function resolveServer(options: ResolveOptions = {}): Promise<ResolvedServer> {
   const log = options.log ?? ((line) => void process.stderr.write(`${line}\n`))
-  const version = options.version ?? versionFromEnvironment()
-  const started = await start(version, log)
+  const { version = versionFromEnvironment(), fsync, settings } = options
+  const started = await start({ version, fsync, settings }, log)
   try {
     const running = await askVersion(started.url)
     log(`[database] Postgres ${running}, ${started.kind}`)
@@ -43,7 +43,9 @@ export async function resolveServer(options: ResolveOptions = {}): Promise<Resol
 
 type Started = Omit<ResolvedServer, "version">
 
-async function start(version: PostgresMajor, log: (line: string) => void): Promise<Started> {
+type StartOptions = EmbeddedOptions & { readonly version: PostgresMajor }
+
+async function start(options: StartOptions, log: (line: string) => void): Promise<Started> {
   const forced = process.env.SLUICE_TEST_DATABASE || undefined
   const url = process.env.DATABASE_URL
   switch (forced) {
@@ -52,31 +54,31 @@ async function start(version: PostgresMajor, log: (line: string) => void): Promi
       return { url, kind: "DATABASE_URL", stop: async () => {} }
     case "docker":
       if (!(await pingDocker())) throw new Error("SLUICE_TEST_DATABASE=docker, but no Docker engine answers.")
-      return { kind: "docker", ...(await startContainer(version)) }
+      return { kind: "docker", ...(await startContainer(options)) }
     case "embedded":
-      return startEmbeddedServer(version)
+      return startEmbeddedServer(options)
     case undefined:
       if (url) return { url, kind: "DATABASE_URL", stop: async () => {} }
-      return (await tryDocker(version, log)) ?? startEmbeddedServer(version)
+      return (await tryDocker(options, log)) ?? startEmbeddedServer(options)
     default:
       throw new Error(`SLUICE_TEST_DATABASE is url, docker or embedded, not ${forced}.`)
   }
 }
 
-async function tryDocker(version: PostgresMajor, log: (line: string) => void): Promise<Started | undefined> {
+async function tryDocker(options: StartOptions, log: (line: string) => void): Promise<Started | undefined> {
   if (!(await pingDocker())) return undefined
   try {
-    return { kind: "docker", ...(await startContainer(version)) }
+    return { kind: "docker", ...(await startContainer(options)) }
   } catch (error) {
-    const image = `postgres:${version}-alpine`
+    const image = `postgres:${options.version}-alpine`
     const reason = String(error instanceof Error ? error.message : error).replaceAll(/\s+/g, " ").replace(/[ .]+$/, "")
     log(`[database] a Docker engine answers, but gives no ${image}: ${reason}. Taking embedded Postgres.`)
     return undefined
   }
 }
 
-async function startEmbeddedServer(version: PostgresMajor): Promise<Started> {
-  const { url, stop } = await startEmbedded({ version })
+async function startEmbeddedServer(options: StartOptions): Promise<Started> {
+  const { url, stop } = await startEmbedded(options)
   return { url, kind: "embedded", stop }
 }
 

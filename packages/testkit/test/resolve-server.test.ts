@@ -1,6 +1,7 @@
 import { createServer, type Server } from "node:http"
 import { once } from "node:events"
 import type { AddressInfo } from "node:net"
+import pg from "pg"
 import { afterEach, beforeEach, describe, expect, inject, test, vi } from "vitest"
 import { resolveServer } from "@sluice/testkit"
 
@@ -47,6 +48,17 @@ describe("resolveServer", () => {
     expect(server).toMatchObject({ kind: "embedded", version: expect.stringMatching(/^18\./) })
     expect(lines).toEqual([`[database] Postgres ${server.version}, embedded`])
     await server.stop()
+  })
+
+  test("starts a server as durable as asked, with the settings asked", async () => {
+    const server = await resolveServer({ log, fsync: true, settings: { max_connections: 33 } })
+    const client = new pg.Client({ connectionString: server.url })
+    await client.connect()
+    const settings = "select current_setting('fsync') as fsync, current_setting('full_page_writes') as pages, current_setting('max_connections') as connections"
+    const { rows } = await client.query(settings)
+    await client.end()
+    await server.stop()
+    expect(rows).toEqual([{ fsync: "on", pages: "on", connections: "33" }])
   })
 
   test("falls to embedded loudly when an engine answers but has no image", async () => {

@@ -25,7 +25,7 @@ export function checkRoles(roles: Roles | boolean | undefined, schema: string): 
   if (roles === true) return kinds.map((kind) => [kind, `${schema}_${kind}`])
   checkOptions(roles, kinds, "roles")
   return kinds.map((kind) => {
-    const name = roles[kind] ?? `${schema}_${kind}`
+    const name: unknown = roles[kind] === undefined ? `${schema}_${kind}` : roles[kind]
     if (typeof name !== "string" || !/^[^\0]{1,63}$/.test(name) || new TextEncoder().encode(name).length > 63 || /^(pg_|public$|none$)/.test(name)) {
       throw new InvalidOptionError(`roles.${kind}`, name, `must be the name of a role: 1 to 63 bytes, not public, none or pg_…, got ${describe(name)}`)
     }

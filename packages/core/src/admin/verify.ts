@@ -12,7 +12,13 @@ export interface Verification {
   readonly differences: string[]
 }
 
-/** Compares tables, columns, indexes, constraints and functions with what this version should have. Reads only. */
+const mayAsk = { name: "may_verify", text: "select has_function_privilege('{schema}.storage_differences()', 'execute') as may" }
+const storages = { name: "storage_differences", text: "select line from {schema}.storage_differences() line" }
+
+/**
+ * Compares tables, columns, indexes, constraints and functions with what this version should have, then those of dedicated
+ * storages, where the role may call what looks at them. Reads only.
+ */
 export async function verify<Tx>(session: Session<Tx>, options: TxOption<Tx>): Promise<Verification> {
   checkOptions(options, ["tx"], "options")
   const rows = await session.run<CatalogueRow>({ name: "catalogue", text: catalogueQuery }, [session.schema], options)
@@ -28,6 +34,10 @@ export async function verify<Tx>(session: Session<Tx>, options: TxOption<Tx>): P
     else if (actual !== definition) differences.push(`${object}: ${firstDifference(actual, definition)}`)
   }
   for (const object of found.keys()) if (!expected.has(object)) differences.push(`${object}: not part of this version`)
+  // What is wrong with the functions would be wrong with those of every storage.
+  const [right] = differences.length > 0 ? [] : await session.run<{ may: boolean }>(mayAsk, [], options)
+  const lines = right?.may ? await session.run<{ line: string }>(storages, [], options) : []
+  differences.push(...lines.map(({ line }) => line))
   return { ok: differences.length === 0, differences }
 }
 

@@ -154,7 +154,7 @@ do $$ begin
     drop function {schema}.try_read(text, int, interval, boolean);
     drop function {schema}.try_pop(text, int);
     drop function {schema}.read(text, int, interval);
-    drop function {schema}.try_drop_queue(text, boolean, boolean);
+    drop function {schema}.pop(text, int);
   end if;
 end $$`,
     ],
@@ -231,6 +231,15 @@ create or replace function {schema}.argument_fault(p_argument text, p_fine boole
 language sql immutable as $$
   select case when p_fine is not true then jsonb_build_object('code', 'invalid_argument', 'argument', p_argument) end
 $$`,
+  `/* A name in this schema and in no other, for dynamic SQL. Without the schema, what is not there would be looked for among the
+   temporary tables of the caller, and their triggers, policies and views would run as the owner of the schema. */
+create or replace function {schema}.own(p_name text) returns text
+language sql stable as $$ select format('%I.%I', current_schema(), p_name) $$`,
+  `create or replace function {schema}.own_schema() returns oid
+language sql stable as $$ select oid from pg_namespace where nspname = current_schema() $$`,
+  `/* Null where there is no such table or sequence. */
+create or replace function {schema}.own_relation(p_name text) returns regclass
+language sql stable as $$ select case when p_name is not null then to_regclass(format('%I.%I', current_schema(), p_name)) end $$`,
   `/* The tables of a storage. */
 create or replace function {schema}.message_table(p_storage int) returns text
 language sql immutable as $$ select case p_storage when 0 then 'message' else 'message_s' || p_storage end $$`,
@@ -255,12 +264,12 @@ begin
     return true;
   end if;
   perform pg_advisory_xact_lock_shared(lock_space('storage'), q.storage);
-  return to_regclass(message_table(q.storage)) is not null;
+  return own_relation(message_table(q.storage)) is not null;
 end
 $$`,
-  `/* Whether a message that a settle did not find may have been moved meanwhile: a flip began, or is still going on. An older
-   snapshot sees a segment empty that was truncated since, and not the messages that had been moved out of it: its transaction
-   cannot tell a stale lease from one that holds. */
+  `/* Whether a message that was not found may have been moved meanwhile: a flip began since p_generation, or is still going on.
+   An older snapshot sees a segment empty that was truncated since, and not the messages that had been moved out of it: its
+   transaction cannot tell a stale lease from one that holds. */
 create or replace function {schema}.flipping(p_storage int, p_generation bigint) returns boolean
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
@@ -268,22 +277,26 @@ declare
   v_table text := message_table(p_storage);
 begin
   if isolation_fault() is not null and exists (
-    select from pg_class c where c.oid in (to_regclass(v_table || '_0'), to_regclass(v_table || '_1')) and c.relfilenode <> pg_relation_filenode(c.oid))
+    select from pg_class c where c.oid in (own_relation(v_table || '_0'), own_relation(v_table || '_1')) and c.relfilenode <> pg_relation_filenode(c.oid))
   then
     raise serialization_failure using message = 'could not serialize access: messages were moved since the snapshot of this transaction';
   end if;
   select * into s from segment where storage = p_storage order by generation desc limit 1;
-  return s.generation <> p_generation or cardinality(s.live) > 1;
+  return cardinality(s.live) > 1 or coalesce(s.generation <> p_generation, false);
 end
 $$`,
-  `/* Pages of messages looked at in this transaction: what dead rows cost shows here, whatever the machine does. */
+  `/* Pages of messages that this session looked at lately, as a count that only its difference means something of: what dead rows
+   cost shows here, whatever the machine does. */
 create or replace function {schema}.blocks_fetched(p_storage int) returns bigint
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 begin
   if p_storage = 0 then
     return pg_stat_get_xact_blocks_fetched('message_0'::regclass) + pg_stat_get_xact_blocks_fetched('message_1'::regclass);
   end if;
-  return (select sum(pg_stat_get_xact_blocks_fetched(relid)) from pg_partition_tree(message_table(p_storage)::regclass) where isleaf);
+  if own_relation(message_table(p_storage) || '_1') is not null then
+    return pg_stat_get_xact_blocks_fetched(own_relation(message_table(p_storage) || '_0')) + pg_stat_get_xact_blocks_fetched(own_relation(message_table(p_storage) || '_1'));
+  end if;
+  return (select sum(pg_stat_get_xact_blocks_fetched(relid)) from pg_partition_tree(own_relation(message_table(p_storage))) where isleaf);
 end
 $$`,
   `create or replace function {schema}.partition_measure(p_layout text, p_value jsonb) returns bigint
@@ -330,7 +343,7 @@ create or replace function {schema}.count_sent(q {schema}.queue, p_count int) re
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   /* Null under a snapshot so old that the queue is still in it but its counter is dropped; nextval of null does nothing. */
-  v_counter regclass := to_regclass('sent_' || q.id);
+  v_counter regclass := own_relation('sent_' || q.id);
   v_sent bigint;
 begin
   for i in 1 .. p_count loop
@@ -489,7 +502,7 @@ begin
                select m.id from message_0 m
                 where m.queue = q.id and m.priority = l.level
                   and m.vt < 'infinity' and m.vt <= p_now
-                  and m.vt >= coalesce((select case when f.swept_at > p_now - interval '10 seconds' then f.vt end from floor f
+                  and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                          where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                          order by f.version desc limit 1), '-infinity')
                   and (v_headers is null or m.headers @> v_headers) and (v_payload is null or m.payload @> v_payload)
@@ -503,7 +516,7 @@ begin
                select m.id from message_1 m
                 where m.queue = q.id and m.priority = l.level
                   and m.vt < 'infinity' and m.vt <= p_now
-                  and m.vt >= coalesce((select case when f.swept_at > p_now - interval '10 seconds' then f.vt end from floor f
+                  and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                          where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                          order by f.version desc limit 1), '-infinity')
                   and (v_headers is null or m.headers @> v_headers) and (v_payload is null or m.payload @> v_payload)
@@ -517,7 +530,7 @@ begin
                select m.id from message m
                 where m.queue = q.id and m.priority = l.level
                   and m.vt < 'infinity' and m.vt <= p_now
-                  and m.vt >= coalesce((select case when f.swept_at > p_now - interval '10 seconds' then f.vt end from floor f
+                  and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                          where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                          order by f.version desc limit 1), '-infinity')
                   and (v_headers is null or m.headers @> v_headers) and (v_payload is null or m.payload @> v_payload)
@@ -550,7 +563,7 @@ begin
                select m.id, m.attempt from message_0 m
                 where m.queue = q.id and m.priority = l.level
                   and m.vt < 'infinity' and m.vt <= p_now
-                  and m.vt >= coalesce((select case when f.swept_at > p_now - interval '10 seconds' then f.vt end from floor f
+                  and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                          where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                          order by f.version desc limit 1), '-infinity')
                 order by m.vt, m.id limit 1000) r
@@ -567,7 +580,7 @@ begin
                select m.id, m.attempt from message_1 m
                 where m.queue = q.id and m.priority = l.level
                   and m.vt < 'infinity' and m.vt <= p_now
-                  and m.vt >= coalesce((select case when f.swept_at > p_now - interval '10 seconds' then f.vt end from floor f
+                  and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                          where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                          order by f.version desc limit 1), '-infinity')
                 order by m.vt, m.id limit 1000) r
@@ -584,7 +597,7 @@ begin
                select m.id, m.attempt from message m
                 where m.queue = q.id and m.priority = l.level
                   and m.vt < 'infinity' and m.vt <= p_now
-                  and m.vt >= coalesce((select case when f.swept_at > p_now - interval '10 seconds' then f.vt end from floor f
+                  and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                          where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                          order by f.version desc limit 1), '-infinity')
                 order by m.vt, m.id limit 1000) r
@@ -666,6 +679,7 @@ declare
   v_rank int[];
   v_taken int;
   v_looked boolean := false;
+  v_blocks bigint;
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
   if q.kind is distinct from 'work' or isolation_fault() is not null or q.storage <> 0 and not hold_storage(q) then
@@ -682,11 +696,12 @@ begin
     perform set_config('synchronous_commit', 'off', true);
   end if;
   select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  v_blocks := blocks_fetched(q.storage);
   v_until := greatest(v_now, v_now + coalesce(p_lease, q.lease));
   loop
     v_ids := lock_ready(q, v_live, v_want, v_now, p_filter);
     if v_ids = '{}' then
-      exit when v_seen > 0 or v_looked or not p_own or not found_elsewhere(q);
+      exit when v_seen > 0 or v_looked or not p_own or not found_elsewhere(q, v_blocks);
       v_looked := true;
       v_now := clock();
       select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
@@ -720,7 +735,7 @@ begin
     /* What a lease of 0 took is ready again already: a second look would find it. */
     exit when v_want = 0 or v_buried >= 10000 or v_taken > 0 and v_until <= v_now;
   end loop;
-  if p_own and v_taken > 0 and v_buried = 0 and p_filter is null and blocks_fetched(q.storage) > 16 + 8 * v_taken then
+  if p_own and v_taken > 0 and v_buried = 0 and p_filter is null and blocks_fetched(q.storage) - v_blocks > 16 + 8 * v_taken then
     perform sweep(q);
   end if;
 end
@@ -751,6 +766,7 @@ declare
   v_rank int[];
   v_taken int;
   v_looked boolean := false;
+  v_blocks bigint;
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
   if q.kind is distinct from 'work' or isolation_fault() is not null or q.storage <> 0 and not hold_storage(q) then
@@ -764,10 +780,11 @@ begin
     return;
   end if;
   select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  v_blocks := blocks_fetched(q.storage);
   loop
     v_ids := lock_ready(q, v_live, v_want, v_now, p_filter);
     if v_ids = '{}' then
-      exit when v_seen > 0 or v_looked or not p_own or not found_elsewhere(q);
+      exit when v_seen > 0 or v_looked or not p_own or not found_elsewhere(q, v_blocks);
       v_looked := true;
       v_now := clock();
       select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
@@ -800,7 +817,7 @@ begin
     v_seen := v_seen + cardinality(v_ids);
     exit when v_want = 0 or v_buried >= 10000;
   end loop;
-  if p_own and v_taken > 0 and v_buried = 0 and p_filter is null and blocks_fetched(q.storage) > 16 + 8 * v_taken then
+  if p_own and v_taken > 0 and v_buried = 0 and p_filter is null and blocks_fetched(q.storage) - v_blocks > 16 + 8 * v_taken then
     perform sweep(q);
   end if;
 end
@@ -1421,7 +1438,7 @@ declare
 begin
   for v_counter in
     select 'sent_' || id from queue
-     where dropped_at < clock() - interval '1 minute' and to_regclass('sent_' || id) is not null limit 100
+     where dropped_at < clock() - interval '1 minute' and own_relation('sent_' || id) is not null limit 100
   loop
     begin
       execute format('drop sequence if exists %I.%I', current_schema(), v_counter);
@@ -1518,7 +1535,7 @@ begin
   end if;
   execute format('delete from %I where queue = $1', message_table(q.storage)) using q.id;
   get diagnostics v_count = row_count;
-  if flipping(q.storage, 0) then
+  if flipping(q.storage, null) then
     /* What was on its way from one segment to the other. */
     execute format('delete from %I where queue = $1', message_table(q.storage)) using q.id;
     get diagnostics v_more = row_count;
@@ -1530,7 +1547,7 @@ $$`,
 create or replace function {schema}.last_sent(p_id int) returns bigint
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 begin
-  return coalesce(pg_sequence_last_value(to_regclass('sent_' || p_id)), 0);
+  return coalesce(pg_sequence_last_value(own_relation('sent_' || p_id)), 0);
 exception when undefined_table or internal_error then
   return 0;
 end
@@ -1540,18 +1557,22 @@ $$`,
 )
 language plpgsql volatile
 set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set jit = off
 as $$
 begin
-  if not hold_storage(q) then
+  if q.storage <> 0 then
+    if hold_storage(q) then
+      return query execute format('select * from %I($1, $2)', 'count_messages_s' || q.storage) using q, p_now;
+    end if;
     return;
   end if;
-  return query execute format(
-    'select count(*), count(*) filter (where s.state = ''visible''), count(*) filter (where s.state = ''inFlight''),
-            count(*) filter (where s.state = ''delayed''), count(*) filter (where s.state = ''parked''), min(m.enqueued_at), max(m.enqueued_at)
-       from %I m, lateral (select message_state(m.lease, m.vt, $1) as state) s
-      where m.queue = $2', message_table(q.storage)) using p_now, q.id;
+  return query
+    select count(*), count(*) filter (where s.state = 'visible'), count(*) filter (where s.state = 'inFlight'),
+           count(*) filter (where s.state = 'delayed'), count(*) filter (where s.state = 'parked'), min(m.enqueued_at), max(m.enqueued_at)
+      from message m, lateral (select message_state(m.lease, m.vt, p_now) as state) s
+     where m.queue = q.id;
 end
 $$`,
   `/* Of one queue, or of all where p_queue is null, each by its own range of the primary key. length counts every row. Ages are of enqueued_at, null where empty. */
@@ -1641,16 +1662,23 @@ create or replace function {schema}.messages_of(q {schema}.queue, p_from bigint,
 returns setof {schema}.message
 language plpgsql volatile
 set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
 set jit = off
 as $$
 begin
-  if hold_storage(q) then
-    return query execute format('select * from %I m where m.queue = $1 and m.id between $2 and $3
-       and ($4 is null or message_state(m.lease, m.vt, $6) = $4) order by m.id limit $5', message_table(q.storage))
-      using q.id, p_from, p_to, p_state, p_limit, p_now;
+  if q.storage <> 0 then
+    if hold_storage(q) then
+      return query execute format('select * from %I($1, $2, $3, $4, $5, $6)', 'messages_of_s' || q.storage)
+        using q, p_from, p_to, p_state, p_limit, p_now;
+    end if;
+    return;
   end if;
+  return query
+    select * from message m
+     where m.queue = q.id and m.id between p_from and p_to and (p_state is null or message_state(m.lease, m.vt, p_now) = p_state)
+     order by m.id limit p_limit;
 end
 $$`,
   `/* p_id, p_queue and p_state narrow the list where they are not null. Only a state is looked for. */
@@ -1707,8 +1735,8 @@ set enable_bitmapscan = off
 set jit = off
 as $$
 begin
-  return query execute format('select * from %I a where %s and a.id between $2 and $3 and ($4 is null or a.outcome = $4) order by a.id limit $5',
-    p_table, case when p_queue is null then 'a.queue > 0' else 'a.queue = $1' end) using p_queue, p_from, p_to, p_outcome, p_limit;
+  return query execute format('select * from %s a where %s and a.id between $2 and $3 and ($4 is null or a.outcome = $4) order by a.id limit $5',
+    own(p_table), case when p_queue is null then 'a.queue > 0' else 'a.queue = $1' end) using p_queue, p_from, p_to, p_outcome, p_limit;
 end
 $$`,
   `/* Where archived messages may be: the shared archive whole, and each queue's own; or those of every queue that ever bore a
@@ -1749,14 +1777,15 @@ begin
     return;
   end if;
   for w in select * from archives(p_queue) loop
-    execute format('select count(*) from %I a where ($1 is null or a.queue = $1) and ($2 is null or a.outcome = $2)', w.tab)
+    execute format('select count(*) from %s a where ($1 is null or a.queue = $1) and ($2 is null or a.outcome = $2)', own(w.tab))
        into v_count using w.queue, p_outcome;
     v_all := v_all + v_count;
   end loop;
   return query select null::jsonb, v_all;
 end
 $$`,
-  `/* What lies below the floor is ready again as of now: a late commit, a rollback, or what a step of the clock left there. */
+  `/* What is ready below the floor is ready as of now: a late commit, a rollback, or what a step of the clock left there. What is
+   not ready yet, and below a floor that the clock fell behind, keeps its time: it may be a lease. */
 create or replace function {schema}.look_below(q {schema}.queue, p_live smallint[], p_level int, p_floor timestamptz, p_now timestamptz) returns int
 language plpgsql volatile
 set search_path = {schema}, pg_temp
@@ -1775,19 +1804,19 @@ begin
     update message_0 m set vt = p_now
      where m.queue = q.id and m.id = any (array(
        select b.id from message_0 b
-        where b.queue = q.id and b.priority = p_level and b.vt < 'infinity' and b.vt < p_floor
+        where b.queue = q.id and b.priority = p_level and b.vt < 'infinity' and b.vt < p_floor and b.vt <= p_now
         order by b.vt limit 1000 for update skip locked));
   elsif p_live = '{1}' then
     update message_1 m set vt = p_now
      where m.queue = q.id and m.id = any (array(
        select b.id from message_1 b
-        where b.queue = q.id and b.priority = p_level and b.vt < 'infinity' and b.vt < p_floor
+        where b.queue = q.id and b.priority = p_level and b.vt < 'infinity' and b.vt < p_floor and b.vt <= p_now
         order by b.vt limit 1000 for update skip locked));
   else
     update message m set vt = p_now
      where m.queue = q.id and m.id = any (array(
        select b.id from message b
-        where b.queue = q.id and b.priority = p_level and b.vt < 'infinity' and b.vt < p_floor
+        where b.queue = q.id and b.priority = p_level and b.vt < 'infinity' and b.vt < p_floor and b.vt <= p_now
         order by b.vt limit 1000 for update skip locked));
   end if;
   get diagnostics v_found = row_count;
@@ -1898,11 +1927,11 @@ begin
 end
 $$`,
   `/* For a read that found nothing: is there something below a floor, or, where no maintenance is at work, in a segment that
-   readers do not visit? Then it is ready now. */
-create or replace function {schema}.found_elsewhere(q {schema}.queue) returns boolean
+   readers do not visit? Then it is ready now. p_blocks: as the read began. */
+create or replace function {schema}.found_elsewhere(q {schema}.queue, p_blocks bigint) returns boolean
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 begin
-  if (blocks_fetched(q.storage) > 16 or has_floor(q)) and sweep(q) > 0 then
+  if (blocks_fetched(q.storage) - p_blocks > 16 or has_floor(q)) and sweep(q) > 0 then
     return true;
   end if;
   return not maintained_lately() and reopen(q.storage);
@@ -1935,7 +1964,7 @@ declare
 begin
   select * into s from segment where storage = p_storage order by generation desc limit 1;
   v_other := message_table(p_storage) || '_' || 1 - s.current;
-  if cardinality(s.live) > 1 or coalesce(pg_relation_size(to_regclass(v_other)), 0) = 0
+  if cardinality(s.live) > 1 or coalesce(pg_relation_size(own_relation(v_other)), 0) = 0
      or not pg_try_advisory_xact_lock(lock_space('flip'), p_storage) then
     return false;
   elsif s.generation <> (select max(generation) from segment where storage = p_storage) then
@@ -1967,11 +1996,11 @@ begin
   end if;
   select * into s from segment where storage = p_storage order by generation desc limit 1;
   v_other := message_table(p_storage) || '_' || 1 - s.current;
-  if to_regclass(v_other) is null then
+  if own_relation(v_other) is null then
     return '{"did": "nothing"}';
   elsif cardinality(s.live) > 1 then
     return flip_move(s, v_other, p_after);
-  elsif pg_relation_size(to_regclass(v_other)) > 0 then
+  elsif pg_relation_size(own_relation(v_other)) > 0 then
     return flip_truncate(s, v_other);
   elsif flip_pays(s, p_dead, p_pause) then
     perform set_segments(s, 1 - s.current, '{0,1}');
@@ -1985,7 +2014,7 @@ $$`,
 create or replace function {schema}.flip_pays(s {schema}.segment, p_dead int, p_pause interval) returns boolean
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
-  v_leaf regclass := to_regclass(message_table(s.storage) || '_' || s.current);
+  v_leaf regclass := own_relation(message_table(s.storage) || '_' || s.current);
   v_dead bigint := pg_stat_get_dead_tuples(v_leaf);
 begin
   return v_dead > p_dead and v_dead > 2 * pg_stat_get_live_tuples(v_leaf) and not clock() between s.at and s.at + p_pause;
@@ -1999,17 +2028,18 @@ declare
   v_count int;
   v_last tid;
   v_left boolean;
+  v_columns text := (select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
+    where attrelid = 'message'::regclass and attnum > 0 and not attisdropped and attname <> 'segment');
 begin
   execute format('with found as materialized (select ctid as at from only %1$I where $1 is null or ctid > $1 limit 500 for update skip locked),
       gone as (delete from only %1$I where ctid = any (array(select at from found)) returning *),
-      come as (insert into %2$I (segment, queue, id, priority, attempt, lease, vt, enqueued_at, origin, headers, payload, errors)
-        select $2, queue, id, priority, attempt, lease, vt, enqueued_at, origin, headers, payload, errors from gone)
-    select count(*), max(at) from found', p_other, message_table(s.storage)) into v_count, v_last using p_after, s.current;
+      come as (insert into %2$I (segment, %3$s) select $2, %3$s from gone)
+    select count(*), max(at) from found', p_other, message_table(s.storage), v_columns) into v_count, v_last using p_after, s.current;
   if v_count > 0 or p_after is not null then
     return jsonb_build_object('did', 'moved', 'count', v_count, 'after', v_last);
   end if;
   execute format('select exists (select from only %I)', p_other) into v_left;
-  if v_left or exists (select from pg_locks where relation = to_regclass(p_other) and database = (select oid from pg_database where datname = current_database())
+  if v_left or exists (select from pg_locks where relation = own_relation(p_other) and database = (select oid from pg_database where datname = current_database())
                         and mode = 'RowExclusiveLock' and pid <> pg_backend_pid()) then
     return '{"did": "waits"}';
   end if;
@@ -2045,28 +2075,61 @@ $$`,
   `/* The functions that name the message table, and each other. A dedicated storage has its own of each, so that its plans are
    as static as the shared one's. */
 create or replace function {schema}.storage_functions() returns text[]
-language sql immutable as $$ select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,look_below,first_ready,sweep_level,sweep,found_elsewhere}'::text[] $$`,
-  `/* Makes the functions of a storage from the shared ones: other tables, other names, and those that pass a call on to its
-   storage are there already. */
-create or replace function {schema}.clone_functions(p_storage int) returns void
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
+language sql immutable as $$ select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,look_below,first_ready,sweep_level,sweep,found_elsewhere,messages_of,count_messages}'::text[] $$`,
+  `/* The functions of a storage, made from the shared ones: other tables, other names, and a call that was passed on to its
+   storage has arrived. Only the name and the body change: the schema may be called what a table is. */
+create or replace function {schema}.cloned(p_storage int) returns table (signature text, definition text)
+language plpgsql stable set search_path = {schema}, pg_temp set standard_conforming_strings = on as $$
+#variable_conflict use_column
 declare
   v_names text := array_to_string(storage_functions(), '|');
   v_archive text := archive_table(p_storage);
   f record;
+  v_body text;
   v_text text;
 begin
   for f in
-    select oid, proname, pg_get_function_identity_arguments(oid) as arguments
-      from pg_proc where pronamespace = current_schema()::regnamespace and proname = any (storage_functions())
+    select proname, prosrc, pg_get_functiondef(oid) as definition, pg_get_function_identity_arguments(oid) as arguments
+      from pg_proc where pronamespace = own_schema() and proname = any (storage_functions()) order by proname
   loop
-    v_text := pg_get_functiondef(f.oid);
-    v_text := regexp_replace(v_text, '\\m(' || v_names || ')\\(', '\\1_s' || p_storage || '(', 'g');
-    v_text := regexp_replace(v_text, '\\mmessage(_[01])?\\M', 'message_s' || p_storage || '\\1', 'g');
-    v_text := regexp_replace(v_text, '\\mq\\.storage <> 0\\M', 'q.storage <> ' || p_storage, 'g');
-    v_text := regexp_replace(v_text, '\\marchive( \\(queue|\\.id)', v_archive || '\\1', 'g');
-    execute replace(v_text, ' SECURITY DEFINER', '');
-    execute format('revoke all on function %I(%s) from public', f.proname || '_s' || p_storage, f.arguments);
+    v_body := regexp_replace(f.prosrc, '\\m(' || v_names || ')\\(', '\\1_s' || p_storage || '(', 'g');
+    v_body := regexp_replace(v_body, '\\mmessage(_[01])?\\M', 'message_s' || p_storage || '\\1', 'g');
+    v_body := regexp_replace(v_body, '\\mq\\.storage <> 0\\M', 'q.storage <> ' || p_storage, 'g');
+    v_body := regexp_replace(v_body, '\\marchive( \\(queue|\\.id)', v_archive || '\\1', 'g');
+    v_text := replace(f.definition, own(f.proname) || '(', own(f.proname || '_s' || p_storage) || '(');
+    v_text := replace(replace(v_text, f.prosrc, v_body), E'\\n SECURITY DEFINER', '');
+    return query select format('%I(%s)', f.proname || '_s' || p_storage, f.arguments), v_text;
+  end loop;
+end
+$$`,
+  `create or replace function {schema}.clone_functions(p_storage int) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  f record;
+begin
+  for f in select * from cloned(p_storage) loop
+    execute f.definition;
+    execute format('revoke all on function %s from public', f.signature);
+  end loop;
+end
+$$`,
+  `/* For verify: what is missing or changed in dedicated storages. */
+create or replace function {schema}.storage_differences() returns setof text
+language plpgsql stable set search_path = {schema}, pg_temp as $$
+declare
+  s storage;
+begin
+  for s in select st.* from storage st join queue q on q.storage = st.id where st.id <> 0 and q.dropped_at is null order by st.id loop
+    return query select format('table %s: missing', t) from (values
+        (message_table(s.id)), (message_table(s.id) || '_0'), (case s.layout when 'ring' then message_table(s.id) || '_1' end),
+        (case when s.layout <> 'ring' then message_table(s.id) || '_0_default' end),
+        (case when s.own_archive then archive_table(s.id) end)) as tables(t) where t is not null and own_relation(t) is null;
+    return query select format('index %s: missing', i) from (values
+        (message_table(s.id) || '_pkey'), (message_table(s.id) || '_claim')) as indexes(i) where own_relation(i) is null;
+    return query select format('function %s: %s', c.signature, case when p.oid is null then 'missing' else 'is not as its like of the shared storage' end)
+      from cloned(s.id) c left join pg_proc p on p.pronamespace = own_schema()
+                                          and format('%I(%s)', p.proname, pg_get_function_identity_arguments(p.oid)) = c.signature
+     where p.oid is null or pg_get_functiondef(p.oid) <> c.definition;
   end loop;
 end
 $$`,
@@ -2119,14 +2182,14 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v_function text;
 begin
-  execute format('drop table %I', message_table(p_storage));
-  execute format('drop sequence %I', 'message_id_s' || p_storage);
   for v_function in
     select format('%I(%s)', proname, pg_get_function_identity_arguments(oid)) from pg_proc
-     where pronamespace = current_schema()::regnamespace and proname in (select unnest(storage_functions()) || '_s' || p_storage)
+     where pronamespace = own_schema() and proname in (select unnest(storage_functions()) || '_s' || p_storage)
   loop
     execute 'drop function ' || v_function;
   end loop;
+  execute format('drop table %I', message_table(p_storage));
+  execute format('drop sequence %I', 'message_id_s' || p_storage);
   delete from segment where storage = p_storage;
   if not p_keep_archive and archive_table(p_storage) <> 'archive' then
     execute format('drop table %I', archive_table(p_storage));
@@ -2139,8 +2202,8 @@ do $$ begin
   perform {schema}.clone_functions(id) from {schema}.storage where id <> 0 and to_regclass('{schema}.message_s' || id) is not null;
 end $$`,
   `/* What is cut into ranges: the archive, a day each, and dedicated storages that ask for it. n counts ranges from origin on;
-   now: the range that is being written to. Values are ids, or milliseconds. */
-create or replace function {schema}.partitioned() returns table (
+   now: the range that is being written to. Values are ids, or milliseconds. p_storage: only its own. */
+create or replace function {schema}.partitioned(p_storage int default null) returns table (
   parent text, storage int, is_archive boolean, measure text, field text, origin bigint, width bigint, keep bigint, unread text, unlogged boolean, now bigint
 )
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
@@ -2150,11 +2213,12 @@ declare
   s storage;
   v_next bigint;
 begin
-  return query select 'archive', 0, true, 'time', 'archived_at', 0::bigint, 86400000::bigint, null::bigint, 'keep', false, v_now / 86400000;
-  for s in select * from storage where layout <> 'ring' order by id loop
+  return query select 'archive', 0, true, 'time', 'archived_at', 0::bigint, 86400000::bigint, null::bigint, 'keep', false, v_now / 86400000
+    where coalesce(p_storage, 0) = 0;
+  for s in select * from storage where layout <> 'ring' and (p_storage is null or id = p_storage) order by id loop
     v_next := null;
-    if to_regclass('message_id_s' || s.id) is not null then
-      execute format('select last_value - %s + case when is_called then 1 else 0 end from %I', first_id(s.id), 'message_id_s' || s.id) into v_next;
+    if own_relation('message_id_s' || s.id) is not null then
+      execute format('select last_value - %s + case when is_called then 1 else 0 end from %s', first_id(s.id), own('message_id_s' || s.id)) into v_next;
     end if;
     if v_next is not null then
       return query select message_table(s.id) || '_0', s.id, false, s.layout, case s.layout when 'id' then 'id' else 'enqueued_at' end,
@@ -2169,8 +2233,13 @@ begin
   end loop;
 end
 $$`,
+  `/* Whose table it is that is cut into ranges; -1 where there is none of this name. */
+create or replace function {schema}.storage_of(p_parent text) returns int
+language sql stable set search_path = {schema}, pg_temp as $$
+  select coalesce((select id from storage where p_parent in (message_table(id) || '_0', 'archive_s' || id)), case p_parent when 'archive' then 0 else -1 end)
+$$`,
   `create or replace function {schema}.range_bound(p_by text, p_value bigint) returns text
-language sql immutable as $$
+language sql immutable set datestyle = iso set timezone = utc as $$
   select case p_by when 'id' then p_value::text else (timestamptz 'epoch' + p_value * interval '1 millisecond')::text end
 $$`,
   `/* What is due: make the ranges of now and of the two after; move rows of past ranges out of the default partition; drop past
@@ -2182,17 +2251,17 @@ declare
   p record;
   v_position text;
 begin
-  for p in select * from partitioned() where p_storage is null or storage = p_storage loop
+  for p in select * from partitioned(p_storage) loop
     return query
-      select 'make', p.parent, k from generate_series(p.now, p.now + 2) k where to_regclass(p.parent || '_p' || k) is null;
+      select 'make', p.parent, k from generate_series(p.now, p.now + 2) k where own_relation(p.parent || '_p' || k) is null;
     v_position := case p.measure when 'id' then 'id' else format('(extract(epoch from %I) * 1000)::bigint', p.field) end;
-    return query execute format('select ''move'', %L, k from (select distinct (%s - $1) / $2 as k from only %I where %s >= $1) d where k < $3 order by k',
-      p.parent, v_position, p.parent || '_default', v_position) using p.origin, p.width, p.now;
+    return query execute format('select ''move'', %L, k from (select distinct (%s - $1) / $2 as k from only %s where %s >= $1) d where k < $3 order by k',
+      p.parent, v_position, own(p.parent || '_default'), v_position) using p.origin, p.width, p.now;
     return query
       select 'drop', p.parent, k from (
         select substr(c.relname, length(p.parent) + 3)::bigint as k
           from pg_inherits i join pg_class c on c.oid = i.inhrelid
-         where i.inhparent = p.parent::regclass and c.relname ~ '_p[0-9]+$') r
+         where i.inhparent = own_relation(p.parent) and c.relname ~ '_p[0-9]+$') r
        where k < p.now and range_may_go(p.parent, k) order by k;
   end loop;
 end
@@ -2205,7 +2274,7 @@ declare
   v_over boolean;
   v_any boolean;
 begin
-  select * into p from partitioned() where parent = p_parent;
+  select * into p from partitioned(storage_of(p_parent)) where parent = p_parent;
   v_over := p.keep is not null and (p_n + 1) * p.width <= case p.measure
     when 'id' then p.now * p.width else extract(epoch from clock()) * 1000 end - p.keep;
   if v_over and p.unread = 'drop' then
@@ -2213,7 +2282,7 @@ begin
   elsif p_parent = 'archive' and expired(p_n) then
     return true;
   end if;
-  execute format('select exists (select from only %I)', p_parent || '_p' || p_n) into v_any;
+  execute format('select exists (select from only %s)', own(p_parent || '_p' || p_n)) into v_any;
   return not v_any;
 end
 $$`,
@@ -2224,7 +2293,7 @@ declare
   v_queue int := 0;
 begin
   loop
-    execute format('select min(queue) from only %I where queue > $1', 'archive_p' || p_day) into v_queue using v_queue;
+    execute format('select min(queue) from only %s where queue > $1', own('archive_p' || p_day)) into v_queue using v_queue;
     exit when v_queue is null;
     if not exists (select from queue where id = v_queue and clock() - archive_retention >= timestamptz 'epoch' + (p_day + 1) * interval '1 day') then
       return false;
@@ -2233,17 +2302,21 @@ begin
   return true;
 end
 $$`,
-  `/* One step, as partition_steps found it, in a transaction of its own. A lock that is not had within 50 ms is asked for again
-   another time. count: rows that were moved, or dropped. */
+  `/* One step, as partition_steps found it, in a transaction of its own; what cannot be due is not done. A lock that is not had
+   within 50 ms is asked for again another time. count: rows that were moved, or dropped. */
 create or replace function {schema}.partition_step(p_step text, p_parent text, p_n bigint) returns jsonb
 language plpgsql volatile set search_path = {schema}, pg_temp set lock_timeout = '50ms' as $$
 declare
+  p record;
   v_count bigint;
 begin
   if isolation_fault() is not null then
     return jsonb_build_object('fault', isolation_fault());
   end if;
-  if not exists (select from partitioned() where parent = p_parent) or not pg_try_advisory_xact_lock(lock_space('partitions'), 0) then
+  select * into p from partitioned(storage_of(p_parent)) where parent = p_parent;
+  if (case p_step when 'make' then p_n between p.now and p.now + 2
+                  when 'move' then p_n between 0 and p.now - 1
+                  when 'drop' then p_n between 0 and p.now - 1 end) is not true or not pg_try_advisory_xact_lock(lock_space('partitions'), 0) then
     return '{"did": "nothing"}';
   end if;
   v_count := case p_step when 'drop' then drop_range(p_parent, p_n) else make_range(p_parent, p_n, p_step = 'move') end;
@@ -2260,51 +2333,52 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   p record;
   v_table text := p_parent || '_p' || p_n;
-  v_default text := p_parent || '_default';
+  v_default text := own(p_parent || '_default');
   v_from text;
   v_to text;
   v_any boolean;
   v_count bigint := 0;
 begin
-  if to_regclass(v_table) is not null then
+  if own_relation(v_table) is not null then
     return null;
   end if;
-  select * into p from partitioned() where parent = p_parent;
+  select * into p from partitioned(storage_of(p_parent)) where parent = p_parent;
   v_from := range_bound(p.measure, p.origin + p_n * p.width);
   v_to := range_bound(p.measure, p.origin + (p_n + 1) * p.width);
-  execute format('lock table only %I in access exclusive mode', v_default);
-  execute format('select exists (select from only %1$I where %2$I >= %3$L and %2$I < %4$L)', v_default, p.field, v_from, v_to) into v_any;
-  if v_any and not p_move then
+  execute format('lock table only %s in access exclusive mode', v_default);
+  execute format('select exists (select from only %1$s where %2$I >= %3$L and %2$I < %4$L)', v_default, p.field, v_from, v_to) into v_any;
+  if v_any <> p_move then
     return null;
   end if;
-  execute format('create %s table %I (like %I including defaults including constraints) %s', case when p.unlogged then 'unlogged' else '' end,
-    v_table, p_parent, case when p.is_archive then '' else leaf_settings() end);
+  execute format('create %s table %s (like %s including defaults including constraints) %s', case when p.unlogged then 'unlogged' else '' end,
+    own(v_table), own(p_parent), case when p.is_archive then '' else leaf_settings() end);
   if v_any then
-    execute format('with gone as (delete from only %1$I where %2$I >= %3$L and %2$I < %4$L returning *) insert into %5$I select * from gone',
-      v_default, p.field, v_from, v_to, v_table);
+    execute format('with gone as (delete from only %1$s where %2$I >= %3$L and %2$I < %4$L returning *) insert into %5$s select * from gone',
+      v_default, p.field, v_from, v_to, own(v_table));
     get diagnostics v_count = row_count;
   end if;
-  execute format('alter table %I attach partition %I for values from (%L) to (%L)', p_parent, v_table, v_from, v_to);
+  execute format('alter table %s attach partition %s for values from (%L) to (%L)', own(p_parent), own(v_table), v_from, v_to);
   return v_count;
 end
 $$`,
-  `/* What is in it is counted under the lock, and goes only if it may. */
+  `/* What is in it is counted under its lock, and goes only if it may. The parent is locked last, and for no longer than the drop
+   takes: everybody who writes to the table needs it. */
 create or replace function {schema}.drop_range(p_parent text, p_n bigint) returns bigint
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v_table text := p_parent || '_p' || p_n;
   v_count bigint;
 begin
-  if to_regclass(v_table) is null then
+  if own_relation(v_table) is null then
     return null;
   end if;
-  execute format('lock table only %I in access exclusive mode', p_parent);
-  execute format('lock table only %I in access exclusive mode', v_table);
+  execute format('lock table only %s in access exclusive mode', own(v_table));
   if not range_may_go(p_parent, p_n) then
     return null;
   end if;
-  execute format('select count(*) from only %I', v_table) into v_count;
-  execute format('drop table %I', v_table);
+  execute format('select count(*) from only %s', own(v_table)) into v_count;
+  execute format('lock table only %s in access exclusive mode', own(p_parent));
+  execute format('drop table %s', own(v_table));
   return v_count;
 end
 $$`,
@@ -2382,7 +2456,7 @@ declare
 begin
   select * into s from segment where storage = p_storage order by generation desc limit 1;
   return cardinality(s.live) > 1
-      or pg_relation_size(to_regclass(message_table(p_storage) || '_' || 1 - s.current)) > 0
+      or pg_relation_size(own_relation(message_table(p_storage) || '_' || 1 - s.current)) > 0
       or flip_pays(s, p_dead, p_pause);
 end
 $$`,
@@ -2426,7 +2500,7 @@ begin
     return;
   end if;
   /* Twice while messages are moved from one segment to the other: the second statement sees where. */
-  for v_pass in 1 .. case when flipping(q.storage, 0) then 2 else 1 end loop
+  for v_pass in 1 .. case when flipping(q.storage, null) then 2 else 1 end loop
     return query execute format('delete from %I m where m.queue = $1 and m.id = any ($2) returning null::jsonb, m.id', message_table(q.storage))
       using q.id, p_ids;
   end loop;
@@ -2448,7 +2522,7 @@ begin
     return query select queue_fault(p_queue, 'work'), null::bigint;
     return;
   end if;
-  for v_pass in 1 .. case when flipping(q.storage, 0) then 2 else 1 end loop
+  for v_pass in 1 .. case when flipping(q.storage, null) then 2 else 1 end loop
     return query execute format('with gone as (delete from %I m where m.queue = $1 and m.id = any ($2) returning m.*)
       insert into %I as a (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
       select queue, id, $3, ''done'', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
@@ -2473,7 +2547,7 @@ begin
     return query select queue_fault(p_queue, 'work'), null::timestamptz;
     return;
   end if;
-  for v_pass in 1 .. case when flipping(q.storage, 0) then 2 else 1 end loop
+  for v_pass in 1 .. case when flipping(q.storage, null) then 2 else 1 end loop
     return query execute format('update %I m set vt = greatest($3, $4, $3 + $5), lease = null where m.queue = $1 and m.id = $2
       returning null::jsonb, m.vt', message_table(q.storage)) using q.id, p_id, v_now, p_at, p_delay;
     exit when found;
@@ -2513,13 +2587,16 @@ begin
   return v.visible_at;
 end
 $$`,
+  `/* For a client that misses a function: roles may not look into the table. */
+create or replace function {schema}.installed_version() returns int
+language sql stable set search_path = {schema}, pg_temp as 'select max(version) from migration'`,
   `/* What each role may call, by name. An admin may call everything that anybody may. */
 create or replace function {schema}.role_functions(p_kind text) returns text[]
 language sql immutable as $$
   select case p_kind
-    when 'producer' then '{send,send_batch,try_send,try_send_batch}'
-    when 'consumer' then '{read,pop,delete,archive,release,set_vt,extend,retry,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers}'
-    when 'reader' then '{metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive}'
+    when 'producer' then '{installed_version,send,send_batch,try_send,try_send_batch}'
+    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers}'
+    when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive}'
     when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt}'
   end::text[]
 $$`,
@@ -2528,6 +2605,9 @@ $$`,
 create or replace function {schema}.set_role(p_kind text, p_name text) returns void
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 begin
+  perform raise_fault(coalesce(
+    argument_fault('p_kind', p_kind in ('producer', 'consumer', 'reader', 'admin')),
+    argument_fault('p_name', length(p_name) > 0)));
   if to_regrole(quote_ident(p_name)) is null then
     begin
       execute format('create role %I nologin', p_name);
@@ -2549,7 +2629,7 @@ begin
   execute format('grant usage on schema %I to %I', current_schema(), p_name);
   for v_function in
     select format('%I(%s)', proname, pg_get_function_identity_arguments(oid)) from pg_proc
-     where pronamespace = current_schema()::regnamespace and proname = any (v_names)
+     where pronamespace = own_schema() and proname = any (v_names)
   loop
     execute format('grant execute on function %s to %I', v_function, p_name);
   end loop;

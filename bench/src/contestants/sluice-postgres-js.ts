@@ -1,0 +1,13 @@
+import { postgresJsDriver } from "@sluice/postgres-js"
+import postgres from "postgres"
+import type { Contestant } from "../contestant.ts"
+import { sluiceSession } from "./sluice-session.ts"
+
+/** The library prepares by itself. */
+export const sluicePostgresJs: Contestant = {
+  name: "sluice-postgres-js",
+  open(url, { connections }) {
+    const sql = postgres(url, { max: connections, onnotice: () => {} })
+    return sluiceSession(postgresJsDriver(sql), () => sql.end())
+  },
+}

@@ -1,0 +1,9 @@
+import type { Workload } from "./workload.ts"
+import { backlog } from "./workloads/backlog.ts"
+import { drain } from "./workloads/drain.ts"
+import { latency } from "./workloads/latency.ts"
+import { pinned } from "./workloads/pinned.ts"
+import { send } from "./workloads/send.ts"
+
+/** In the order in which they run. */
+export const workloads: readonly Workload[] = [send, drain, latency, pinned, backlog]

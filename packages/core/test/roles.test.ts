@@ -1,0 +1,172 @@
+import { createClient } from "@sluice/core"
+import { pgDriver } from "@sluice/pg"
+import { databasePerFile } from "@sluice/testkit/vitest"
+import { afterAll, describe, expect, test } from "vitest"
+import { openPool } from "./helpers/harness.ts"
+import { dropRoles, type Login, openLogin } from "./helpers/logins.ts"
+
+const kinds = ["producer", "consumer", "reader", "admin"] as const
+type Kind = (typeof kinds)[number]
+
+/** Every function of the schema, put into a class by hand: who a function is for must be decided, not forgotten. */
+const classes: Record<Kind | "everybody" | "nobody", string> = {
+  producer: "send send_batch try_send try_send_batch",
+  consumer: `read pop delete archive release set_vt extend retry try_read try_pop try_delete try_archive try_release try_set_vt try_retry
+    maintain flip_step due_partitions partition_step expire_archive clear_leftovers`,
+  reader: `storage_differences metrics try_metrics list_queues count_queues try_get_queue try_list_messages try_count_messages try_list_archive try_count_archive`,
+  admin: `create_queue update_queue drop_queue purge admin_delete admin_archive admin_set_vt try_create_queue try_update_queue try_drop_queue
+    try_purge try_admin_delete try_admin_archive try_admin_set_vt`,
+  everybody: "installed_version",
+  nobody: `archive_info archive_of archive_table archives argument_fault blocks_fetched bury clock clone_functions cloned count_messages count_sent
+    create_storage dead_ahead dead_letter_cycle differences drop_counters drop_range drop_storage existing_fault expired filter_fault
+    first_id first_ready flip_move flip_pays flip_truncate flip_wanted flipping found_elsewhere grant_role has_floor hold_storage
+    isolation_fault last_sent leaf_settings lock_ready lock_space look_below maintained_lately make_range message_info message_leaf
+    message_state message_table messages_of new_lease options_fault own own_relation own_schema partition_fault partition_measure partition_steps partitioned
+    priority_fault queue_fault queue_info raise_fault range_bound range_may_go reopen role_functions set_queue set_role set_segments
+    set_storage stale_fault storage_of storage_functions storage_info storage_wanted sweep sweep_level`,
+}
+const classOf = new Map(Object.entries(classes).flatMap(([kind, names]) => names.trim().split(/\s+/).map((name) => [name, kind] as const)))
+
+const { url, name: database } = await databasePerFile()
+/** Roles belong to the cluster: other files of tests have theirs. */
+const suffix = database.slice(-8)
+const owner = openPool(url, 4)
+const own = { producer: `send "er" ${suffix}`, consumer: `Öl-${suffix}`, reader: `select ${suffix}`, admin: `O'Admin; ${suffix}` }
+afterAll(async () => {
+  await dropRoles(owner, [...Object.values(own), ...kinds.map((kind) => `named_${suffix}_${kind}`)])
+  await owner.end()
+})
+
+interface Function {
+  readonly name: string
+  readonly call: string
+  readonly definer: boolean
+  readonly settings: string[] | null
+}
+
+async function functionsOf(schema: string): Promise<Function[]> {
+  const { rows } = await owner.query<Function>(
+    `select proname as name, prosecdef as definer, proconfig as settings,
+            format('select %I.%I(%s)', $1::text, proname, (select string_agg('null::' || format_type(t, null), ', ' order by n) from unnest(proargtypes) with ordinality a(t, n))) as call
+       from pg_proc where pronamespace = quote_ident($1::text)::regnamespace order by 1`,
+    [schema],
+  )
+  return rows
+}
+
+/** The class of a function; those of a dedicated storage are nobody's, since the shared ones pass calls on. */
+const classify = (name: string): string | undefined => (/_s\d+$/.test(name) ? "nobody" : classOf.get(name))
+
+/** The SQLSTATE that each statement fails with, undone; null where it did not. */
+async function statesOf({ pool }: Pick<Login, "pool">, statements: readonly string[]): Promise<(string | null)[]> {
+  const connection = await pool.connect()
+  const states: (string | null)[] = []
+  await connection.query("begin")
+  for (const statement of statements) {
+    await connection.query("savepoint before")
+    states.push(await connection.query(statement).then(() => null, (error: { code: string }) => error.code))
+    await connection.query("rollback to savepoint before")
+  }
+  await connection.query("rollback")
+  connection.release()
+  return states
+}
+
+async function relationsOf(schema: string): Promise<{ name: string; kind: string; field: string | null }[]> {
+  const { rows } = await owner.query(
+    `select format('%I.%I', $1::text, relname) as name, relkind as kind,
+            (select quote_ident(attname) from pg_attribute where attrelid = c.oid and attnum = 1) as field
+       from pg_class c where relnamespace = quote_ident($1::text)::regnamespace and relkind in ('r', 'p', 'S', 'v', 'm')`,
+    [schema],
+  )
+  return rows
+}
+
+const tableVerbs = (name: string, field: string | null): string[] => [
+  `select from ${name}`,
+  `select ${field} from ${name}`,
+  `insert into ${name} default values`,
+  `update ${name} set ${field} = default`,
+  `delete from ${name}`,
+  `truncate ${name}`,
+  `lock table ${name} in access share mode`,
+  `create trigger mine before insert on ${name} for each row execute function suppress_redundant_updates_trigger()`,
+]
+const sequenceVerbs = (name: string): string[] => [`select nextval('${name}')`, `select setval('${name}', 1)`, `select last_value from ${name}`]
+
+describe.each([
+  ["their default names", `named_${suffix}`, true, Object.fromEntries(kinds.map((kind) => [kind, `named_${suffix}_${kind}`]))],
+  ["names of one's own", "Own", own, own],
+])("roles of %s", async (_what, schema, roles, names) => {
+  const installed = createClient(pgDriver(owner), { schema, listen: false, notify: false })
+  await installed.admin.install({ roles })
+  // Made after the roles: its tables and functions must be closed, too.
+  await installed.admin.createQueue("apart", { storage: "dedicated" })
+  await installed.admin.createQueue("days", { partition: { by: "time", interval: "1d", retention: "7d", archive: true } })
+  await installed.admin.createQueue("shared")
+  const functions = await functionsOf(schema)
+  const short = schema === "Own" ? "o" : "d"
+  const logins = new Map<Kind, Login>()
+  for (const kind of kinds) logins.set(kind, await openLogin(owner, url, `${short}_${kind}_${suffix}`, { schema, of: [names[kind]!] }))
+  const guest = await openLogin(owner, url, `${short}_guest_${suffix}`, { schema })
+  await owner.query(`grant usage on schema "${schema}" to "${guest.name}"`)
+  const stranger = await openLogin(owner, url, `${short}_stranger_${suffix}`, { schema })
+
+  test("every function is in a class", () => {
+    expect(functions.filter(({ name }) => classify(name) === undefined).map(({ name }) => name)).toEqual([])
+    const there = new Set(functions.map(({ name }) => name))
+    expect([...classOf.keys()].filter((name) => !there.has(name))).toEqual([])
+    expect(functions.filter(({ name }) => /_s\d+$/.test(name)).length).toBeGreaterThan(20)
+  })
+
+  test("what a role may call runs as the owner, on a pinned search_path; nothing else does", () => {
+    for (const { name, definer, settings } of functions) {
+      expect(definer, name).toBe(classify(name) !== "nobody")
+      if (definer) expect(settings, name).toContainEqual(expect.stringMatching(new RegExp(`^search_path="?${schema}"?, pg_temp$`)))
+    }
+  })
+
+  test.each(kinds)("the %s may call what is its own, and is refused all else with 42501", async (kind) => {
+    const mine = (name: string): boolean => {
+      const of = classify(name)
+      return of === kind || of === "everybody" || (kind === "admin" && of !== "nobody")
+    }
+    const states = await statesOf(logins.get(kind)!, functions.map(({ call }) => call))
+    functions.forEach(({ name }, i) => {
+      if (mine(name)) expect(states[i], name).not.toBe("42501")
+      else expect(states[i], name).toBe("42501")
+    })
+  })
+
+  test("who may come into the schema but has no role may call nothing; who has nothing may not even come in", async () => {
+    const calls = functions.map(({ call }) => call)
+    expect(new Set(await statesOf(guest, calls))).toEqual(new Set(["42501"]))
+    expect(new Set(await statesOf(stranger, calls))).toEqual(new Set(["42501"]))
+    const reasons = await Promise.all(calls.map((call) => stranger.pool.query(call).catch((error: Error) => error.message)))
+    expect(new Set(reasons)).toEqual(new Set([`permission denied for schema ${schema}`]))
+  })
+
+  test("nobody may touch a table or a sequence, nor make anything in the schema", async () => {
+    const relations = await relationsOf(schema)
+    expect(relations.filter(({ name }) => /_s\d+/.test(name)).length).toBeGreaterThan(5)
+    const statements = relations.flatMap(({ name, kind, field }) => (kind === "S" ? sequenceVerbs(name) : tableVerbs(name, field)))
+    statements.push(`create table "${schema}".mine ()`, `create function "${schema}".mine() returns int language sql as 'select 1'`)
+    statements.push(`alter function "${schema}".clock() volatile`, `create or replace function "${schema}".clock() returns timestamptz language sql as 'select now()'`)
+    statements.push(`drop schema "${schema}" cascade`, `drop function "${schema}".clock() cascade`)
+    for (const login of [...logins.values(), guest, stranger]) {
+      const states = await statesOf(login, statements)
+      statements.forEach((statement, i) => expect(states[i], `${login.name}: ${statement}`).toBe("42501"))
+    }
+  })
+
+  test("PUBLIC has no right on anything in the schema", async () => {
+    const { rows } = await owner.query(
+      `select proname as name, privilege_type as right from pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner)))
+        where pronamespace = quote_ident($1::text)::regnamespace and grantee = 0
+       union all select relname, privilege_type from pg_class, aclexplode(relacl) where relnamespace = quote_ident($1::text)::regnamespace and grantee = 0
+       union all select nspname, privilege_type from pg_namespace, aclexplode(nspacl) where nspname = $1::text and grantee = 0`,
+      [schema],
+    )
+    expect(rows).toEqual([])
+  })
+})
