@@ -860,7 +860,7 @@ begin
     return true;
   end if;
   perform pg_advisory_xact_lock_shared(lock_space('storage'), q.storage);
-  return own_relation(message_table(q.storage)) is not null;
+  return pg_relation_size(own_relation(message_table(q.storage))) is not null;
 end
 
 

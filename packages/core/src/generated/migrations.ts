@@ -256,7 +256,8 @@ $$`,
 create or replace function {schema}.lock_space(p_purpose text) returns int
 language sql immutable set search_path = {schema}, pg_temp as $$ select hashtext('sluice ' || p_purpose || ' ' || current_schema()) $$`,
   `/* Keeps the tables of a dedicated storage from being dropped while the transaction lives. False where they are gone already:
-   the look-up of the queue was overtaken by a drop. */
+   the look-up of the queue was overtaken by a drop. The size is asked since a name alone may be answered from what this
+   session remembers: nobody tells it of the drop before it locks something. */
 create or replace function {schema}.hold_storage(q {schema}.queue) returns boolean
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 begin
@@ -264,7 +265,7 @@ begin
     return true;
   end if;
   perform pg_advisory_xact_lock_shared(lock_space('storage'), q.storage);
-  return own_relation(message_table(q.storage)) is not null;
+  return pg_relation_size(own_relation(message_table(q.storage))) is not null;
 end
 $$`,
   `/* Whether a message that was not found may have been moved meanwhile: a flip began since p_generation, or is still going on. */
