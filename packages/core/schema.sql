@@ -801,7 +801,13 @@ returns boolean language plpgsql volatile search_path=<schema>, pg_temp, plan_ca
 
 declare
   s segment;
+  v_table text := message_table(p_storage);
 begin
+  if isolation_fault() is not null and exists (
+    select from pg_class c where c.oid in (own_relation(v_table || '_0'), own_relation(v_table || '_1')) and c.relfilenode <> pg_relation_filenode(c.oid))
+  then
+    raise serialization_failure using message = 'could not serialize access: messages were moved since the snapshot of this transaction';
+  end if;
   select * into s from segment where storage = p_storage order by generation desc limit 1;
   return cardinality(s.live) > 1 or coalesce(s.generation <> p_generation, false);
 end
@@ -1475,6 +1481,8 @@ begin
   if cardinality(s.live) > 1 or coalesce(pg_relation_size(own_relation(v_other)), 0) = 0
      or not pg_try_advisory_xact_lock(lock_space('flip'), p_storage) then
     return false;
+  elsif s.generation <> (select max(generation) from segment where storage = p_storage) then
+    return true; -- somebody was faster
   end if;
   execute format('select exists (select from only %I)', v_other) into v_found;
   if v_found then

@@ -43,12 +43,20 @@ begin
 end
 $$
 -- next
-/* Whether a message that was not found may have been moved meanwhile: a flip began since p_generation, or is still going on. */
+/* Whether a message that was not found may have been moved meanwhile: a flip began since p_generation, or is still going on.
+   An older snapshot sees a segment empty that was truncated since, and not the messages that had been moved out of it: its
+   transaction cannot tell a stale lease from one that holds. */
 create or replace function {schema}.flipping(p_storage int, p_generation bigint) returns boolean
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
   s segment;
+  v_table text := message_table(p_storage);
 begin
+  if isolation_fault() is not null and exists (
+    select from pg_class c where c.oid in (own_relation(v_table || '_0'), own_relation(v_table || '_1')) and c.relfilenode <> pg_relation_filenode(c.oid))
+  then
+    raise serialization_failure using message = 'could not serialize access: messages were moved since the snapshot of this transaction';
+  end if;
   select * into s from segment where storage = p_storage order by generation desc limit 1;
   return cardinality(s.live) > 1 or coalesce(s.generation <> p_generation, false);
 end

@@ -30,6 +30,8 @@ begin
   if cardinality(s.live) > 1 or coalesce(pg_relation_size(own_relation(v_other)), 0) = 0
      or not pg_try_advisory_xact_lock(lock_space('flip'), p_storage) then
     return false;
+  elsif s.generation <> (select max(generation) from segment where storage = p_storage) then
+    return true; -- somebody was faster
   end if;
   execute format('select exists (select from only %I)', v_other) into v_found;
   if v_found then
