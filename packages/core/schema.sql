@@ -869,7 +869,7 @@ returns boolean language plpgsql volatile search_path=<schema>, pg_temp as
 
 begin
   return q.storage = 0
-      or pg_try_advisory_xact_lock_shared(lock_space('storage'), q.storage) and own_relation(message_table(q.storage)) is not null;
+      or pg_try_advisory_xact_lock_shared(lock_space('storage'), q.storage) and pg_relation_size(own_relation(message_table(q.storage))) is not null;
 end
 
 
@@ -882,7 +882,7 @@ begin
     return true;
   end if;
   perform pg_advisory_xact_lock_shared(lock_space('storage'), q.storage);
-  return own_relation(message_table(q.storage)) is not null;
+  return pg_relation_size(own_relation(message_table(q.storage))) is not null;
 end
 
 

@@ -261,7 +261,8 @@ $$`,
 create or replace function {schema}.lock_space(p_purpose text) returns int
 language sql immutable set search_path = {schema}, pg_temp as $$ select hashtext('sluice ' || p_purpose || ' ' || current_schema()) $$`,
   `/* Keeps the tables of a dedicated storage from being dropped while the transaction lives. False where they are gone already:
-   the look-up of the queue was overtaken by a drop. */
+   the look-up of the queue was overtaken by a drop. The size is asked since a name alone may be answered from what this
+   session remembers: nobody tells it of the drop before it locks something. */
 create or replace function {schema}.hold_storage(q {schema}.queue) returns boolean
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 begin
@@ -269,7 +270,7 @@ begin
     return true;
   end if;
   perform pg_advisory_xact_lock_shared(lock_space('storage'), q.storage);
-  return own_relation(message_table(q.storage)) is not null;
+  return pg_relation_size(own_relation(message_table(q.storage))) is not null;
 end
 $$`,
   `/* The same for who looks at many queues, and rather passes one than waits for the end of a drop. */
@@ -277,7 +278,7 @@ create or replace function {schema}.hold_if_free(q {schema}.queue) returns boole
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 begin
   return q.storage = 0
-      or pg_try_advisory_xact_lock_shared(lock_space('storage'), q.storage) and own_relation(message_table(q.storage)) is not null;
+      or pg_try_advisory_xact_lock_shared(lock_space('storage'), q.storage) and pg_relation_size(own_relation(message_table(q.storage))) is not null;
 end
 $$`,
   `/* Whether a message that was not found may have been moved meanwhile: a flip began since p_generation, or is still going on.
