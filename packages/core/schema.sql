@@ -1091,6 +1091,9 @@ begin
       v_default, p.field, v_from, v_to, own(v_table));
     get diagnostics v_count = row_count;
   end if;
+  if p_n <= p.now or p.measure = 'id' then
+    execute format('lock table only %s in access exclusive mode', own(p_parent));
+  end if;
   execute format('alter table %s attach partition %s for values from (%L) to (%L)', own(p_parent), own(v_table), v_from, v_to);
   return v_count;
 end

@@ -2327,7 +2327,8 @@ exception when lock_not_available then
 end
 $$`,
   `/* Null where there is nothing to do. Rows of this range in the default partition hinder it unless they are moved along, which
-   is for ranges that nobody writes to any more: the default partition is locked meanwhile. */
+   is for ranges that nobody writes to any more: the default partition is locked meanwhile. Who is on the way there by then would
+   be refused once this range is cut out of it, and has locked the parent; nobody is on the way to a time to come. */
 create or replace function {schema}.make_range(p_parent text, p_n bigint, p_move boolean) returns bigint
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
@@ -2356,6 +2357,9 @@ begin
     execute format('with gone as (delete from only %1$s where %2$I >= %3$L and %2$I < %4$L returning *) insert into %5$s select * from gone',
       v_default, p.field, v_from, v_to, own(v_table));
     get diagnostics v_count = row_count;
+  end if;
+  if p_n <= p.now or p.measure = 'id' then
+    execute format('lock table only %s in access exclusive mode', own(p_parent));
   end if;
   execute format('alter table %s attach partition %s for values from (%L) to (%L)', own(p_parent), own(v_table), v_from, v_to);
   return v_count;
