@@ -424,9 +424,12 @@ begin
                 order by m.vt, m.id limit 1000) r
        where r.attempt >= q.max_attempts);
     return array(
-      select m.id from message_0 m
-       where m.queue = q.id and m.id = any (v_ids) and m.attempt >= q.max_attempts and m.vt <= p_now
-         for update skip locked);
+      select r.id
+        from unnest(v_ids) e(id),
+             lateral (
+               select m.id from message_0 m
+                where m.queue = q.id and m.id = e.id and m.attempt >= q.max_attempts and m.vt <= p_now
+                  for update skip locked) r);
   elsif p_live = '{1}' then
     v_ids := array(
       select r.id
@@ -441,9 +444,12 @@ begin
                 order by m.vt, m.id limit 1000) r
        where r.attempt >= q.max_attempts);
     return array(
-      select m.id from message_1 m
-       where m.queue = q.id and m.id = any (v_ids) and m.attempt >= q.max_attempts and m.vt <= p_now
-         for update skip locked);
+      select r.id
+        from unnest(v_ids) e(id),
+             lateral (
+               select m.id from message_1 m
+                where m.queue = q.id and m.id = e.id and m.attempt >= q.max_attempts and m.vt <= p_now
+                  for update skip locked) r);
   else
     v_ids := array(
       select r.id
@@ -458,9 +464,12 @@ begin
                 order by m.vt, m.id limit 1000) r
        where r.attempt >= q.max_attempts);
     return array(
-      select m.id from message m
-       where m.queue = q.id and m.id = any (v_ids) and m.attempt >= q.max_attempts and m.vt <= p_now
-         for update skip locked);
+      select r.id
+        from unnest(v_ids) e(id),
+             lateral (
+               select m.id from message m
+                where m.queue = q.id and m.id = e.id and m.attempt >= q.max_attempts and m.vt <= p_now
+                  for update skip locked) r);
   end if;
 end
 
@@ -725,7 +734,7 @@ declare
   v_leaf regclass := own_relation(message_table(s.storage) || '_' || s.current);
   v_dead bigint := pg_stat_get_dead_tuples(v_leaf);
 begin
-  return v_dead > p_dead and v_dead > 2 * pg_stat_get_live_tuples(v_leaf) and not clock() between s.at and s.at + p_pause;
+  return pg_relation_size(v_leaf) > 0 and v_dead > p_dead and v_dead > 2 * pg_stat_get_live_tuples(v_leaf) and not clock() between s.at and s.at + p_pause;
 end
 
 
@@ -783,6 +792,7 @@ begin
     return '{"did": "reopened"}';
   end if;
   execute format('truncate only %I', p_other);
+  perform pg_stat_force_next_flush();
   return '{"did": "truncated"}';
 end
 
@@ -992,26 +1002,36 @@ returns integer language sql immutable search_path=<schema>, pg_temp as
 returns integer language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, enable_hashjoin=off, enable_mergejoin=off, enable_sort=off, jit=off as
 
 declare
+  v_ids bigint[];
   v_found int;
 begin
   if p_live = '{0}' then
+    v_ids := array(
+      select b.id
+        from (select m.id from message_0 m
+               where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt < p_floor and m.vt <= p_now
+               order by m.vt limit 1000 for update skip locked) b
+       order by b.id);
     update message_0 m set vt = p_now
-     where m.queue = q.id and m.id = any (array(
-       select b.id from message_0 b
-        where b.queue = q.id and b.priority = p_level and b.vt < 'infinity' and b.vt < p_floor and b.vt <= p_now
-        order by b.vt limit 1000 for update skip locked));
+     where m.queue = q.id and m.id = any (v_ids) and m.id between v_ids[1] and v_ids[cardinality(v_ids)];
   elsif p_live = '{1}' then
+    v_ids := array(
+      select b.id
+        from (select m.id from message_1 m
+               where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt < p_floor and m.vt <= p_now
+               order by m.vt limit 1000 for update skip locked) b
+       order by b.id);
     update message_1 m set vt = p_now
-     where m.queue = q.id and m.id = any (array(
-       select b.id from message_1 b
-        where b.queue = q.id and b.priority = p_level and b.vt < 'infinity' and b.vt < p_floor and b.vt <= p_now
-        order by b.vt limit 1000 for update skip locked));
+     where m.queue = q.id and m.id = any (v_ids) and m.id between v_ids[1] and v_ids[cardinality(v_ids)];
   else
+    v_ids := array(
+      select b.id
+        from (select m.id from message m
+               where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt < p_floor and m.vt <= p_now
+               order by m.vt limit 1000 for update skip locked) b
+       order by b.id);
     update message m set vt = p_now
-     where m.queue = q.id and m.id = any (array(
-       select b.id from message b
-        where b.queue = q.id and b.priority = p_level and b.vt < 'infinity' and b.vt < p_floor and b.vt <= p_now
-        order by b.vt limit 1000 for update skip locked));
+     where m.queue = q.id and m.id = any (v_ids) and m.id between v_ids[1] and v_ids[cardinality(v_ids)];
   end if;
   get diagnostics v_found = row_count;
   return v_found;
@@ -1923,7 +1943,7 @@ begin
       return query
         with gone as (
           delete from message_0 m
-           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+           where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
           returning m.*)
         insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
         select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
@@ -1932,7 +1952,7 @@ begin
       return query
         with gone as (
           delete from message_1 m
-           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+           where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
           returning m.*)
         insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
         select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
@@ -1941,7 +1961,7 @@ begin
       return query
         with gone as (
           delete from message m
-           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+           where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
           returning m.*)
         insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
         select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
@@ -2058,17 +2078,17 @@ begin
     if v_live = '{0}' then
       return query
         delete from message_0 m
-         where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+         where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
         returning null::jsonb, m.id;
     elsif v_live = '{1}' then
       return query
         delete from message_1 m
-         where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+         where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
         returning null::jsonb, m.id;
     else
       return query
         delete from message m
-         where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+         where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
         returning null::jsonb, m.id;
     end if;
     get diagnostics v_count = row_count;
@@ -2248,6 +2268,7 @@ begin
       select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
       continue;
     end if;
+    v_sorted := v_ids;
     if p_limit > 1 then
       select array_agg(i order by i), array_agg(v_seen + n order by i) into v_sorted, v_rank
         from unnest(v_ids) with ordinality u(i, n);
@@ -2255,17 +2276,17 @@ begin
     if v_live = '{0}' then
       return query
         delete from message_0 m
-         where m.queue = q.id and m.id = any (v_ids) and (q.max_attempts is null or m.attempt < q.max_attempts)
+         where m.queue = q.id and m.id = any (v_sorted) and m.id between v_sorted[1] and v_sorted[cardinality(v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
         returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
     elsif v_live = '{1}' then
       return query
         delete from message_1 m
-         where m.queue = q.id and m.id = any (v_ids) and (q.max_attempts is null or m.attempt < q.max_attempts)
+         where m.queue = q.id and m.id = any (v_sorted) and m.id between v_sorted[1] and v_sorted[cardinality(v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
         returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
     else
       return query
         delete from message m
-         where m.queue = q.id and m.id = any (v_ids) and (q.max_attempts is null or m.attempt < q.max_attempts)
+         where m.queue = q.id and m.id = any (v_sorted) and m.id between v_sorted[1] and v_sorted[cardinality(v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
         returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
     end if;
     get diagnostics v_taken = row_count;
@@ -2354,6 +2375,7 @@ begin
       select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
       continue;
     end if;
+    v_sorted := v_ids;
     if p_limit > 1 then
       select array_agg(i order by i), array_agg(v_seen + n order by i) into v_sorted, v_rank
         from unnest(v_ids) with ordinality u(i, n);
@@ -2361,17 +2383,17 @@ begin
     if v_live = '{0}' then
       return query
         update message_0 m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
-         where m.queue = q.id and m.id = any (v_ids) and (q.max_attempts is null or m.attempt < q.max_attempts)
+         where m.queue = q.id and m.id = any (v_sorted) and m.id between v_sorted[1] and v_sorted[cardinality(v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
         returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
     elsif v_live = '{1}' then
       return query
         update message_1 m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
-         where m.queue = q.id and m.id = any (v_ids) and (q.max_attempts is null or m.attempt < q.max_attempts)
+         where m.queue = q.id and m.id = any (v_sorted) and m.id between v_sorted[1] and v_sorted[cardinality(v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
         returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
     else
       return query
         update message m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
-         where m.queue = q.id and m.id = any (v_ids) and (q.max_attempts is null or m.attempt < q.max_attempts)
+         where m.queue = q.id and m.id = any (v_sorted) and m.id between v_sorted[1] and v_sorted[cardinality(v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
         returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
     end if;
     get diagnostics v_taken = row_count;
@@ -2416,17 +2438,17 @@ begin
     if v_live = '{0}' then
       return query
         update message_0 m set vt = v_now, lease = null
-         where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+         where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
         returning null::jsonb, m.id;
     elsif v_live = '{1}' then
       return query
         update message_1 m set vt = v_now, lease = null
-         where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+         where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
         returning null::jsonb, m.id;
     else
       return query
         update message m set vt = v_now, lease = null
-         where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+         where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
         returning null::jsonb, m.id;
     end if;
     get diagnostics v_count = row_count;

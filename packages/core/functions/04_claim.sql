@@ -64,9 +64,12 @@ begin
               order by m.vt, m.id limit 1000) r
      where r.attempt >= q.max_attempts);
   return array(
-    select m.id from message m
-     where m.queue = q.id and m.id = any (v_ids) and m.attempt >= q.max_attempts and m.vt <= p_now
-       for update skip locked);
+    select r.id
+      from unnest(v_ids) e(id),
+           lateral (
+             select m.id from message m
+              where m.queue = q.id and m.id = e.id and m.attempt >= q.max_attempts and m.vt <= p_now
+                for update skip locked) r);
   -- end
 end
 $$

@@ -58,6 +58,7 @@ begin
       select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
       continue;
     end if;
+    v_sorted := v_ids;
     if p_limit > 1 then
       select array_agg(i order by i), array_agg(v_seen + n order by i) into v_sorted, v_rank
         from unnest(v_ids) with ordinality u(i, n);
@@ -65,7 +66,7 @@ begin
     -- leaf v_live
     return query
       update message m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
-       where m.queue = q.id and m.id = any (v_ids) and (q.max_attempts is null or m.attempt < q.max_attempts)
+       where m.queue = q.id and m.id = any (v_sorted) and m.id between v_sorted[1] and v_sorted[cardinality(v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
       returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
     -- end
     get diagnostics v_taken = row_count;
@@ -132,6 +133,7 @@ begin
       select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
       continue;
     end if;
+    v_sorted := v_ids;
     if p_limit > 1 then
       select array_agg(i order by i), array_agg(v_seen + n order by i) into v_sorted, v_rank
         from unnest(v_ids) with ordinality u(i, n);
@@ -139,7 +141,7 @@ begin
     -- leaf v_live
     return query
       delete from message m
-       where m.queue = q.id and m.id = any (v_ids) and (q.max_attempts is null or m.attempt < q.max_attempts)
+       where m.queue = q.id and m.id = any (v_sorted) and m.id between v_sorted[1] and v_sorted[cardinality(v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
       returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
     -- end
     get diagnostics v_taken = row_count;

@@ -1,5 +1,6 @@
 /* Every settle matches (id, lease). p_ids is ascending, so that all settles lock in one order, and width_bucket finds the
-   lease that belongs to an id by binary search. An expired lease that nobody has taken since still settles. What was not
+   lease that belongs to an id by binary search. Before 17 the planner may search the primary key by the queue alone, where
+   statistics say that it is small, and filter by the array: the range of the ids keeps that search short. An expired lease that nobody has taken since still settles. What was not
    found is looked for once more while a flip moves messages from one segment to the other: a second statement sees where. */
 create or replace function {schema}.try_delete(p_queue text, p_ids bigint[], p_leases bigint[]) returns table (fault jsonb, id bigint)
 language plpgsql volatile
@@ -32,7 +33,7 @@ begin
     -- leaf v_live
     return query
       delete from message m
-       where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+       where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
       returning null::jsonb, m.id;
     -- end
     get diagnostics v_count = row_count;
@@ -76,7 +77,7 @@ begin
     return query
       with gone as (
         delete from message m
-         where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+         where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
         returning m.*)
       insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
       select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
@@ -123,7 +124,7 @@ begin
     -- leaf v_live
     return query
       update message m set vt = v_now, lease = null
-       where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+       where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
       returning null::jsonb, m.id;
     -- end
     get diagnostics v_count = row_count;

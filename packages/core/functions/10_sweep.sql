@@ -12,14 +12,18 @@ set enable_sort = off
 set jit = off
 as $$
 declare
+  v_ids bigint[];
   v_found int;
 begin
   -- leaf p_live
+  v_ids := array(
+    select b.id
+      from (select m.id from message m
+             where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt < p_floor and m.vt <= p_now
+             order by m.vt limit 1000 for update skip locked) b
+     order by b.id);
   update message m set vt = p_now
-   where m.queue = q.id and m.id = any (array(
-     select b.id from message b
-      where b.queue = q.id and b.priority = p_level and b.vt < 'infinity' and b.vt < p_floor and b.vt <= p_now
-      order by b.vt limit 1000 for update skip locked));
+   where m.queue = q.id and m.id = any (v_ids) and m.id between v_ids[1] and v_ids[cardinality(v_ids)];
   -- end
   get diagnostics v_found = row_count;
   return v_found;

@@ -24,7 +24,7 @@ export const queueMutants: readonly QueueMutant[] = [
     name: "archive ignores the lease",
     caughtBy: "another queue's name settles nothing",
     within: "try_archive",
-    from: `m.queue = q.id and m.id = any (p_ids)${fenced}`,
+    from: `m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)]${fenced}`,
     to: "m.id = any (p_ids)",
   },
   {

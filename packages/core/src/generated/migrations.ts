@@ -583,9 +583,12 @@ begin
                 order by m.vt, m.id limit 1000) r
        where r.attempt >= q.max_attempts);
     return array(
-      select m.id from message_0 m
-       where m.queue = q.id and m.id = any (v_ids) and m.attempt >= q.max_attempts and m.vt <= p_now
-         for update skip locked);
+      select r.id
+        from unnest(v_ids) e(id),
+             lateral (
+               select m.id from message_0 m
+                where m.queue = q.id and m.id = e.id and m.attempt >= q.max_attempts and m.vt <= p_now
+                  for update skip locked) r);
   elsif p_live = '{1}' then
     v_ids := array(
       select r.id
@@ -600,9 +603,12 @@ begin
                 order by m.vt, m.id limit 1000) r
        where r.attempt >= q.max_attempts);
     return array(
-      select m.id from message_1 m
-       where m.queue = q.id and m.id = any (v_ids) and m.attempt >= q.max_attempts and m.vt <= p_now
-         for update skip locked);
+      select r.id
+        from unnest(v_ids) e(id),
+             lateral (
+               select m.id from message_1 m
+                where m.queue = q.id and m.id = e.id and m.attempt >= q.max_attempts and m.vt <= p_now
+                  for update skip locked) r);
   else
     v_ids := array(
       select r.id
@@ -617,9 +623,12 @@ begin
                 order by m.vt, m.id limit 1000) r
        where r.attempt >= q.max_attempts);
     return array(
-      select m.id from message m
-       where m.queue = q.id and m.id = any (v_ids) and m.attempt >= q.max_attempts and m.vt <= p_now
-         for update skip locked);
+      select r.id
+        from unnest(v_ids) e(id),
+             lateral (
+               select m.id from message m
+                where m.queue = q.id and m.id = e.id and m.attempt >= q.max_attempts and m.vt <= p_now
+                  for update skip locked) r);
   end if;
 end
 $$`,
@@ -721,6 +730,7 @@ begin
       select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
       continue;
     end if;
+    v_sorted := v_ids;
     if p_limit > 1 then
       select array_agg(i order by i), array_agg(v_seen + n order by i) into v_sorted, v_rank
         from unnest(v_ids) with ordinality u(i, n);
@@ -728,17 +738,17 @@ begin
     if v_live = '{0}' then
       return query
         update message_0 m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
-         where m.queue = q.id and m.id = any (v_ids) and (q.max_attempts is null or m.attempt < q.max_attempts)
+         where m.queue = q.id and m.id = any (v_sorted) and m.id between v_sorted[1] and v_sorted[cardinality(v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
         returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
     elsif v_live = '{1}' then
       return query
         update message_1 m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
-         where m.queue = q.id and m.id = any (v_ids) and (q.max_attempts is null or m.attempt < q.max_attempts)
+         where m.queue = q.id and m.id = any (v_sorted) and m.id between v_sorted[1] and v_sorted[cardinality(v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
         returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
     else
       return query
         update message m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
-         where m.queue = q.id and m.id = any (v_ids) and (q.max_attempts is null or m.attempt < q.max_attempts)
+         where m.queue = q.id and m.id = any (v_sorted) and m.id between v_sorted[1] and v_sorted[cardinality(v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
         returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
     end if;
     get diagnostics v_taken = row_count;
@@ -804,6 +814,7 @@ begin
       select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
       continue;
     end if;
+    v_sorted := v_ids;
     if p_limit > 1 then
       select array_agg(i order by i), array_agg(v_seen + n order by i) into v_sorted, v_rank
         from unnest(v_ids) with ordinality u(i, n);
@@ -811,17 +822,17 @@ begin
     if v_live = '{0}' then
       return query
         delete from message_0 m
-         where m.queue = q.id and m.id = any (v_ids) and (q.max_attempts is null or m.attempt < q.max_attempts)
+         where m.queue = q.id and m.id = any (v_sorted) and m.id between v_sorted[1] and v_sorted[cardinality(v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
         returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
     elsif v_live = '{1}' then
       return query
         delete from message_1 m
-         where m.queue = q.id and m.id = any (v_ids) and (q.max_attempts is null or m.attempt < q.max_attempts)
+         where m.queue = q.id and m.id = any (v_sorted) and m.id between v_sorted[1] and v_sorted[cardinality(v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
         returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
     else
       return query
         delete from message m
-         where m.queue = q.id and m.id = any (v_ids) and (q.max_attempts is null or m.attempt < q.max_attempts)
+         where m.queue = q.id and m.id = any (v_sorted) and m.id between v_sorted[1] and v_sorted[cardinality(v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
         returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
     end if;
     get diagnostics v_taken = row_count;
@@ -872,7 +883,8 @@ begin
 end
 $$`,
   `/* Every settle matches (id, lease). p_ids is ascending, so that all settles lock in one order, and width_bucket finds the
-   lease that belongs to an id by binary search. An expired lease that nobody has taken since still settles. What was not
+   lease that belongs to an id by binary search. Before 17 the planner may search the primary key by the queue alone, where
+   statistics say that it is small, and filter by the array: the range of the ids keeps that search short. An expired lease that nobody has taken since still settles. What was not
    found is looked for once more while a flip moves messages from one segment to the other: a second statement sees where. */
 create or replace function {schema}.try_delete(p_queue text, p_ids bigint[], p_leases bigint[]) returns table (fault jsonb, id bigint)
 language plpgsql volatile
@@ -905,17 +917,17 @@ begin
     if v_live = '{0}' then
       return query
         delete from message_0 m
-         where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+         where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
         returning null::jsonb, m.id;
     elsif v_live = '{1}' then
       return query
         delete from message_1 m
-         where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+         where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
         returning null::jsonb, m.id;
     else
       return query
         delete from message m
-         where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+         where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
         returning null::jsonb, m.id;
     end if;
     get diagnostics v_count = row_count;
@@ -958,7 +970,7 @@ begin
       return query
         with gone as (
           delete from message_0 m
-           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+           where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
           returning m.*)
         insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
         select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
@@ -967,7 +979,7 @@ begin
       return query
         with gone as (
           delete from message_1 m
-           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+           where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
           returning m.*)
         insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
         select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
@@ -976,7 +988,7 @@ begin
       return query
         with gone as (
           delete from message m
-           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+           where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
           returning m.*)
         insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
         select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
@@ -1022,17 +1034,17 @@ begin
     if v_live = '{0}' then
       return query
         update message_0 m set vt = v_now, lease = null
-         where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+         where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
         returning null::jsonb, m.id;
     elsif v_live = '{1}' then
       return query
         update message_1 m set vt = v_now, lease = null
-         where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+         where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
         returning null::jsonb, m.id;
     else
       return query
         update message m set vt = v_now, lease = null
-         where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+         where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
         returning null::jsonb, m.id;
     end if;
     get diagnostics v_count = row_count;
@@ -1816,26 +1828,36 @@ set enable_sort = off
 set jit = off
 as $$
 declare
+  v_ids bigint[];
   v_found int;
 begin
   if p_live = '{0}' then
+    v_ids := array(
+      select b.id
+        from (select m.id from message_0 m
+               where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt < p_floor and m.vt <= p_now
+               order by m.vt limit 1000 for update skip locked) b
+       order by b.id);
     update message_0 m set vt = p_now
-     where m.queue = q.id and m.id = any (array(
-       select b.id from message_0 b
-        where b.queue = q.id and b.priority = p_level and b.vt < 'infinity' and b.vt < p_floor and b.vt <= p_now
-        order by b.vt limit 1000 for update skip locked));
+     where m.queue = q.id and m.id = any (v_ids) and m.id between v_ids[1] and v_ids[cardinality(v_ids)];
   elsif p_live = '{1}' then
+    v_ids := array(
+      select b.id
+        from (select m.id from message_1 m
+               where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt < p_floor and m.vt <= p_now
+               order by m.vt limit 1000 for update skip locked) b
+       order by b.id);
     update message_1 m set vt = p_now
-     where m.queue = q.id and m.id = any (array(
-       select b.id from message_1 b
-        where b.queue = q.id and b.priority = p_level and b.vt < 'infinity' and b.vt < p_floor and b.vt <= p_now
-        order by b.vt limit 1000 for update skip locked));
+     where m.queue = q.id and m.id = any (v_ids) and m.id between v_ids[1] and v_ids[cardinality(v_ids)];
   else
+    v_ids := array(
+      select b.id
+        from (select m.id from message m
+               where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt < p_floor and m.vt <= p_now
+               order by m.vt limit 1000 for update skip locked) b
+       order by b.id);
     update message m set vt = p_now
-     where m.queue = q.id and m.id = any (array(
-       select b.id from message b
-        where b.queue = q.id and b.priority = p_level and b.vt < 'infinity' and b.vt < p_floor and b.vt <= p_now
-        order by b.vt limit 1000 for update skip locked));
+     where m.queue = q.id and m.id = any (v_ids) and m.id between v_ids[1] and v_ids[cardinality(v_ids)];
   end if;
   get diagnostics v_found = row_count;
   return v_found;
@@ -2032,14 +2054,14 @@ begin
 end
 $$`,
   `/* Vacuum does not keep up, or has not come yet: then the flip does its work. Moving what is alive costs less than half of
-   what is dead. */
+   what is dead. Statistics come late: of an empty leaf they may still tell what was in it before it was truncated. */
 create or replace function {schema}.flip_pays(s {schema}.segment, p_dead int, p_pause interval) returns boolean
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v_leaf regclass := own_relation(message_table(s.storage) || '_' || s.current);
   v_dead bigint := pg_stat_get_dead_tuples(v_leaf);
 begin
-  return v_dead > p_dead and v_dead > 2 * pg_stat_get_live_tuples(v_leaf) and not clock() between s.at and s.at + p_pause;
+  return pg_relation_size(v_leaf) > 0 and v_dead > p_dead and v_dead > 2 * pg_stat_get_live_tuples(v_leaf) and not clock() between s.at and s.at + p_pause;
 end
 $$`,
   `/* Moves up to 500 messages by delete and insert: an update of the segment would fail who waits for the row. When there is
@@ -2092,6 +2114,7 @@ begin
     return '{"did": "reopened"}';
   end if;
   execute format('truncate only %I', p_other);
+  perform pg_stat_force_next_flush();
   return '{"did": "truncated"}';
 end
 $$`,
