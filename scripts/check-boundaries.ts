@@ -37,7 +37,7 @@ const problems = drivers.flatMap(checkDriver)
 for (const problem of problems) console.error(problem)
 process.exitCode = problems.length > 0 ? 1 : 0
 
-for (const file of globSync(["{packages,apps}/*/{src,test,scripts}/**/*.ts", "bench/{src,test}/**/*.ts", "scripts/**/*.ts"])) {
+for (const file of globSync(["{packages,apps}/*/{src,test,scripts}/**/*.ts", "{bench,stress}/{src,test}/**/*.ts", "scripts/**/*.ts"])) {
   const lines = countLines(readFileSync(file, "utf8"))
   if (lines > longFile && !file.includes("/generated/")) console.log(`note: ${file} has ${lines} lines`)
 }

@@ -2,7 +2,7 @@ import type { Message } from "@sluice/core"
 import type { PoolClient } from "pg"
 import { beforeEach, describe, expect, test } from "vitest"
 import { errorOf } from "./helpers/error-of.ts"
-import { flipState, flipUntil, makeFlipPay } from "./helpers/flip.ts"
+import { flipDuring, flipState, flipUntil, leaveStray, makeFlipPay } from "./helpers/flip.ts"
 import { harness, inTransaction } from "./helpers/harness.ts"
 import { moveClock } from "./helpers/move-clock.ts"
 
@@ -15,6 +15,7 @@ async function readyToFlip(count = 10) {
   await makeFlipPay(pool)
   return { queue, ids }
 }
+type Queue = Awaited<ReturnType<typeof readyToFlip>>["queue"]
 const idsOf = (messages: readonly Message[]): string[] => messages.map(({ id }) => id).sort()
 
 /** Finishes whatever flip is going on. */
@@ -46,7 +47,7 @@ test("a session that keeps a lock on every leaf, as pg_dump does, holds up the f
 })
 
 describe("an open transaction that has worked in the segment that a flip leaves", () => {
-  const deeds: Record<string, (tx: PoolClient, queue: Awaited<ReturnType<typeof readyToFlip>>["queue"], held: Message[]) => Promise<unknown>> = {
+  const deeds: Record<string, (tx: PoolClient, queue: Queue, held: Message[]) => Promise<unknown>> = {
     sent: (tx, queue) => queue.send("late", { tx }),
     read: (tx, queue) => queue.readBatch({ limit: 2, tx }),
     popped: (tx, queue) => queue.popBatch({ limit: 2, tx }),
@@ -73,15 +74,10 @@ describe("an open transaction that has worked in the segment that a flip leaves"
 })
 
 describe("a message in the segment that readers have left", () => {
-  const insert = (): Promise<unknown> => pool.query(
-    `insert into sluice.message (segment, queue, priority, vt, enqueued_at, payload)
-     select 1 - s.current, q.id, 1, sluice.clock(), sluice.clock(), '"stray"'
-       from (select current from sluice.segment where storage = 0 order by generation desc limit 1) s, (select id from sluice.queue order by id desc limit 1) q`)
-
   test.each(["drained", "truncated"])("is found by the next step of maintenance (a flip that was %s)", async (last) => {
     const { queue } = await readyToFlip(0)
     expect((await flipUntil(pool, last)).at(-1)).toBe(last)
-    await insert()
+    await leaveStray(pool)
     expect(await flipUntil(pool, "truncated")).toEqual(["reopened", "moved", "moved", "drained", "truncated"])
     expect(await queue.read()).toMatchObject({ payload: "stray" })
   })
@@ -91,7 +87,7 @@ describe("a message in the segment that readers have left", () => {
     await flipUntil(pool, "drained")
     await inTransaction(pool, async (dump) => {
       await dump.query("lock table sluice.message in access share mode")
-      await insert()
+      await leaveStray(pool)
       expect((await flipUntil(pool, "reopened")).at(-1)).toBe("reopened")
       expect(await queue.read()).toMatchObject({ payload: "stray" })
     })
@@ -102,7 +98,7 @@ describe("a message in the segment that readers have left", () => {
     const { queue } = await readyToFlip(0)
     await flipUntil(pool, "truncated")
     await client.maintenance().run()
-    await insert()
+    await leaveStray(pool)
     expect(await queue.read()).toBeNull()
     await moveClock(pool, "11 seconds")
     expect(await queue.read()).toMatchObject({ payload: "stray" })
@@ -121,7 +117,7 @@ describe("a message in the segment that readers have left", () => {
     await tx.query(`select sluice.set_segments(s, s.current, '{0,1}') from (select * from sluice.segment where storage = 0 order by generation desc limit 1) s`)
     await tx.query("commit")
     tx.release()
-    await insert()
+    await leaveStray(pool)
     expect([await slower, await queue.read()]).toContainEqual(expect.objectContaining({ payload: "stray" }))
     await settleDown()
   })
@@ -139,16 +135,23 @@ describe("a message in the segment that readers have left", () => {
   })
 })
 
+const settles: Record<string, (queue: Queue, message: Message, tx?: PoolClient) => Promise<unknown>> = {
+  delete: (queue, message, tx) => queue.delete(message, tx && { tx }),
+  archive: (queue, message, tx) => queue.archive(message, tx && { tx }),
+  release: (queue, message, tx) => queue.release(message, tx && { tx }),
+  setVt: (queue, message, tx) => queue.setVt(message, "1m", tx && { tx }),
+  extend: (queue, message, tx) => queue.extend(message, "1m", tx && { tx }),
+  retry: (queue, message, tx) => queue.retry(message, tx && { tx }),
+}
+
+test.each(Object.keys(settles))("a settle that looked up the segment before the flip finds its message in the other one (%s)", async (how) => {
+  const { queue } = await readyToFlip(3)
+  const message = (await queue.read())!
+  await flipDuring(pool, () => settles[how]!(queue, message))
+  await settleDown()
+})
+
 describe("a REPEATABLE READ transaction that settles across a flip", () => {
-  type Queue = Awaited<ReturnType<typeof readyToFlip>>["queue"]
-  const settles: Record<string, (queue: Queue, message: Message, tx?: PoolClient) => Promise<unknown>> = {
-    delete: (queue, message, tx) => queue.delete(message, tx && { tx }),
-    archive: (queue, message, tx) => queue.archive(message, tx && { tx }),
-    release: (queue, message, tx) => queue.release(message, tx && { tx }),
-    setVt: (queue, message, tx) => queue.setVt(message, "1m", tx && { tx }),
-    extend: (queue, message, tx) => queue.extend(message, "1m", tx && { tx }),
-    retry: (queue, message, tx) => queue.retry(message, tx && { tx }),
-  }
   const cases = Object.keys(settles).flatMap((how) => ["moved", "drained", "truncated"].map((last) => [how, last] as const))
 
   test.each(cases)("is told to try again, not that its lease is stale (%s, messages %s)", async (how, last) => {
@@ -174,4 +177,38 @@ describe("a REPEATABLE READ transaction that settles across a flip", () => {
       await queue.send("usable", { tx })
     }, { begin: "begin isolation level repeatable read" })
   })
+})
+
+test("transactions that settle one after the other do not keep a flip going: after some seconds readers leave the old segment", async () => {
+  const { queue, ids } = await readyToFlip()
+  expect(await flipUntil(pool, "begun")).toEqual(["begun"])
+  const [held, ...rest] = await queue.readBatch({ limit: 10 })
+  await inTransaction(pool, async (first) => {
+    await queue.delete(held!, { tx: first })
+    expect((await flipUntil(pool, "drained")).at(-1)).toBe("waits")
+    await moveClock(pool, "6 seconds")
+    expect((await flipUntil(pool, "drained")).at(-1)).toBe("waits") // the deleted message may come back
+  })
+  await inTransaction(pool, async (second) => {
+    await queue.delete(rest[0]!, { tx: second })
+    await queue.deleteBatch(rest.slice(1))
+    const did = await flipUntil(pool, "drained")
+    expect(["drained", "waits"]).toContain(did.at(-1))
+  })
+  await settleDown()
+  expect(ids).toHaveLength(10)
+  expect((await queue.metrics()).length).toBe(0)
+})
+
+test("readers leave an empty segment though somebody holds a write lock on it, and come back for what he had sent", async () => {
+  const { queue } = await readyToFlip(0)
+  await inTransaction(pool, async (tx) => {
+    await queue.send("late", { tx })
+    expect(await flipUntil(pool, "drained")).toEqual(["begun", "waits"])
+    await moveClock(pool, "6 seconds")
+    expect(await flipUntil(pool, "drained")).toEqual(["drained"])
+    expect(await flipUntil(pool, "truncated")).toEqual(["refused"])
+  })
+  expect(await flipUntil(pool, "truncated")).toEqual(["reopened", "moved", "moved", "drained", "truncated"])
+  expect(await queue.read()).toMatchObject({ payload: "late" })
 })

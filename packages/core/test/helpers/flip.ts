@@ -1,4 +1,6 @@
 import type { Pool, PoolClient } from "pg"
+import { expect } from "vitest"
+import { inTransaction } from "./harness.ts"
 
 export interface FlipStep {
   readonly did: string
@@ -41,4 +43,25 @@ export async function flipState(pool: Pool): Promise<{ visited: number | null; c
     `select case when cardinality(live) = 1 then live[1] end as visited, current, pg_relation_size(('sluice.message_' || 1 - current)::regclass)::int as left
        from sluice.segment where storage = 0 order by generation desc limit 1`)
   return rows[0]
+}
+
+/** A message of the newest queue in the segment that is not sent to: as a sender leaves it who looked up the segment before a flip. */
+export async function leaveStray(pool: Pool): Promise<void> {
+  await pool.query(
+    `insert into sluice.message (segment, queue, priority, vt, enqueued_at, payload)
+     select 1 - s.current, q.id, 1, sluice.clock(), sluice.clock(), '"stray"'
+       from (select current from sluice.segment where storage = 0 order by generation desc limit 1) s, (select id from sluice.queue order by id desc limit 1) q`)
+}
+
+/** `settle` looks up the one segment there is and waits for it, while everything in it is moved to the other. */
+export async function flipDuring(pool: Pool, settle: () => Promise<unknown>): Promise<void> {
+  let settled: Promise<unknown> | undefined
+  await inTransaction(pool, async (tx) => {
+    await tx.query(`lock table only sluice.message_${(await flipState(pool)).current} in access exclusive mode`)
+    settled = settle()
+    settled.catch(() => {}) // awaited below
+    await expect.poll(async () => (await pool.query("select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")).rowCount).toBe(1)
+    expect(await flipUntil(tx, "drained")).toContain("moved")
+  })
+  await settled
 }
