@@ -1,4 +1,5 @@
 import type { GroupName, MakeDriver } from "@sluice/conformance"
+import type { QueueOptions } from "@sluice/core"
 
 /** One way to set an adapter up, such as `pool of one`. */
 export interface Mode {
@@ -10,8 +11,10 @@ export interface Mode {
   readonly before?: () => void
   /** The groups that have a meaning here, and why the others have none. Default: all. */
   readonly only?: { readonly groups: readonly GroupName[]; readonly because: string }
-  /** Runs the groups of core only with `--full`: a line that is much like it runs them. */
-  readonly brief?: boolean
+  /** What every queue is created with: where its messages are. Default: nothing. */
+  readonly queueOptions?: QueueOptions
+  /** Runs the groups of core, or those of them that are not named here, only with `--full`: a line that is much like it runs them. */
+  readonly brief?: boolean | readonly GroupName[]
 }
 
 export interface Adapter {

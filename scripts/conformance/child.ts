@@ -22,7 +22,8 @@ function certify({ adapter, mode, url, groups: asked }: Task): Promise<Conforman
   if (!found) throw new Error(`There is no mode ${mode} of ${adapter}.`)
   found.before?.()
   const wanted = groups.map(({ name }) => name).filter((name) => asked.includes(name))
-  return runConformance(found.make, { mode, url: url || undefined, groups: wanted, onCase: (one) => tell({ one }) })
+  const { queueOptions } = found
+  return runConformance(found.make, { mode, url: url || undefined, groups: wanted, queueOptions, onCase: (one) => tell({ one }) })
 }
 
 function tell(told: Told, sent: () => void = () => {}): void {

@@ -8,7 +8,7 @@ export interface Combination {
   readonly place: NonNullable<Mode["place"]>
   readonly drizzle?: string
   readonly only?: { readonly groups: readonly string[]; readonly because: string }
-  readonly brief?: boolean
+  readonly brief?: boolean | readonly string[]
 }
 
 /** What a child process is told. */

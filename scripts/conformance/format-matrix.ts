@@ -15,7 +15,7 @@ function matrix(outcomes: readonly Outcome[]): string {
     adapter === outcomes[i - 1]?.adapter ? "" : adapter,
     mode,
     ...groups.map((group) => left?.includes(group) ? "·" : without?.groups.includes(group) ? "–" : cell(report?.cases.filter((one) => one.group === group) ?? [])),
-    report ? cell(report.cases) : "skipped",
+    report ? cell(report.cases) : left?.length ? "·" : "skipped",
     (ms / 1000).toFixed(1),
   ])
   return formatTable(head, rows)

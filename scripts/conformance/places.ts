@@ -19,6 +19,23 @@ export const strictOnly: NonNullable<Mode["only"]> = {
   because: "their own transactions read, which needs READ COMMITTED; `joined` tries single transactions of these levels in other modes",
 }
 
+/** The groups that go through core; for where queues are stored, which is nothing to a driver. */
+const coreOnly: NonNullable<Mode["only"]> = {
+  groups: ["queue", "fencing", "core errors", "joined", "concurrency", "queue budget"],
+  because: "a driver knows nothing of where queues are stored",
+}
+
+/** Every storage that is not the shared one: same cases, same fencing, same costs. */
+export function storageModes(make: Mode["make"]): Mode[] {
+  const mode = (name: string, queueOptions: Mode["queueOptions"], brief: Mode["brief"] = false): Mode => ({ name, make, queueOptions, brief, only: coreOnly })
+  return [
+    mode("dedicated storage", { storage: "dedicated" }),
+    mode("unlogged storage", { storage: "unlogged" }, true),
+    mode("partitions by id", { partition: { by: "id", interval: 10, retention: 100 } }, true),
+    mode("partitions by time", { partition: { by: "time", interval: "1h", retention: "1d", archive: true } }, ["fencing", "joined", "concurrency"]),
+  ]
+}
+
 /** For another version of a library: the first one runs everything. */
 export function briefly(modes: readonly Mode[]): Mode[] {
   return modes.map((mode) => ({ ...mode, brief: mode.name !== "plain" }))

@@ -32,7 +32,7 @@ export function showProgress(total: number): Progress {
       done++
       clear()
       const failed = report?.failed ?? 0
-      const count = report ? `${report.passed} passed${failed > 0 ? `, ${failed} FAILED` : ""}` : `skipped: ${skipped}`
+      const count = report ? `${report.passed} passed${failed > 0 ? `, ${failed} FAILED` : ""}` : skipped === undefined ? "left to --full" : `skipped: ${skipped}`
       const place = `[${String(done).padStart(String(total).length)}/${total}]`
       console.log(`${place} ${failed > 0 ? "✗" : report ? "✓" : "–"} ${adapter}, ${mode}: ${count} in ${(ms / 1000).toFixed(1)} s`)
       draw()

@@ -44,6 +44,7 @@ export async function runMatrix(
       const label = `${adapter}, ${mode}`
       progress.begin(label)
       if (place === "pgbouncer" && bouncer?.url === null) outcomes[i] = { adapter, mode, ms: 0, skipped: bouncer.reason }
+      else if (groups.length === 0 && notRun.left?.length) outcomes[i] = { adapter, mode, ms: 0, ...notRun }
       else {
         const task = { adapter, mode, url: urls[place], groups }
         outcomes[i] = { ...(await runCombination(task, drizzle, () => progress.step(label))), ...notRun }
@@ -64,7 +65,8 @@ function selectGroups({ adapter, only, brief }: Combination, options: MatrixOpti
   const asked = allGroups.map(({ name }) => name).filter((name) => options.groups?.includes(name) ?? true)
   const possible = asked.filter((name) => only?.groups.includes(name) ?? true)
   const spares = brief && !options.full && options.groups === undefined
-  const groups = spares ? possible.filter((name) => driverGroups.includes(name)) : possible
+  const runs = [...driverGroups, ...(Array.isArray(brief) ? brief : [])]
+  const groups = spares ? possible.filter((name) => runs.includes(name)) : possible
   const without = only && { groups: asked.filter((name) => !possible.includes(name)), because: only.because }
   return { groups, left: possible.filter((name) => !groups.includes(name)), without }
 }

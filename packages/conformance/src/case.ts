@@ -1,4 +1,4 @@
-import type { Driver, SqlValue } from "@sluice/core"
+import type { Driver, QueueOptions, SqlValue } from "@sluice/core"
 import type { Capability, DriverSetup, DriverUnderTest } from "./harness.ts"
 import type { Rule } from "./rules.ts"
 import type { WireCost, WireTap } from "./wire-tap.ts"
@@ -30,6 +30,8 @@ export interface CaseContext {
   readonly harness: DriverUnderTest
   /** Of the database under test, through the proxy. */
   readonly url: string
+  /** What every queue is created with unless a case says otherwise: where the run stores them. */
+  readonly queueOptions?: QueueOptions
   /** The proxy between driver and server. Only for cases that need `tap`. */
   readonly tap: WireTap
   /** Shorthand for `driver.query`. */

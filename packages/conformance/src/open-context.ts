@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto"
+import type { QueueOptions } from "@sluice/core"
 import { fail, inTime } from "./assert.ts"
 import type { CaseContext } from "./case.ts"
 import type { MakeDriver } from "./harness.ts"
@@ -14,7 +15,7 @@ export interface OpenContext {
 
 let counter = 0
 
-export async function openContext(makeDriver: MakeDriver, place: Place): Promise<OpenContext> {
+export async function openContext(makeDriver: MakeDriver, place: Place, queueOptions?: QueueOptions): Promise<OpenContext> {
   const cleanups: (() => Promise<unknown>)[] = []
   const costs: OperationCost[] = []
   const connect: CaseContext["connect"] = async (options = {}) => {
@@ -29,6 +30,7 @@ export async function openContext(makeDriver: MakeDriver, place: Place): Promise
     driver,
     harness,
     url: place.setup().url,
+    queueOptions,
     get tap() {
       return place.tap ?? fail("a case that uses the tap must need it")
     },

@@ -1,3 +1,4 @@
+import type { QueueOptions } from "@sluice/core"
 import { inTime } from "./assert.ts"
 import type { ConformanceCase } from "./case.ts"
 import { detectCapabilities, type Capabilities } from "./detect-capabilities.ts"
@@ -11,6 +12,11 @@ import { messagesOf, sqlStateOf } from "./sql-state.ts"
 export interface RunOptions extends PlaceOptions {
   /** Per case, in milliseconds. Default 15000. */
   readonly timeout?: number
+  /**
+   * Creates every queue of the cases with these options unless a case gives its own: `{ storage: "dedicated" }` or a
+   * `partition` proves that what holds in the shared storage holds there. Default: none.
+   */
+  readonly queueOptions?: QueueOptions
 }
 
 /** A driver at its place, ready for cases. What every runner is made of. */
@@ -35,7 +41,7 @@ export async function openRun(makeDriver: MakeDriver, options: RunOptions = {}):
       const reason = missing(one, capabilities)
       if (reason !== undefined) return { ...head, status: "skipped", reason, ms: 0, costs: [] }
       const start = performance.now()
-      const { error, costs } = await attempt(one, makeDriver, place, options.timeout)
+      const { error, costs } = await attempt(one, makeDriver, place, options)
       const ms = Math.round((performance.now() - start) * 10) / 10
       if (error === undefined) return { ...head, status: "passed", ms, costs }
       return { ...head, status: "failed", error: explain(error.reason, one), ms, costs }
@@ -55,12 +61,12 @@ async function attempt(
   one: ConformanceCase,
   makeDriver: MakeDriver,
   place: Place,
-  timeout = 15_000,
+  { timeout = 15_000, queueOptions }: RunOptions,
 ): Promise<{ error?: { reason: unknown }; costs: CaseReport["costs"] }> {
   let open: Awaited<ReturnType<typeof openContext>> | undefined
   let error: { reason: unknown } | undefined
   try {
-    open = await inTime(openContext(makeDriver, place), "makeDriver()", timeout)
+    open = await inTime(openContext(makeDriver, place, queueOptions), "makeDriver()", timeout)
     await inTime(one.run(open.context), "the case did not end", one.timeout ?? timeout)
   } catch (reason) {
     error = { reason }

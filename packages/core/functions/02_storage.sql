@@ -86,11 +86,16 @@ begin
 end
 $$
 -- next
+/* A number of messages, or milliseconds of an interval as text; null where it is neither. */
 create or replace function {schema}.partition_measure(p_layout text, p_value jsonb) returns bigint
-language sql immutable as $$
-  select case p_layout
-    when 'id' then (p_value #>> '{}')::bigint
-    when 'time' then (extract(epoch from (p_value #>> '{}')::interval) * 1000)::bigint end
+language plpgsql immutable as $$
+begin
+  return case
+    when p_layout = 'id' and jsonb_typeof(p_value) = 'number' then (p_value #>> '{}')::bigint
+    when p_layout = 'time' and jsonb_typeof(p_value) = 'string' then (extract(epoch from (p_value #>> '{}')::interval) * 1000)::bigint end;
+exception when data_exception or feature_not_supported then
+  return null; /* 1.5, a word, more than there can be, infinity */
+end
 $$
 -- next
 /* The storage that options ask for; null where the shared one will do. Widths and what is kept count messages, or milliseconds. */

@@ -135,8 +135,10 @@ begin
     return null;
   end if;
   select * into s from storage where id = q.storage;
-  w := storage_wanted(jsonb_build_object('storage', storage_info(s)->'storage', 'partition', null) || p_patch);
-  if (coalesce(w.layout, 'ring'), coalesce(w.unlogged, false), w.width, coalesce(w.own_archive, false), w is null)
+  w := storage_wanted(jsonb_build_object('storage', storage_info(s)->'storage') || p_patch);
+  if not p_patch ? 'partition' and p_patch->'storage' = storage_info(s)->'storage' then
+    return null;
+  elsif (coalesce(w.layout, 'ring'), coalesce(w.unlogged, false), w.width, coalesce(w.own_archive, false), w is null)
      is distinct from (s.layout, s.unlogged, s.width, s.own_archive, s.id = 0) then
     return jsonb_build_object('code', 'storage_fixed', 'queue', q.name, 'stored', storage_info(s), 'requested', storage_info(w));
   end if;
@@ -160,7 +162,9 @@ begin
   if q.kind is distinct from 'work' then
     v_fault := queue_fault(p_name, 'work');
   else
-    v_fault := coalesce(set_storage(q, p_patch), set_queue(q.id, p_patch - 'storage' - 'partition'));
+    v_fault := coalesce(
+      argument_fault('archiveRetention', p_patch->>'archiveRetention' is null or archive_table(q.storage) = 'archive'),
+      set_storage(q, p_patch), set_queue(q.id, p_patch - 'storage' - 'partition'));
   end if;
   return query select v_fault, (select queue_info(n) from queue n where n.id = q.id);
 end
@@ -248,23 +252,18 @@ end
 $$
 -- next
 create or replace function {schema}.partition_fault(p jsonb, p_archive_retention text) returns jsonb
-language plpgsql immutable set search_path = {schema}, pg_temp as $$
-begin
-  if p is null then
-    return null;
-  elsif jsonb_typeof(p) <> 'object' or p - '{by,interval,retention,unread,archive}'::text[] <> '{}' then
-    return argument_fault('partition', false);
-  end if;
-  return coalesce(
+language sql immutable set search_path = {schema}, pg_temp as $$
+  select case
+    when p is null then null
+    when jsonb_typeof(p) <> 'object' or p - '{by,interval,retention,unread,archive}'::text[] <> '{}' then argument_fault('partition', false)
+    else coalesce(
     argument_fault('partition.by', p->>'by' in ('id', 'time')),
-    argument_fault('partition.interval', partition_measure(p->>'by', p->'interval') > 0),
+    argument_fault('partition.interval', partition_measure(p->>'by', p->'interval') >= case p->>'by' when 'time' then 1000 else 1 end),
     argument_fault('partition.retention', partition_measure(p->>'by', p->'retention') >= 0),
     argument_fault('partition.unread', coalesce(p->>'unread', 'keep') in ('keep', 'drop')),
     argument_fault('partition.archive', coalesce(jsonb_typeof(p->'archive'), 'boolean') = 'boolean'),
-    argument_fault('archiveRetention', p_archive_retention is null or p->>'archive' is distinct from 'true'));
-exception when invalid_text_representation or invalid_datetime_format or numeric_value_out_of_range or interval_field_overflow or datetime_field_overflow then
-  return argument_fault('partition.interval', false);
-end
+    argument_fault('archiveRetention', p_archive_retention is null or p->>'archive' is distinct from 'true'))
+  end
 $$
 -- next
 /* The first option that there is not, or that cannot be meant, of those that the SQL functions were given; the client knows its own. */
@@ -277,7 +276,8 @@ language sql immutable set search_path = {schema}, pg_temp as $$
         where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify', 'archiveRetention', 'storage', 'partition') order by key limit 1),
       argument_fault('storage', coalesce(p_options->>'storage', 'shared') in ('shared', 'dedicated', 'unlogged')
         and not (p_options->>'storage' is not distinct from 'shared' and jsonb_typeof(p_options->'partition') is not distinct from 'object')),
-      partition_fault(nullif(p_options->'partition', 'null'), p_options->>'archiveRetention'))
+      partition_fault(nullif(p_options->'partition', 'null'), p_options->>'archiveRetention'),
+      argument_fault('archiveRetention', p_options->>'archiveRetention' is null or partition_measure('time', p_options->'archiveRetention') > 0))
   end
 $$
 -- next

@@ -1,3 +1,4 @@
+import { decodePartition, type StoredPartition } from "./admin/storage-options.ts"
 import { formatDuration } from "./duration.ts"
 import {
   DeadLetterCycleError,
@@ -25,15 +26,27 @@ interface Fault {
   readonly differences: readonly OptionDifference[]
   readonly inFlight: number
   readonly deadLetterOf: readonly string[]
-  readonly stored: unknown
-  readonly requested: unknown
+  readonly stored: StoredStorage
+  readonly requested: StoredStorage
+  readonly argument: string
+}
+
+interface StoredStorage {
+  readonly storage: string
+  readonly partition: StoredPartition | null
 }
 
 /** Durations as their option is written: the database tells milliseconds. */
 function readable(difference: OptionDifference): OptionDifference {
-  if (difference.option !== "lease" && difference.option !== "archiveRetention") return difference
+  const { option, stored, requested } = difference
+  if (option === "partition") return { option, stored: decodePartition(stored as StoredPartition | null), requested: decodePartition(requested as StoredPartition | null) }
+  if (option !== "lease" && option !== "archiveRetention") return difference
   const written = (ms: unknown): unknown => (ms === null ? null : formatDuration(ms as number))
-  return { option: difference.option, stored: written(difference.stored), requested: written(difference.requested) }
+  return { option, stored: written(stored), requested: written(requested) }
+}
+
+function readableStorage({ storage, partition }: StoredStorage): unknown {
+  return { storage, partition: decodePartition(partition) }
 }
 
 /** The typed error for a refusal that came back as a row. */
@@ -51,11 +64,13 @@ export function errorFromFault(text: string): SluiceError {
     case "dead_letter_cycle":
       return new DeadLetterCycleError(fault.queue, fault.path)
     case "storage_fixed":
-      return new StorageFixedError(fault.queue, fault.stored, fault.requested)
+      return new StorageFixedError(fault.queue, readableStorage(fault.stored), readableStorage(fault.requested))
     case "queue_in_use":
       return new QueueInUseError(fault.queue, fault.inFlight, fault.deadLetterOf)
     case "isolation":
       return new IsolationLevelError(fault.actual)
+    case "invalid_argument":
+      return new InvalidOptionError(fault.argument, undefined, "is for the shared archive: this queue has its own, which goes by partition.retention")
     case "priority":
       return new InvalidOptionError(
         fault.index === undefined ? "priority" : `items[${fault.index}].priority`,

@@ -1,6 +1,7 @@
 import { pgDriver, type PgDriverOptions } from "@sluice/pg"
 import type { MakeDriver } from "@sluice/conformance"
 import type { Adapter } from "../adapter.ts"
+import { storageModes } from "../places.ts"
 import { type PgSetUp, pgModes } from "./pg-modes.ts"
 import { beginOn, nativePool, openPool, ownTypes } from "./pg-pool.ts"
 
@@ -25,5 +26,5 @@ export function makePg(setUp: PgSetUp = {}, options: PgDriverOptions = {}): Make
 
 export const pg: Adapter = {
   name: "pg",
-  modes: [...pgModes(makePg), { name: "prepare: true", make: makePg({}, { prepare: true }) }],
+  modes: [...pgModes(makePg), { name: "prepare: true", make: makePg({}, { prepare: true }) }, ...storageModes(makePg())],
 }

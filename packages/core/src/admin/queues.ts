@@ -100,9 +100,9 @@ function encodeQueueOptions(options: QueueOptions, name: string): string {
   if (deadLetter !== undefined && deadLetter !== null) validateQueueName(deadLetter)
   if (deadLetter === name) throw new InvalidOptionError("deadLetter", deadLetter, "must be another queue")
   if (notify !== undefined) checkOneOf(notify, ["off", "transaction"], "notify")
-  const kept = archiveRetention === undefined || archiveRetention === null ? archiveRetention : `${milliseconds(archiveRetention, "archiveRetention")} ms`
-  if (kept === "0 ms") throw new InvalidOptionError("archiveRetention", archiveRetention, "must be longer than 0; to keep no archive, settle with delete")
-  if (kept && options.partition?.archive) {
+  const keptMs = archiveRetention === undefined || archiveRetention === null ? archiveRetention : milliseconds(archiveRetention, "archiveRetention")
+  if (typeof keptMs === "number" && keptMs < 1) throw new InvalidOptionError("archiveRetention", archiveRetention, "must be 1ms or longer; to keep no archive, settle with delete")
+  if (keptMs && options.partition?.archive) {
     throw new InvalidOptionError("archiveRetention", archiveRetention, "is for the shared archive: one of the queue's own goes by partition.retention")
   }
   return JSON.stringify({
@@ -111,7 +111,7 @@ function encodeQueueOptions(options: QueueOptions, name: string): string {
     maxAttempts,
     deadLetter,
     notify,
-    archiveRetention: kept,
+    archiveRetention: typeof keptMs === "number" ? `${keptMs} ms` : keptMs,
     ...encodeStorage(options),
   })
 }

@@ -52,13 +52,13 @@ export function encodeStorage({ storage, partition }: StorageOptions): Record<st
   checkOptions(partition, ["by", "interval", "retention", "unread", "archive"], "partition")
   const measure = checkOneOf(partition.by, ["id", "time"], "partition.by") === "id" ? messages : time
   return {
-    storage: storage ?? "dedicated",
+    storage,
     partition: {
       by: partition.by,
       interval: measure(partition.interval, "partition.interval", true),
       retention: measure(partition.retention, "partition.retention", false),
-      unread: checkOneOf(partition.unread ?? "keep", ["keep", "drop"], "partition.unread"),
-      archive: checkBoolean(partition.archive ?? false, "partition.archive"),
+      unread: checkOneOf(partition.unread === undefined ? "keep" : partition.unread, ["keep", "drop"], "partition.unread"),
+      archive: checkBoolean(partition.archive === undefined ? false : partition.archive, "partition.archive"),
     },
   }
 }
@@ -72,7 +72,7 @@ function time(value: unknown, field: string, positive: boolean): string {
   return `${ms} ms`
 }
 
-interface StoredPartition {
+export interface StoredPartition {
   readonly by: "id" | "time"
   readonly interval: number
   readonly retention: number

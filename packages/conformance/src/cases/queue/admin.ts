@@ -1,9 +1,16 @@
+import type { QueueOptions } from "@sluice/core"
 import { equal, ok } from "../../assert.ts"
-import type { ConformanceCase } from "../../case.ts"
+import type { CaseContext, ConformanceCase } from "../../case.ts"
 import { mustRead, openClient, openQueue, payloads, refuses } from "./open-queue.ts"
 
-const defaults = {
-  levels: 4, lease: "30s", maxAttempts: 20, deadLetter: null, notify: "off", archiveRetention: null, storage: "shared", partition: null,
+/** What a queue has whose creator said nothing but where the run stores its queues. */
+function defaultsOf({ queueOptions = {} }: CaseContext): Required<QueueOptions> {
+  const { partition } = queueOptions
+  return {
+    levels: 4, lease: "30s", maxAttempts: 20, deadLetter: null, notify: "off", archiveRetention: null, storage: partition ? "dedicated" : "shared",
+    ...queueOptions,
+    partition: partition ? { unread: "keep", archive: false, ...partition } : null,
+  }
 }
 
 /** Creating, changing, listing and dropping queues. */
@@ -15,9 +22,9 @@ export const adminCases: readonly ConformanceCase[] = [
       const client = await openClient(context)
       const name = context.unique("Queue")
       const { id, createdAt, ...info } = await client.admin.createQueue(name)
-      equal(info, { name, created: true, ...defaults }, "a new queue")
+      equal(info, { name, created: true, ...defaultsOf(context) }, "a new queue")
       ok(typeof id === "string" && createdAt instanceof Date, "an id and a time of creation")
-      equal(await client.admin.getQueue(name), { id, createdAt, name, ...defaults }, "getQueue")
+      equal(await client.admin.getQueue(name), { id, createdAt, name, ...defaultsOf(context) }, "getQueue")
     },
   },
   {
@@ -101,7 +108,7 @@ export const adminCases: readonly ConformanceCase[] = [
       const patch = { lease: "45s", maxAttempts: null, deadLetter: `${name}.dead`, notify: "transaction" } as const
       const changed = await client.admin.updateQueue(name, patch)
       const { id, createdAt, ...options } = changed
-      equal(options, { ...defaults, name, levels: 2, ...patch }, "changed")
+      equal(options, { ...defaultsOf(context), name, levels: 2, ...patch }, "changed")
       equal(await client.admin.getQueue(name), { id, createdAt, ...options }, "stored")
       const back = await client.admin.updateQueue(name, { deadLetter: null, maxAttempts: 3 })
       equal([back.deadLetter, back.maxAttempts, back.lease], [null, 3, "45s"], "back again")

@@ -15,7 +15,17 @@ export async function openClient(context: CaseContext, options: ClientOptions = 
   const client = createClient(borrowed(driver), { schema, ...options })
   context.after(() => inTime(client.close(), "client.close()"))
   await client.admin.install()
-  return client
+  return context.queueOptions === undefined ? client : withQueueOptions(context, client, context.queueOptions)
+}
+
+/** Where the run stores its queues. Each has tables of its own then, so that none stays longer than its case. */
+function withQueueOptions(context: CaseContext, client: Client, queueOptions: QueueOptions): Client {
+  const createQueue: Client["admin"]["createQueue"] = async (name, own = {}) => {
+    const info = await client.admin.createQueue(name, { ...queueOptions, ...own })
+    context.after(() => inTime(client.admin.dropQueue(name, { force: true }), "dropQueue()").catch(() => undefined))
+    return info
+  }
+  return { ...client, admin: { ...client.admin, createQueue } }
 }
 
 /** A queue of the case's own. */
