@@ -67,6 +67,8 @@
 -- column storage.keep: bigint
 -- column storage.layout: text not null
 -- column storage.own_archive: boolean not null default false
+-- column storage.pace: integer not null default 0
+-- column storage.seen: bigint not null default 0
 -- column storage.unlogged: boolean not null
 -- column storage.unread: text not null default 'keep'::text
 -- column storage.width: bigint
@@ -300,13 +302,13 @@ end
 
 
 
--- function count_messages(q queue, p_now timestamp with time zone)
+-- function count_messages(q queue, p_now timestamp with time zone, p_wait boolean)
 returns TABLE(length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest timestamp with time zone, newest timestamp with time zone) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, jit=off as
 
 begin
   if q.storage <> 0 then
-    if hold_storage(q) then
-      return query execute format('select * from %I($1, $2)', 'count_messages_s' || q.storage) using q, p_now;
+    if (case when p_wait then hold_storage(q) else hold_if_free(q) end) then
+      return query execute format('select * from %I($1, $2, $3)', 'count_messages_s' || q.storage) using q, p_now, p_wait;
     end if;
     return;
   end if;
@@ -385,11 +387,13 @@ begin
     execute format('create table %I partition of %I for values in (0) partition by range (%I)', v_table || '_0', v_table,
       case s.layout when 'id' then 'id' else 'enqueued_at' end);
     execute format('create %s table %I partition of %I default %s', v_kind, v_table || '_0_default', v_table || '_0', leaf_settings());
+    execute format('create index on %I (%I)', v_table || '_0_default', case s.layout when 'id' then 'id' else 'enqueued_at' end);
   end if;
   if s.own_archive then
     execute format('create table %I (like archive including defaults including constraints) partition by range (%I)',
       'archive_s' || s.id, case s.layout when 'id' then 'id' else 'archived_at' end);
     execute format('create table %I partition of %I default', format('archive_s%s_default', s.id), 'archive_s' || s.id);
+    execute format('create index on %I (%I)', format('archive_s%s_default', s.id), case s.layout when 'id' then 'id' else 'archived_at' end);
     execute format('create index %I on %I (queue, id)', format('archive_s%s_message', s.id), 'archive_s' || s.id);
   end if;
   insert into segment (storage, generation, current, live, at) values (s.id, 1, 0, '{0}', clock());
@@ -582,6 +586,8 @@ end
 -- function due_partitions()
 returns jsonb language sql volatile security definer search_path=<schema>, pg_temp as
 
+  update storage s set seen = p.now, pace = greatest(p.now - s.seen, s.pace / 2)
+    from partitioned() p where s.layout = 'id' and p.storage = s.id and not p.is_archive;
   select coalesce(jsonb_agg(jsonb_build_object('step', step, 'parent', parent, 'n', n)), '[]') from partition_steps()
 
 
@@ -669,15 +675,15 @@ returns timestamp with time zone language plpgsql volatile search_path=<schema>,
 begin
   if p_live = '{0}' then
     return (select m.vt from message_0 m
-             where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt >= p_from and m.xmax = '0'::xid
+             where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt >= p_from and (m.xmax = '0'::xid or m.xmax = m.xmin)
              order by m.vt, m.id limit 1);
   elsif p_live = '{1}' then
     return (select m.vt from message_1 m
-             where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt >= p_from and m.xmax = '0'::xid
+             where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt >= p_from and (m.xmax = '0'::xid or m.xmax = m.xmin)
              order by m.vt, m.id limit 1);
   else
     return (select m.vt from message m
-             where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt >= p_from and m.xmax = '0'::xid
+             where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt >= p_from and (m.xmax = '0'::xid or m.xmax = m.xmin)
              order by m.vt, m.id limit 1);
   end if;
 end
@@ -694,7 +700,7 @@ declare
   v_columns text := (select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
     where attrelid = 'message'::regclass and attnum > 0 and not attisdropped and attname <> 'segment');
 begin
-  execute format('with found as materialized (select ctid as at from only %1$I where $1 is null or ctid > $1 limit 500 for update skip locked),
+  execute format('with found as materialized (select ctid as at from only %1$I where ctid > coalesce($1, ''(0,0)'') limit 500 for update skip locked),
       gone as (delete from only %1$I where ctid = any (array(select at from found)) returning *),
       come as (insert into %2$I (segment, %3$s) select $2, %3$s from gone)
     select count(*), max(at) from found', p_other, message_table(s.storage), v_columns) into v_count, v_last using p_after, s.current;
@@ -702,7 +708,7 @@ begin
     return jsonb_build_object('did', 'moved', 'count', v_count, 'after', v_last);
   end if;
   execute format('select exists (select from only %I)', p_other) into v_left;
-  if v_left or exists (select from pg_locks where relation = own_relation(p_other) and database = (select oid from pg_database where datname = current_database())
+  if v_left or clock() between s.at and s.at + interval '5 seconds' and exists (select from pg_locks where relation = own_relation(p_other) and database = (select oid from pg_database where datname = current_database())
                         and mode = 'RowExclusiveLock' and pid <> pg_backend_pid()) then
     return '{"did": "waits"}';
   end if;
@@ -858,6 +864,16 @@ end
 
 
 
+-- function hold_if_free(q queue)
+returns boolean language plpgsql volatile search_path=<schema>, pg_temp as
+
+begin
+  return q.storage = 0
+      or pg_try_advisory_xact_lock_shared(lock_space('storage'), q.storage) and own_relation(message_table(q.storage)) is not null;
+end
+
+
+
 -- function hold_storage(q queue)
 returns boolean language plpgsql volatile search_path=<schema>, pg_temp as
 
@@ -931,7 +947,7 @@ begin
                   and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                          where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                          order by f.version desc limit 1), '-infinity')
-                  and (v_headers is null or m.headers @> v_headers) and (v_payload is null or m.payload @> v_payload)
+                  and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
                 order by m.vt, m.id limit p_limit for update skip locked) r
        limit p_limit);
   elsif p_live = '{1}' then
@@ -945,7 +961,7 @@ begin
                   and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                          where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                          order by f.version desc limit 1), '-infinity')
-                  and (v_headers is null or m.headers @> v_headers) and (v_payload is null or m.payload @> v_payload)
+                  and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
                 order by m.vt, m.id limit p_limit for update skip locked) r
        limit p_limit);
   else
@@ -959,7 +975,7 @@ begin
                   and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                          where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                          order by f.version desc limit 1), '-infinity')
-                  and (v_headers is null or m.headers @> v_headers) and (v_payload is null or m.payload @> v_payload)
+                  and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
                 order by m.vt, m.id limit p_limit for update skip locked) r
        limit p_limit);
   end if;
@@ -1003,7 +1019,7 @@ end
 
 
 
--- function maintain(p_pause interval, p_all boolean, p_dead integer, p_flip_pause interval)
+-- function maintain(p_pause interval, p_after integer, p_dead integer, p_flip_pause interval)
 returns jsonb language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan as
 
 declare
@@ -1014,6 +1030,7 @@ declare
   v_queue int := 0;
   v_found int := 0;
   v_swept int := 0;
+  v_next int;
 begin
   if isolation_fault() is not null then
     return jsonb_build_object('fault', isolation_fault());
@@ -1024,9 +1041,10 @@ begin
   end if;
   perform set_config('synchronous_commit', 'off', true);
   perform setval('maintained', v_now);
-  if p_all then
-    for q in select * from queue where kind = 'work' and dropped_at is null order by id loop
-      v_found := v_found + case when hold_storage(q) then sweep(q) else 0 end;
+  if p_after is not null then
+    for q in select * from queue where id > p_after and kind = 'work' and dropped_at is null order by id limit 200 loop
+      v_next := q.id;
+      v_found := v_found + case when hold_if_free(q) then sweep(q) else 0 end;
       v_swept := v_swept + has_floor(q)::int;
     end loop;
   else
@@ -1036,13 +1054,13 @@ begin
        order by f.storage desc, f.queue desc, f.priority desc, f.version desc limit 1;
       exit when not found;
       select * into q from queue where id = v_queue and dropped_at is null;
-      if found and has_floor(q) and hold_storage(q) then
+      if found and has_floor(q) and hold_if_free(q) then
         v_found := v_found + sweep(q);
         v_swept := v_swept + 1;
       end if;
     end loop;
   end if;
-  return jsonb_build_object('busy', false, 'swept', v_swept, 'found', v_found, 'flips', (
+  return jsonb_build_object('busy', false, 'swept', v_swept, 'found', v_found, 'next', v_next, 'flips', (
     select coalesce(jsonb_agg(s.id order by s.id), '[]') from storage s
      where s.layout = 'ring' and flip_wanted(s.id, p_dead, p_flip_pause)));
 end
@@ -1079,6 +1097,9 @@ begin
   select * into p from partitioned(storage_of(p_parent)) where parent = p_parent;
   v_from := range_bound(p.measure, p.origin + p_n * p.width);
   v_to := range_bound(p.measure, p.origin + (p_n + 1) * p.width);
+  if p.measure = 'id' or p_n = p.now then
+    execute format('lock table only %s in access exclusive mode', own(p_parent));
+  end if;
   execute format('lock table only %s in access exclusive mode', v_default);
   execute format('select exists (select from only %1$s where %2$I >= %3$L and %2$I < %4$L)', v_default, p.field, v_from, v_to) into v_any;
   if v_any <> p_move then
@@ -1090,9 +1111,6 @@ begin
     execute format('with gone as (delete from only %1$s where %2$I >= %3$L and %2$I < %4$L returning *) insert into %5$s select * from gone',
       v_default, p.field, v_from, v_to, own(v_table));
     get diagnostics v_count = row_count;
-  end if;
-  if p_n <= p.now or p.measure = 'id' then
-    execute format('lock table only %s in access exclusive mode', own(p_parent));
   end if;
   execute format('alter table %s attach partition %s for values from (%L) to (%L)', own(p_parent), own(v_table), v_from, v_to);
   return v_count;
@@ -1136,14 +1154,14 @@ returns text language sql immutable as
  select case p_storage when 0 then 'message' else 'message_s' || p_storage end 
 
 
--- function messages_of(q queue, p_from bigint, p_to bigint, p_state text, p_limit integer, p_now timestamp with time zone)
+-- function messages_of(q queue, p_from bigint, p_to bigint, p_state text, p_limit integer, p_now timestamp with time zone, p_wait boolean)
 returns SETOF message language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
 begin
   if q.storage <> 0 then
-    if hold_storage(q) then
-      return query execute format('select * from %I($1, $2, $3, $4, $5, $6)', 'messages_of_s' || q.storage)
-        using q, p_from, p_to, p_state, p_limit, p_now;
+    if (case when p_wait then hold_storage(q) else hold_if_free(q) end) then
+      return query execute format('select * from %I($1, $2, $3, $4, $5, $6, $7)', 'messages_of_s' || q.storage)
+        using q, p_from, p_to, p_state, p_limit, p_now, p_wait;
     end if;
     return;
   end if;
@@ -1247,7 +1265,7 @@ begin
     return jsonb_build_object('fault', isolation_fault());
   end if;
   select * into p from partitioned(storage_of(p_parent)) where parent = p_parent;
-  if (case p_step when 'make' then p_n between p.now and p.now + 2
+  if (case p_step when 'make' then p_n between p.now and p.now + p.ahead
                   when 'move' then p_n between 0 and p.now - 1
                   when 'drop' then p_n between 0 and p.now - 1 end) is not true or not pg_try_advisory_xact_lock(lock_space('partitions'), 0) then
     return '{"did": "nothing"}';
@@ -1268,13 +1286,16 @@ returns TABLE(step text, parent text, n bigint) language plpgsql volatile search
 declare
   p record;
   v_position text;
+  v_past bigint;
 begin
   for p in select * from partitioned(p_storage) loop
     return query
-      select 'make', p.parent, k from generate_series(p.now, p.now + 2) k where own_relation(p.parent || '_p' || k) is null;
+      select 'make', p.parent, k from generate_series(p.now, p.now + p.ahead) k where own_relation(p.parent || '_p' || k) is null;
+    /* A minute late: nobody is on his way there any more. */
+    v_past := case p.measure when 'id' then p.now else ((extract(epoch from clock()) - 60) * 1000)::bigint / p.width end;
     v_position := case p.measure when 'id' then 'id' else format('(extract(epoch from %I) * 1000)::bigint', p.field) end;
     return query execute format('select ''move'', %L, k from (select distinct (%s - $1) / $2 as k from only %s where %s >= $1) d where k < $3 order by k',
-      p.parent, v_position, own(p.parent || '_default'), v_position) using p.origin, p.width, p.now;
+      p.parent, v_position, own(p.parent || '_default'), v_position) using p.origin, p.width, v_past;
     return query
       select 'drop', p.parent, k from (
         select substr(c.relname, length(p.parent) + 3)::bigint as k
@@ -1287,30 +1308,32 @@ end
 
 
 -- function partitioned(p_storage integer)
-returns TABLE(parent text, storage integer, is_archive boolean, measure text, field text, origin bigint, width bigint, keep bigint, unread text, unlogged boolean, now bigint) language plpgsql volatile search_path=<schema>, pg_temp defaults NULL::integer as
+returns TABLE(parent text, storage integer, is_archive boolean, measure text, field text, origin bigint, width bigint, keep bigint, unread text, unlogged boolean, now bigint, ahead integer) language plpgsql volatile search_path=<schema>, pg_temp defaults NULL::integer as
 
 #variable_conflict use_column
 declare
   v_now bigint := extract(epoch from clock()) * 1000;
   s storage;
   v_next bigint;
+  v_ahead int;
 begin
-  return query select 'archive', 0, true, 'time', 'archived_at', 0::bigint, 86400000::bigint, null::bigint, 'keep', false, v_now / 86400000
+  return query select 'archive', 0, true, 'time', 'archived_at', 0::bigint, 86400000::bigint, null::bigint, 'keep', false, v_now / 86400000, 2
     where coalesce(p_storage, 0) = 0;
   for s in select * from storage where layout <> 'ring' and (p_storage is null or id = p_storage) order by id loop
     v_next := null;
+    v_ahead := least(greatest(2, 2 * s.pace), 100);
     if own_relation('message_id_s' || s.id) is not null then
       execute format('select last_value - %s + case when is_called then 1 else 0 end from %s', first_id(s.id), own('message_id_s' || s.id)) into v_next;
     end if;
     if v_next is not null then
       return query select message_table(s.id) || '_0', s.id, false, s.layout, case s.layout when 'id' then 'id' else 'enqueued_at' end,
         case s.layout when 'id' then first_id(s.id) else 0 end, s.width, s.keep, s.unread, s.unlogged,
-        case s.layout when 'id' then v_next else v_now end / s.width;
+        case s.layout when 'id' then v_next else v_now end / s.width, v_ahead;
     end if;
     if s.own_archive then
       return query select 'archive_s' || s.id, s.id, true, s.layout, case s.layout when 'id' then 'id' else 'archived_at' end,
         case s.layout when 'id' then first_id(s.id) else 0 end, s.width, s.keep, 'drop', false,
-        case s.layout when 'id' then coalesce(v_next, 0) else v_now end / s.width;
+        case s.layout when 'id' then coalesce(v_next, 0) else v_now end / s.width, v_ahead;
     end if;
   end loop;
 end
@@ -1745,7 +1768,10 @@ declare
   v_live smallint[];
   v_found int := 0;
 begin
-  if not pg_try_advisory_xact_lock(lock_space('sweep'), q.id) then
+  if q.storage <> 0 then
+    execute format('select %I($1)', 'sweep_s' || q.storage) into v_found using q;
+    return v_found;
+  elsif not pg_try_advisory_xact_lock(lock_space('sweep'), q.id) then
     return 0;
   end if;
   select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
@@ -1796,8 +1822,9 @@ begin
     v_floor := greatest(f.vt, least(v_first, f.swept_at));
   end if;
   insert into floor (storage, queue, priority, vt, swept_at, looked_at, look)
-  values (q.storage, q.id, p_level, v_floor, p_now, f.looked_at, f.look) returning version into f.version;
-  delete from floor where storage = q.storage and queue = q.id and priority = p_level and version < f.version;
+  values (q.storage, q.id, p_level, v_floor, p_now, f.looked_at, f.look);
+  /* By its whole key: what was deleted before it may be dead rows that vacuum cannot remove. */
+  delete from floor where storage = q.storage and queue = q.id and priority = p_level and version = f.version;
   return v_found;
 end
 
@@ -1964,7 +1991,7 @@ begin
   return query
     select null::jsonb, coalesce(sum(case p_state when 'visible' then c.visible when 'inFlight' then c.in_flight
                                        when 'delayed' then c.delayed when 'parked' then c.parked else c.length end), 0)::bigint
-      from queue q, lateral count_messages(q, v_now) c
+      from queue q, lateral count_messages(q, v_now, p_queue is not null) c
      where q.dropped_at is null and q.kind = 'work' and (p_queue is null or q.name = p_queue);
 end
 
@@ -2098,6 +2125,10 @@ begin
   if q.storage <> 0 then
     perform pg_advisory_xact_lock(lock_space('storage'), q.storage);
     perform drop_storage(q.storage, p_keep_archive);
+    if archive_table(q.storage) = 'archive' then
+      update queue set storage = 0 where id = q.id;
+      delete from storage where id = q.storage;
+    end if;
   end if;
   perform drop_counters();
   return query select null::jsonb, true;
@@ -2146,7 +2177,7 @@ begin
   end if;
   return query
     select null::jsonb, message_info(m, v_now)
-      from queue q, lateral messages_of(q, v_from, v_to, p_state, p_limit, v_now) m
+      from queue q, lateral messages_of(q, v_from, v_to, p_state, p_limit, v_now, p_queue is not null) m
      where q.dropped_at is null and q.kind = 'work' and (p_queue is null or q.name = p_queue)
      order by m.id limit p_limit;
 end
@@ -2170,7 +2201,7 @@ begin
            coalesce(m.delayed, 0), coalesce(m.parked, 0), v_now - m.oldest, v_now - m.newest,
            last_sent(q.id), v_now
       from queue q
-      left join lateral count_messages(q, v_now) m on true
+      join lateral count_messages(q, v_now, p_queue is not null) m on true
      where q.kind = 'work' and q.dropped_at is null and (p_queue is null or q.name = p_queue)
      order by q.name;
 end
@@ -2630,6 +2661,7 @@ begin
 end
 
 
+-- index archive_default_at: CREATE INDEX archive_default_at ON archive_default USING btree (archived_at)
 -- index archive_id: CREATE INDEX archive_id ON ONLY archive USING btree (id) WHERE (queue > 0)
 -- index archive_message: CREATE INDEX archive_message ON ONLY archive USING btree (queue, id)
 -- index floor_pkey: CREATE UNIQUE INDEX floor_pkey ON floor USING btree (storage, queue, priority, version)

@@ -42,6 +42,15 @@ begin
 end
 $$
 -- next
+/* The same for who looks at many queues, and rather passes one than waits for the end of a drop. */
+create or replace function {schema}.hold_if_free(q {schema}.queue) returns boolean
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  return q.storage = 0
+      or pg_try_advisory_xact_lock_shared(lock_space('storage'), q.storage) and own_relation(message_table(q.storage)) is not null;
+end
+$$
+-- next
 /* Whether a message that was not found may have been moved meanwhile: a flip began since p_generation, or is still going on.
    An older snapshot sees a segment empty that was truncated since, and not the messages that had been moved out of it: its
    transaction cannot tell a stale lease from one that holds. */

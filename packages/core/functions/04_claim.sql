@@ -27,7 +27,7 @@ begin
                 and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                        where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                        order by f.version desc limit 1), '-infinity')
-                and (v_headers is null or m.headers @> v_headers) and (v_payload is null or m.payload @> v_payload)
+                and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
               order by m.vt, m.id limit p_limit for update skip locked) r
      limit p_limit);
   -- end

@@ -217,6 +217,10 @@ begin
   if q.storage <> 0 then
     perform pg_advisory_xact_lock(lock_space('storage'), q.storage);
     perform drop_storage(q.storage, p_keep_archive);
+    if archive_table(q.storage) = 'archive' then
+      update queue set storage = 0 where id = q.id;
+      delete from storage where id = q.storage;
+    end if;
   end if;
   perform drop_counters();
   return query select null::jsonb, true;

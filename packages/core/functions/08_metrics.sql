@@ -38,7 +38,7 @@ exception when undefined_table or internal_error then
 end
 $$
 -- next
-create or replace function {schema}.count_messages(q {schema}.queue, p_now timestamptz) returns table (
+create or replace function {schema}.count_messages(q {schema}.queue, p_now timestamptz, p_wait boolean) returns table (
   length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest timestamptz, newest timestamptz
 )
 language plpgsql volatile
@@ -49,8 +49,8 @@ set jit = off
 as $$
 begin
   if q.storage <> 0 then
-    if hold_storage(q) then
-      return query execute format('select * from %I($1, $2)', 'count_messages_s' || q.storage) using q, p_now;
+    if (case when p_wait then hold_storage(q) else hold_if_free(q) end) then
+      return query execute format('select * from %I($1, $2, $3)', 'count_messages_s' || q.storage) using q, p_now, p_wait;
     end if;
     return;
   end if;
@@ -62,7 +62,7 @@ begin
 end
 $$
 -- next
-/* Of one queue, or of all where p_queue is null, each by its own range of the primary key. length counts every row. Ages are of enqueued_at, null where empty. */
+/* Of one queue, or of all where p_queue is null (but one that is just being dropped), each by its own range of the primary key. length counts every row. Ages are of enqueued_at, null where empty. */
 create or replace function {schema}.try_metrics(p_queue text) returns table (
   fault jsonb, name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint,
   oldest interval, newest interval, total bigint, scraped_at timestamptz
@@ -86,7 +86,7 @@ begin
            coalesce(m.delayed, 0), coalesce(m.parked, 0), v_now - m.oldest, v_now - m.newest,
            last_sent(q.id), v_now
       from queue q
-      left join lateral count_messages(q, v_now) m on true
+      join lateral count_messages(q, v_now, p_queue is not null) m on true
      where q.kind = 'work' and q.dropped_at is null and (p_queue is null or q.name = p_queue)
      order by q.name;
 end

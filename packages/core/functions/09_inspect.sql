@@ -31,7 +31,7 @@ language sql stable set search_path = {schema}, pg_temp as $$
 $$
 -- next
 /* Up to p_limit messages of a queue, in the order of the primary key: a page costs what it shows, however long the queue is. */
-create or replace function {schema}.messages_of(q {schema}.queue, p_from bigint, p_to bigint, p_state text, p_limit int, p_now timestamptz)
+create or replace function {schema}.messages_of(q {schema}.queue, p_from bigint, p_to bigint, p_state text, p_limit int, p_now timestamptz, p_wait boolean)
 returns setof {schema}.message
 language plpgsql volatile
 set search_path = {schema}, pg_temp
@@ -42,9 +42,9 @@ set jit = off
 as $$
 begin
   if q.storage <> 0 then
-    if hold_storage(q) then
-      return query execute format('select * from %I($1, $2, $3, $4, $5, $6)', 'messages_of_s' || q.storage)
-        using q, p_from, p_to, p_state, p_limit, p_now;
+    if (case when p_wait then hold_storage(q) else hold_if_free(q) end) then
+      return query execute format('select * from %I($1, $2, $3, $4, $5, $6, $7)', 'messages_of_s' || q.storage)
+        using q, p_from, p_to, p_state, p_limit, p_now, p_wait;
     end if;
     return;
   end if;
@@ -70,7 +70,7 @@ begin
   end if;
   return query
     select null::jsonb, message_info(m, v_now)
-      from queue q, lateral messages_of(q, v_from, v_to, p_state, p_limit, v_now) m
+      from queue q, lateral messages_of(q, v_from, v_to, p_state, p_limit, v_now, p_queue is not null) m
      where q.dropped_at is null and q.kind = 'work' and (p_queue is null or q.name = p_queue)
      order by m.id limit p_limit;
 end
@@ -88,7 +88,7 @@ begin
   return query
     select null::jsonb, coalesce(sum(case p_state when 'visible' then c.visible when 'inFlight' then c.in_flight
                                        when 'delayed' then c.delayed when 'parked' then c.parked else c.length end), 0)::bigint
-      from queue q, lateral count_messages(q, v_now) c
+      from queue q, lateral count_messages(q, v_now, p_queue is not null) c
      where q.dropped_at is null and q.kind = 'work' and (p_queue is null or q.name = p_queue);
 end
 $$

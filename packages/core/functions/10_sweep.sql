@@ -27,7 +27,7 @@ end
 $$
 -- next
 /* When the first message at or above p_from is ready. Passes those that another transaction left a trace on: who holds one
-   for an hour would hold the floor as long, and if he rolls back it is found below. */
+   for an hour would hold the floor as long, and if he rolls back it is found below. A claim that committed leaves its own. */
 create or replace function {schema}.first_ready(q {schema}.queue, p_live smallint[], p_level int, p_from timestamptz) returns timestamptz
 language plpgsql volatile
 set search_path = {schema}, pg_temp
@@ -42,7 +42,7 @@ as $$
 begin
   -- leaf p_live
   return (select m.vt from message m
-           where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt >= p_from and m.xmax = '0'::xid
+           where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt >= p_from and (m.xmax = '0'::xid or m.xmax = m.xmin)
            order by m.vt, m.id limit 1);
   -- end
 end
@@ -89,8 +89,9 @@ begin
     v_floor := greatest(f.vt, least(v_first, f.swept_at));
   end if;
   insert into floor (storage, queue, priority, vt, swept_at, looked_at, look)
-  values (q.storage, q.id, p_level, v_floor, p_now, f.looked_at, f.look) returning version into f.version;
-  delete from floor where storage = q.storage and queue = q.id and priority = p_level and version < f.version;
+  values (q.storage, q.id, p_level, v_floor, p_now, f.looked_at, f.look);
+  /* By its whole key: what was deleted before it may be dead rows that vacuum cannot remove. */
+  delete from floor where storage = q.storage and queue = q.id and priority = p_level and version = f.version;
   return v_found;
 end
 $$
@@ -103,7 +104,10 @@ declare
   v_live smallint[];
   v_found int := 0;
 begin
-  if not pg_try_advisory_xact_lock(lock_space('sweep'), q.id) then
+  if q.storage <> 0 then
+    execute format('select %I($1)', 'sweep_s' || q.storage) into v_found using q;
+    return v_found;
+  elsif not pg_try_advisory_xact_lock(lock_space('sweep'), q.id) then
     return 0;
   end if;
   select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;

@@ -87,7 +87,8 @@ end
 $$
 -- next
 /* Moves up to 500 messages by delete and insert: an update of the segment would fail who waits for the row. When there is
-   none left, and nobody is writing to the old segment whose messages would come to light later, readers leave it. */
+   none left, readers leave the old segment. For its first seconds a flip waits for those who hold a write lock on it, whose
+   messages would come to light later; no longer, since settles hold one too, and there may always be some. */
 create or replace function {schema}.flip_move(s {schema}.segment, p_other text, p_after tid) returns jsonb
 language plpgsql volatile set search_path = {schema}, pg_temp set enable_indexscan = off as $$
 declare
@@ -97,7 +98,7 @@ declare
   v_columns text := (select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
     where attrelid = 'message'::regclass and attnum > 0 and not attisdropped and attname <> 'segment');
 begin
-  execute format('with found as materialized (select ctid as at from only %1$I where $1 is null or ctid > $1 limit 500 for update skip locked),
+  execute format('with found as materialized (select ctid as at from only %1$I where ctid > coalesce($1, ''(0,0)'') limit 500 for update skip locked),
       gone as (delete from only %1$I where ctid = any (array(select at from found)) returning *),
       come as (insert into %2$I (segment, %3$s) select $2, %3$s from gone)
     select count(*), max(at) from found', p_other, message_table(s.storage), v_columns) into v_count, v_last using p_after, s.current;
@@ -105,7 +106,7 @@ begin
     return jsonb_build_object('did', 'moved', 'count', v_count, 'after', v_last);
   end if;
   execute format('select exists (select from only %I)', p_other) into v_left;
-  if v_left or exists (select from pg_locks where relation = own_relation(p_other) and database = (select oid from pg_database where datname = current_database())
+  if v_left or clock() between s.at and s.at + interval '5 seconds' and exists (select from pg_locks where relation = own_relation(p_other) and database = (select oid from pg_database where datname = current_database())
                         and mode = 'RowExclusiveLock' and pid <> pg_backend_pid()) then
     return '{"did": "waits"}';
   end if;

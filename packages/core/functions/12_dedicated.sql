@@ -90,11 +90,13 @@ begin
     execute format('create table %I partition of %I for values in (0) partition by range (%I)', v_table || '_0', v_table,
       case s.layout when 'id' then 'id' else 'enqueued_at' end);
     execute format('create %s table %I partition of %I default %s', v_kind, v_table || '_0_default', v_table || '_0', leaf_settings());
+    execute format('create index on %I (%I)', v_table || '_0_default', case s.layout when 'id' then 'id' else 'enqueued_at' end);
   end if;
   if s.own_archive then
     execute format('create table %I (like archive including defaults including constraints) partition by range (%I)',
       'archive_s' || s.id, case s.layout when 'id' then 'id' else 'archived_at' end);
     execute format('create table %I partition of %I default', format('archive_s%s_default', s.id), 'archive_s' || s.id);
+    execute format('create index on %I (%I)', format('archive_s%s_default', s.id), case s.layout when 'id' then 'id' else 'archived_at' end);
     execute format('create index %I on %I (queue, id)', format('archive_s%s_message', s.id), 'archive_s' || s.id);
   end if;
   insert into segment (storage, generation, current, live, at) values (s.id, 1, 0, '{0}', clock());

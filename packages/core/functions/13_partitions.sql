@@ -1,7 +1,7 @@
 /* What is cut into ranges: the archive, a day each, and dedicated storages that ask for it. n counts ranges from origin on;
    now: the range that is being written to. Values are ids, or milliseconds. p_storage: only its own. */
 create or replace function {schema}.partitioned(p_storage int default null) returns table (
-  parent text, storage int, is_archive boolean, measure text, field text, origin bigint, width bigint, keep bigint, unread text, unlogged boolean, now bigint
+  parent text, storage int, is_archive boolean, measure text, field text, origin bigint, width bigint, keep bigint, unread text, unlogged boolean, now bigint, ahead int
 )
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 #variable_conflict use_column
@@ -9,23 +9,25 @@ declare
   v_now bigint := extract(epoch from clock()) * 1000;
   s storage;
   v_next bigint;
+  v_ahead int;
 begin
-  return query select 'archive', 0, true, 'time', 'archived_at', 0::bigint, 86400000::bigint, null::bigint, 'keep', false, v_now / 86400000
+  return query select 'archive', 0, true, 'time', 'archived_at', 0::bigint, 86400000::bigint, null::bigint, 'keep', false, v_now / 86400000, 2
     where coalesce(p_storage, 0) = 0;
   for s in select * from storage where layout <> 'ring' and (p_storage is null or id = p_storage) order by id loop
     v_next := null;
+    v_ahead := least(greatest(2, 2 * s.pace), 100);
     if own_relation('message_id_s' || s.id) is not null then
       execute format('select last_value - %s + case when is_called then 1 else 0 end from %s', first_id(s.id), own('message_id_s' || s.id)) into v_next;
     end if;
     if v_next is not null then
       return query select message_table(s.id) || '_0', s.id, false, s.layout, case s.layout when 'id' then 'id' else 'enqueued_at' end,
         case s.layout when 'id' then first_id(s.id) else 0 end, s.width, s.keep, s.unread, s.unlogged,
-        case s.layout when 'id' then v_next else v_now end / s.width;
+        case s.layout when 'id' then v_next else v_now end / s.width, v_ahead;
     end if;
     if s.own_archive then
       return query select 'archive_s' || s.id, s.id, true, s.layout, case s.layout when 'id' then 'id' else 'archived_at' end,
         case s.layout when 'id' then first_id(s.id) else 0 end, s.width, s.keep, 'drop', false,
-        case s.layout when 'id' then coalesce(v_next, 0) else v_now end / s.width;
+        case s.layout when 'id' then coalesce(v_next, 0) else v_now end / s.width, v_ahead;
     end if;
   end loop;
 end
@@ -42,7 +44,7 @@ language sql immutable set datestyle = iso set timezone = utc as $$
   select case p_by when 'id' then p_value::text else (timestamptz 'epoch' + p_value * interval '1 millisecond')::text end
 $$
 -- next
-/* What is due: make the ranges of now and of the two after; move rows of past ranges out of the default partition; drop past
+/* What is due: make the ranges of now and of those ahead; move rows of past ranges out of the default partition; drop past
    ranges that are empty, or whose time is over. Only looks; each step is a transaction of its own. */
 create or replace function {schema}.partition_steps(p_storage int default null) returns table (step text, parent text, n bigint)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
@@ -50,13 +52,16 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   p record;
   v_position text;
+  v_past bigint;
 begin
   for p in select * from partitioned(p_storage) loop
     return query
-      select 'make', p.parent, k from generate_series(p.now, p.now + 2) k where own_relation(p.parent || '_p' || k) is null;
+      select 'make', p.parent, k from generate_series(p.now, p.now + p.ahead) k where own_relation(p.parent || '_p' || k) is null;
+    /* A minute late: nobody is on his way there any more. */
+    v_past := case p.measure when 'id' then p.now else ((extract(epoch from clock()) - 60) * 1000)::bigint / p.width end;
     v_position := case p.measure when 'id' then 'id' else format('(extract(epoch from %I) * 1000)::bigint', p.field) end;
     return query execute format('select ''move'', %L, k from (select distinct (%s - $1) / $2 as k from only %s where %s >= $1) d where k < $3 order by k',
-      p.parent, v_position, own(p.parent || '_default'), v_position) using p.origin, p.width, p.now;
+      p.parent, v_position, own(p.parent || '_default'), v_position) using p.origin, p.width, v_past;
     return query
       select 'drop', p.parent, k from (
         select substr(c.relname, length(p.parent) + 3)::bigint as k
@@ -117,7 +122,7 @@ begin
     return jsonb_build_object('fault', isolation_fault());
   end if;
   select * into p from partitioned(storage_of(p_parent)) where parent = p_parent;
-  if (case p_step when 'make' then p_n between p.now and p.now + 2
+  if (case p_step when 'make' then p_n between p.now and p.now + p.ahead
                   when 'move' then p_n between 0 and p.now - 1
                   when 'drop' then p_n between 0 and p.now - 1 end) is not true or not pg_try_advisory_xact_lock(lock_space('partitions'), 0) then
     return '{"did": "nothing"}';
@@ -131,8 +136,9 @@ end
 $$
 -- next
 /* Null where there is nothing to do. Rows of this range in the default partition hinder it unless they are moved along, which
-   is for ranges that nobody writes to any more: the default partition is locked meanwhile. Who is on the way there by then would
-   be refused once this range is cut out of it, and has locked the parent; nobody is on the way to a time to come. */
+   is for ranges that are past: the default partition is locked meanwhile. Who is about to write to this range may already be on
+   his way to the default partition, and would be refused after the range is attached; so where he may exist the parent is
+   locked first, which lets nobody wait half-way. */
 create or replace function {schema}.make_range(p_parent text, p_n bigint, p_move boolean) returns bigint
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
@@ -150,6 +156,9 @@ begin
   select * into p from partitioned(storage_of(p_parent)) where parent = p_parent;
   v_from := range_bound(p.measure, p.origin + p_n * p.width);
   v_to := range_bound(p.measure, p.origin + (p_n + 1) * p.width);
+  if p.measure = 'id' or p_n = p.now then
+    execute format('lock table only %s in access exclusive mode', own(p_parent));
+  end if;
   execute format('lock table only %s in access exclusive mode', v_default);
   execute format('select exists (select from only %1$s where %2$I >= %3$L and %2$I < %4$L)', v_default, p.field, v_from, v_to) into v_any;
   if v_any <> p_move then
@@ -161,9 +170,6 @@ begin
     execute format('with gone as (delete from only %1$s where %2$I >= %3$L and %2$I < %4$L returning *) insert into %5$s select * from gone',
       v_default, p.field, v_from, v_to, own(v_table));
     get diagnostics v_count = row_count;
-  end if;
-  if p_n <= p.now or p.measure = 'id' then
-    execute format('lock table only %s in access exclusive mode', own(p_parent));
   end if;
   execute format('alter table %s attach partition %s for values from (%L) to (%L)', own(p_parent), own(v_table), v_from, v_to);
   return v_count;

@@ -1,6 +1,7 @@
-/* The quick part of a round: sweeps the queues that have a floor (p_all: every queue) and says which storages have a flip to
-   begin or to carry on. One process at a time, and none before p_pause is over since the last round of any. */
-create or replace function {schema}.maintain(p_pause interval, p_all boolean, p_dead int, p_flip_pause interval) returns jsonb
+/* The quick part of a round: sweeps the queues that have a floor and says which storages have a flip to begin or to carry on.
+   One process at a time, and none before p_pause is over since the last round of any. With p_after, the next 200 queues are
+   swept instead, floor or not; next: from where to go on. Nobody waits for a queue that is just being dropped. */
+create or replace function {schema}.maintain(p_pause interval, p_after int, p_dead int, p_flip_pause interval) returns jsonb
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
   v_now bigint := extract(epoch from clock()) * 1000;
@@ -10,6 +11,7 @@ declare
   v_queue int := 0;
   v_found int := 0;
   v_swept int := 0;
+  v_next int;
 begin
   if isolation_fault() is not null then
     return jsonb_build_object('fault', isolation_fault());
@@ -20,9 +22,10 @@ begin
   end if;
   perform set_config('synchronous_commit', 'off', true);
   perform setval('maintained', v_now);
-  if p_all then
-    for q in select * from queue where kind = 'work' and dropped_at is null order by id loop
-      v_found := v_found + case when hold_storage(q) then sweep(q) else 0 end;
+  if p_after is not null then
+    for q in select * from queue where id > p_after and kind = 'work' and dropped_at is null order by id limit 200 loop
+      v_next := q.id;
+      v_found := v_found + case when hold_if_free(q) then sweep(q) else 0 end;
       v_swept := v_swept + has_floor(q)::int;
     end loop;
   else
@@ -32,13 +35,13 @@ begin
        order by f.storage desc, f.queue desc, f.priority desc, f.version desc limit 1;
       exit when not found;
       select * into q from queue where id = v_queue and dropped_at is null;
-      if found and has_floor(q) and hold_storage(q) then
+      if found and has_floor(q) and hold_if_free(q) then
         v_found := v_found + sweep(q);
         v_swept := v_swept + 1;
       end if;
     end loop;
   end if;
-  return jsonb_build_object('busy', false, 'swept', v_swept, 'found', v_found, 'flips', (
+  return jsonb_build_object('busy', false, 'swept', v_swept, 'found', v_found, 'next', v_next, 'flips', (
     select coalesce(jsonb_agg(s.id order by s.id), '[]') from storage s
      where s.layout = 'ring' and flip_wanted(s.id, p_dead, p_flip_pause)));
 end
@@ -78,5 +81,7 @@ $$
 /* The steps of the slow part of a round, for who drives it. */
 create or replace function {schema}.due_partitions() returns jsonb
 language sql volatile set search_path = {schema}, pg_temp as $$
+  update storage s set seen = p.now, pace = greatest(p.now - s.seen, s.pace / 2)
+    from partitioned() p where s.layout = 'id' and p.storage = s.id and not p.is_archive;
   select coalesce(jsonb_agg(jsonb_build_object('step', step, 'parent', parent, 'n', n)), '[]') from partition_steps()
 $$

@@ -8,7 +8,10 @@ create table {schema}.storage (
   keep bigint check ((keep is null) = (layout = 'ring') and keep >= 0),
   /* What retention does with messages that nobody has settled. */
   unread text not null default 'keep' check (unread in ('keep', 'drop')),
-  own_archive boolean not null default false
+  own_archive boolean not null default false,
+  /* The range by id that was written to when maintenance last looked, and how many are used up from look to look. */
+  seen bigint not null default 0,
+  pace int not null default 0
 )
 -- next
 insert into {schema}.storage (id, layout, unlogged) values (0, 'ring', false)
@@ -21,6 +24,9 @@ alter table {schema}.queue
 alter table {schema}.floor
   add looked_at timestamptz not null,
   add look interval not null
+-- next
+/* Where maintenance looks for rows to move out. Nothing is in it while there are partitions ahead. */
+create index archive_default_at on {schema}.archive_default (archived_at)
 -- next
 /* When the last round of maintenance began, in milliseconds. A sequence: the value is hot, and a rollback must not lose it. */
 create sequence {schema}.maintained minvalue 0 start 0

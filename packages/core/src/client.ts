@@ -52,6 +52,7 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
   checkBoolean(notify, "notify")
 
   const loops = new Set<Maintenance>()
+  let closed = false
   /** Queues sent to inside `client.transaction`, to be woken after its commit. */
   const sentIn = new WeakMap<object, Set<string>>()
 
@@ -103,12 +104,13 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
       await notifier.flush()
     },
     maintenance: (how = {}) => {
-      const loop = createMaintenance(session, how)
+      const loop = createMaintenance(session, how, () => closed)
       loops.add(loop)
       return loop
     },
     close: async () => {
-      for (const loop of loops) await loop.stop()
+      closed = true
+      await Promise.all([...loops].map((loop) => loop.stop()))
       await notifier.flush()
       await hub.close()
       await driver.close?.()

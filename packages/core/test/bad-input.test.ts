@@ -53,6 +53,9 @@ describe("no SQL runs for options that", () => {
         [`admin.${accessor}.get`, (o: unknown) => admin[accessor].get!("1", o)],
       ]),
     ),
+    "admin.messages.delete": (o) => admin.messages.delete!("q", "1", o),
+    "admin.messages.archive": (o) => admin.messages.archive!("q", ["1"], o),
+    "admin.messages.setVt": (o) => admin.messages.setVt!("q", "1", "1s", o),
   }
   test.each(Object.entries(takers))("are no options: %s", async (_name, call) => {
     for (const options of ["x", 5, true, [], () => {}]) {
@@ -96,6 +99,7 @@ describe("no SQL runs for a duration", () => {
     ["retry", "delay", (delay) => queue.retry!(message, { delay })],
     ["createQueue", "lease", (lease) => admin.createQueue!("q", { lease })],
     ["updateQueue", "lease", (lease) => admin.updateQueue!("q", { lease })],
+    ["messages.setVt", "vt", (vt) => admin.messages.setVt!("q", "1", vt)],
   ]
   const durations = [
     10,
@@ -157,6 +161,9 @@ describe("no SQL runs for a name that is", () => {
     ["queues.get", (name) => admin.queues.get!(name)],
     ["messages.list", (queue) => admin.messages.list!({ queue })],
     ["archive.count", (queue) => admin.archive.count!({ queue })],
+    ["messages.delete", (name) => admin.messages.delete!(name, "1")],
+    ["messages.archive", (name) => admin.messages.archive!(name, ["1"])],
+    ["messages.setVt", (name) => admin.messages.setVt!(name, "1", "1s")],
   ]
   const names = [
     "",

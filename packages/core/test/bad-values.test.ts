@@ -93,6 +93,17 @@ describe("no SQL runs for a wrong value of", () => {
     ["queues after", "after", (after) => admin.queues.list!({ after }), [5, {}, "\0", []]],
     ["prefix", "prefix", (prefix) => admin.queues.list!({ prefix }), [5, null, {}, "\0", []]],
     ["count prefix", "prefix", (prefix) => admin.queues.count!({ prefix }), [5, null, {}, "\0"]],
+    ...["delete", "archive"].flatMap((method): typeof rows => [
+      [`${method} by id`, "ids", (ids) => admin.messages[method]!("q", ids), [undefined, null, 1, 1n, {}, true, "", "-1", "01", "1.5", "9223372036854775808", new Set(["1"])]],
+      [`${method} by ids`, "ids[1]", (id) => admin.messages[method]!("q", ["1", id]), [undefined, null, 1, 1n, {}, "", "x", "-1", ["1"]]],
+    ]),
+    ["setVt by id", "id", (id) => admin.messages.setVt!("q", id, "1s"), [undefined, null, 1, ["1"], "x", "-1"]],
+    ["setVt by id, when", "vt", (vt) => admin.messages.setVt!("q", "1", vt), [undefined, null, 5, "soon", "-1s", {}, new Date(NaN), new Date(8.64e15)]],
+    ...["read", "readBatch", "readWithPoll", "pop", "popBatch"].flatMap((method): typeof rows => [
+      [`${method} filter`, "filter", (filter) => queue[method]!({ filter }), [null, "x", 5, true, [], {}, { headers: undefined, payload: undefined }]],
+      [`${method} filter's headers`, "filter.headers", (headers) => queue[method]!({ filter: { headers, payload: 1 } }), [null, "x", 5, [], true]],
+      [`${method} filter's option`, "filter.lease", (lease) => queue[method]!({ filter: { lease } }), ["1s"]],
+    ]),
     ["state", "state", (state) => admin.messages.list!({ state }), ["Visible", "", 5, null]],
     ["outcome", "outcome", (outcome) => admin.archive.count!({ outcome }), ["failed", null]],
     ["message id", "id", (id) => admin.messages.get!(id), [undefined, 1, "x", "-1"]],

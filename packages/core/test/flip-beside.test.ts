@@ -178,3 +178,37 @@ describe("a REPEATABLE READ transaction that settles across a flip", () => {
     }, { begin: "begin isolation level repeatable read" })
   })
 })
+
+test("transactions that settle one after the other do not keep a flip going: after some seconds readers leave the old segment", async () => {
+  const { queue, ids } = await readyToFlip()
+  expect(await flipUntil(pool, "begun")).toEqual(["begun"])
+  const [held, ...rest] = await queue.readBatch({ limit: 10 })
+  await inTransaction(pool, async (first) => {
+    await queue.delete(held!, { tx: first })
+    expect((await flipUntil(pool, "drained")).at(-1)).toBe("waits")
+    await moveClock(pool, "6 seconds")
+    expect((await flipUntil(pool, "drained")).at(-1)).toBe("waits") // the deleted message may come back
+  })
+  await inTransaction(pool, async (second) => {
+    await queue.delete(rest[0]!, { tx: second })
+    await queue.deleteBatch(rest.slice(1))
+    const did = await flipUntil(pool, "drained")
+    expect(["drained", "waits"]).toContain(did.at(-1))
+  })
+  await settleDown()
+  expect(ids).toHaveLength(10)
+  expect((await queue.metrics()).length).toBe(0)
+})
+
+test("readers leave an empty segment though somebody holds a write lock on it, and come back for what he had sent", async () => {
+  const { queue } = await readyToFlip(0)
+  await inTransaction(pool, async (tx) => {
+    await queue.send("late", { tx })
+    expect(await flipUntil(pool, "drained")).toEqual(["begun", "waits"])
+    await moveClock(pool, "6 seconds")
+    expect(await flipUntil(pool, "drained")).toEqual(["drained"])
+    expect(await flipUntil(pool, "truncated")).toEqual(["refused"])
+  })
+  expect(await flipUntil(pool, "truncated")).toEqual(["reopened", "moved", "moved", "drained", "truncated"])
+  expect(await queue.read()).toMatchObject({ payload: "late" })
+})

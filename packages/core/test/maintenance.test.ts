@@ -46,7 +46,7 @@ describe("the loop", () => {
   test("is run by one process at a time, and by none before the interval is over", async () => {
     const clockAt = (time: string) => pool.query(`create or replace function sluice.clock() returns timestamptz language sql volatile as $$ select timestamptz '${time}' $$`)
     const ran = async () => {
-      const answers = await Promise.all(Array.from({ length: 30 }, () => pool.query<{ answer: { busy: boolean } }>("select sluice.maintain('100 milliseconds', false, 20000, '5 seconds') as answer")))
+      const answers = await Promise.all(Array.from({ length: 30 }, () => pool.query<{ answer: { busy: boolean } }>("select sluice.maintain('100 milliseconds', null, 20000, '5 seconds') as answer")))
       return answers.filter(({ rows }) => !rows[0]!.answer.busy).length
     }
     await clockAt("2040-01-01 00:00:00.000")
@@ -73,6 +73,49 @@ describe("the loop", () => {
     await loop.stop()
     expect(errors[0]).toMatchObject({ code: "schema_not_installed", schema: "not_there" })
     await own.admin.uninstall({ confirm: "not_there" })
+  })
+
+  test("goes on whatever its callbacks throw, and a throwing onReport is told to onError", async () => {
+    const errors: unknown[] = []
+    const name = await freshQueue()
+    const own = createClient(pgDriver({ connectionString: url }), { listen: false, notify: false })
+    const loop = own.maintenance({
+      interval: "20ms",
+      flipAfter: 0,
+      flipPause: 0,
+      onReport: () => {
+        throw new Error("report")
+      },
+      onError: (error) => {
+        errors.push(error)
+        throw new Error("error")
+      },
+    })
+    loop.start()
+    for (let i = 0; i < 100 && errors.length === 0; i++) {
+      await churn(client, name, 100, 100)
+      await sleep(100)
+    }
+    expect(errors[0]).toMatchObject({ message: "report" })
+    const stopped = loop.stop()
+    loop.start()
+    await stopped
+    await own.close()
+    expect(() => loop.start()).toThrow(InvalidOptionError)
+  })
+
+  test("looks at every queue there is, a page at a time", async () => {
+    const { rows: made } = await pool.query("select sluice.create_queue('page.' || n) from generate_series(1, 250) n")
+    expect(made).toHaveLength(250)
+    const page = async (after: number) =>
+      (await pool.query<{ answer: { next: number | null } }>("select sluice.maintain('0', $1, 20000, '5 seconds') as answer", [after])).rows[0]!.answer.next
+    const first = (await page(0))!
+    expect(first).toBeGreaterThanOrEqual(200)
+    const second = (await page(first))!
+    expect(second).toBeGreaterThan(first)
+    expect(await page(second)).toBeNull()
+    expect(await client.maintenance().run()).toMatchObject({ ran: true })
+    for (let n = 1; n <= 250; n++) await pool.query("select sluice.drop_queue($1)", [`page.${n}`])
   })
 
   test("ends with its client, and a client that is closed in the middle of a round waits for the step", async () => {

@@ -51,7 +51,7 @@ describe("partitions by id (PGMQ: create_partitioned_queue(name, 10000, 100000),
     await send(name, 25)
     expect(await partitions(messages)).toEqual({ p0: 10, p1: 10, p2: 5, default: 0 })
     await maintenance.run()
-    expect(await partitions(messages)).toEqual({ p0: 10, p1: 10, p2: 5, p3: 0, p4: 0, default: 0 })
+    expect(await partitions(messages)).toMatchObject({ p0: 10, p1: 10, p2: 5, p3: 0, p4: 0, default: 0 })
   })
 
   test("go when they are past and empty, and nothing unread goes with them", async () => {
@@ -59,7 +59,8 @@ describe("partitions by id (PGMQ: create_partitioned_queue(name, 10000, 100000),
     await send(name, 28)
     await settle(name, 12)
     expect(await maintenance.run()).toMatchObject({ partitionsDropped: 1, unreadDropped: 0 })
-    expect(await partitions(messages)).toEqual({ p1: 8, p2: 8, p3: 0, p4: 0, default: 0 })
+    expect(await partitions(messages)).toMatchObject({ p1: 8, p2: 8, p3: 0, p4: 0, default: 0 })
+    expect(await partitions(messages)).not.toHaveProperty("p0")
     await send(name, 22)
     await maintenance.run()
     await send(name, 10)
@@ -85,7 +86,9 @@ describe("partitions by id (PGMQ: create_partitioned_queue(name, 10000, 100000),
     expect(await partitions(messages)).toEqual({ p0: 10, p1: 10, p2: 10, default: 25 })
     const held = (await client.queue(name).readBatch({ limit: 40 })).at(-1)!
     expect(await maintenance.run()).toMatchObject({ rowsMoved: 20, refused: 0 })
-    expect(await partitions(messages)).toEqual({ p0: 10, p1: 10, p2: 10, p3: 10, p4: 10, p6: 0, p7: 0, default: 5 })
+    // Five were used up since the last look: from now on ten are made ahead.
+    expect(await partitions(messages)).toMatchObject({ p0: 10, p1: 10, p2: 10, p3: 10, p4: 10, p6: 0, p15: 0, default: 5 })
+    expect(await partitions(messages)).not.toHaveProperty("p16")
     await client.queue(name).delete(held)
     expect((await client.queue(name).readBatch({ limit: 100 })).map(({ payload }) => payload)).toEqual(Array.from({ length: 15 }, (_, i) => 40 + i))
   })
@@ -148,6 +151,51 @@ describe("partitions by time", () => {
     expect(await client.admin.archive.count({ queue: name })).toBe(0)
     expect(Object.keys(await partitions(archive))).toHaveLength(4)
     expect((await client.queue(name).metrics()).length).toBe(1)
+  })
+})
+
+describe("a partition that is made", () => {
+  test.each([{ by: "id", interval: 10, retention: 100 }, { by: "time", interval: "1d", retention: "7d" }] as const)(
+    "by $by while somebody sends and archives: he waits for it, and is not refused",
+    async (partition) => {
+      const { name, messages } = await partitioned(partition)
+      const queue = client.queue(name)
+      await send(name, 31)
+      const held = (await queue.read({ lease: "2d" }))!
+      if (partition.by === "time") await moveClock(pool, "1 day")
+      const { rows } = await pool.query<{ step: string; parent: string; n: string }>(
+        "select * from sluice.partition_steps() where step = 'make' and parent = any (array[$1, 'archive'])", [messages])
+      expect(rows.length).toBeGreaterThan(0)
+      const waiting: Promise<unknown>[] = []
+      await inTransaction(pool, async (tx) => {
+        for (const { step, parent, n } of rows) await tx.query("select sluice.partition_step($1, $2, $3)", [step, parent, n])
+        waiting.push(send(name, 30), queue.archive(held))
+        await new Promise((resolve) => setTimeout(resolve, 200))
+      })
+      await Promise.all(waiting)
+      expect((await queue.metrics()).length).toBe(60)
+    },
+  )
+})
+
+describe("a dedicated queue that is being dropped, while a transaction holds it", () => {
+  test("keeps nobody waiting but those who use it: metrics of all, lists and maintenance pass it by", async () => {
+    const name = await freshQueue({ storage: "dedicated" })
+    const other = await freshQueue({ storage: "dedicated" })
+    let drop: Promise<boolean> | undefined
+    await inTransaction(pool, async (tx) => {
+      await client.queue(name).send(1, { tx })
+      drop = client.admin.dropQueue(name, { force: true })
+      for (let i = 0; i < 100; i++) {
+        const { rowCount } = await pool.query("select from pg_locks where locktype = 'advisory' and not granted")
+        if (rowCount === 1) break
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+      expect((await client.admin.metricsAll()).map((metrics) => metrics.name)).toEqual([other])
+      expect((await client.admin.messages.list()).items).toEqual([])
+      expect(await maintenance.run()).toMatchObject({ ran: true })
+    })
+    expect(await drop).toBe(true)
   })
 })
 

@@ -86,7 +86,7 @@ describe("a login with every role takes over nothing by its own objects", () => 
     await underTraps(tableTrap(`message_s${id}_1`), [
       `delete from message_s${id}_1`,
       `select ${schema}.flip_step(${id}, -1, '-1 day')`,
-      `select ${schema}.maintain('0', true, -1, '0')`,
+      `select ${schema}.maintain('0', 0, -1, '0')`,
     ])
   })
 

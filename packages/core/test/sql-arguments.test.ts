@@ -21,6 +21,8 @@ test.each([
   ["send_batch", "at", "send_batch($1, array['1'::jsonb], at => 'infinity')"],
   ["set_vt", "delay", "set_vt($1, $2, $3, null)"],
   ["extend", "by", "extend($1, $2, $3, null)"],
+  ...["read", "pop"].flatMap((way) => ["{}", "[]", "null", '"x"', '{"header": {}}', '{"headers": []}', '{"headers": null}', '{"headers": {}, "limit": 1}'].map((filter) => [way, "filter", `${way}($1, filter => '${filter}')`])),
+  ["admin_set_vt", "delay", "admin_set_vt($1, $2, null)"],
   ["create_queue", "maxAttempt", `create_queue($1, '{"maxAttempt": 5}')`],
   ["create_queue", "options", "create_queue($1, null)"],
   ["update_queue", "level", `update_queue($1, '{"level": 5}')`],
@@ -31,6 +33,7 @@ test.each([
         ["send", "delay", "send($1, '1', delay => 'infinity')"],
         ["set_vt", "delay", "set_vt($1, $2, $3, 'infinity')"],
         ["extend", "by", "extend($1, $2, $3, 'infinity')"],
+        ["admin_set_vt", "delay", "admin_set_vt($1, $2, 'infinity')"],
         ["retry", "delay", "retry($1, $2, $3, 'infinity')"],
       ]
     : []),

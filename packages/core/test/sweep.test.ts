@@ -1,3 +1,4 @@
+import type { QueueOptions } from "@sluice/core"
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { churn, floorOf, pinHorizon } from "./helpers/churn.ts"
 import { harness, inTransaction } from "./helpers/harness.ts"
@@ -34,8 +35,8 @@ async function collect(name: string, count: number): Promise<unknown[]> {
 }
 
 /** A queue whose floor is as high as it gets: dead rows below it, nothing else. */
-async function floored(): Promise<string> {
-  const name = await freshQueue()
+async function floored(options?: QueueOptions): Promise<string> {
+  const name = await freshQueue(options)
   await churn(client, name, 2000)
   await sweepUp()
   expect(await floorOf(pool, name)).not.toBeNull()
@@ -79,6 +80,31 @@ describe("a floor", () => {
     )
     expect(await collect(name, 1)).toEqual(["held"])
     expect(await client.admin.messages.get(id)).toMatchObject({ attempt: 1 })
+  })
+
+  test.each([{ storage: "dedicated" }, { partition: { by: "id", interval: 100_000, retention: 100_000 } }] as const)(
+    "of a storage of one's own, %o, goes by what is in its own tables",
+    async (options) => {
+      const name = await floored(options)
+      const [first] = await client.queue(name).sendBatch([{ payload: 1 }, { payload: 2 }])
+      const { enqueuedAt } = (await client.admin.messages.get(first!))!
+      await moveClock(pool, "5 seconds")
+      await sweepUp()
+      const floor = await floorOf(pool, name)
+      expect(floor).not.toBeNull()
+      expect(floor!.getTime()).toBeLessThanOrEqual(enqueuedAt.getTime())
+      await inTransaction(pool, async (tx) => expect(await client.queue(name).read({ tx })).toMatchObject({ id: first }))
+    },
+  )
+
+  test("does not pass messages whose reader died: that they were claimed is no trace of another", async () => {
+    const name = await floored()
+    await client.queue(name).sendBatch([{ payload: 1 }, { payload: 2 }])
+    const [held] = await client.queue(name).readBatch({ limit: 2, lease: "1s" })
+    await moveClock(pool, "10 seconds")
+    await sweepUp()
+    expect((await floorOf(pool, name))!.getTime()).toBeLessThanOrEqual(held!.visibleAt!.getTime())
+    expect((await maintenance.run()).found).toBe(0)
   })
 
   test("goes when the dead rows do", async () => {

@@ -127,7 +127,10 @@ create table {schema}.storage (
   keep bigint check ((keep is null) = (layout = 'ring') and keep >= 0),
   /* What retention does with messages that nobody has settled. */
   unread text not null default 'keep' check (unread in ('keep', 'drop')),
-  own_archive boolean not null default false
+  own_archive boolean not null default false,
+  /* The range by id that was written to when maintenance last looked, and how many are used up from look to look. */
+  seen bigint not null default 0,
+  pace int not null default 0
 )`,
       `insert into {schema}.storage (id, layout, unlogged) values (0, 'ring', false)`,
       `alter table {schema}.queue
@@ -137,6 +140,8 @@ create table {schema}.storage (
 alter table {schema}.floor
   add looked_at timestamptz not null,
   add look interval not null`,
+      `/* Where maintenance looks for rows to move out. Nothing is in it while there are partitions ahead. */
+create index archive_default_at on {schema}.archive_default (archived_at)`,
       `/* When the last round of maintenance began, in milliseconds. A sequence: the value is hot, and a rollback must not lose it. */
 create sequence {schema}.maintained minvalue 0 start 0`,
       `/* Which roles of the cluster were given which part of the functions: an upgrade gives them the new ones too. */
@@ -265,6 +270,14 @@ begin
   end if;
   perform pg_advisory_xact_lock_shared(lock_space('storage'), q.storage);
   return own_relation(message_table(q.storage)) is not null;
+end
+$$`,
+  `/* The same for who looks at many queues, and rather passes one than waits for the end of a drop. */
+create or replace function {schema}.hold_if_free(q {schema}.queue) returns boolean
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  return q.storage = 0
+      or pg_try_advisory_xact_lock_shared(lock_space('storage'), q.storage) and own_relation(message_table(q.storage)) is not null;
 end
 $$`,
   `/* Whether a message that was not found may have been moved meanwhile: a flip began since p_generation, or is still going on.
@@ -505,7 +518,7 @@ begin
                   and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                          where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                          order by f.version desc limit 1), '-infinity')
-                  and (v_headers is null or m.headers @> v_headers) and (v_payload is null or m.payload @> v_payload)
+                  and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
                 order by m.vt, m.id limit p_limit for update skip locked) r
        limit p_limit);
   elsif p_live = '{1}' then
@@ -519,7 +532,7 @@ begin
                   and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                          where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                          order by f.version desc limit 1), '-infinity')
-                  and (v_headers is null or m.headers @> v_headers) and (v_payload is null or m.payload @> v_payload)
+                  and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
                 order by m.vt, m.id limit p_limit for update skip locked) r
        limit p_limit);
   else
@@ -533,7 +546,7 @@ begin
                   and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                          where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                          order by f.version desc limit 1), '-infinity')
-                  and (v_headers is null or m.headers @> v_headers) and (v_payload is null or m.payload @> v_payload)
+                  and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
                 order by m.vt, m.id limit p_limit for update skip locked) r
        limit p_limit);
   end if;
@@ -1424,6 +1437,10 @@ begin
   if q.storage <> 0 then
     perform pg_advisory_xact_lock(lock_space('storage'), q.storage);
     perform drop_storage(q.storage, p_keep_archive);
+    if archive_table(q.storage) = 'archive' then
+      update queue set storage = 0 where id = q.id;
+      delete from storage where id = q.storage;
+    end if;
   end if;
   perform drop_counters();
   return query select null::jsonb, true;
@@ -1552,7 +1569,7 @@ exception when undefined_table or internal_error then
   return 0;
 end
 $$`,
-  `create or replace function {schema}.count_messages(q {schema}.queue, p_now timestamptz) returns table (
+  `create or replace function {schema}.count_messages(q {schema}.queue, p_now timestamptz, p_wait boolean) returns table (
   length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest timestamptz, newest timestamptz
 )
 language plpgsql volatile
@@ -1563,8 +1580,8 @@ set jit = off
 as $$
 begin
   if q.storage <> 0 then
-    if hold_storage(q) then
-      return query execute format('select * from %I($1, $2)', 'count_messages_s' || q.storage) using q, p_now;
+    if (case when p_wait then hold_storage(q) else hold_if_free(q) end) then
+      return query execute format('select * from %I($1, $2, $3)', 'count_messages_s' || q.storage) using q, p_now, p_wait;
     end if;
     return;
   end if;
@@ -1575,7 +1592,7 @@ begin
      where m.queue = q.id;
 end
 $$`,
-  `/* Of one queue, or of all where p_queue is null, each by its own range of the primary key. length counts every row. Ages are of enqueued_at, null where empty. */
+  `/* Of one queue, or of all where p_queue is null (but one that is just being dropped), each by its own range of the primary key. length counts every row. Ages are of enqueued_at, null where empty. */
 create or replace function {schema}.try_metrics(p_queue text) returns table (
   fault jsonb, name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint,
   oldest interval, newest interval, total bigint, scraped_at timestamptz
@@ -1599,7 +1616,7 @@ begin
            coalesce(m.delayed, 0), coalesce(m.parked, 0), v_now - m.oldest, v_now - m.newest,
            last_sent(q.id), v_now
       from queue q
-      left join lateral count_messages(q, v_now) m on true
+      join lateral count_messages(q, v_now, p_queue is not null) m on true
      where q.kind = 'work' and q.dropped_at is null and (p_queue is null or q.name = p_queue)
      order by q.name;
 end
@@ -1658,7 +1675,7 @@ language sql stable set search_path = {schema}, pg_temp as $$
     'headers', coalesce(m.headers, '{}'), 'payload', m.payload, 'errors', coalesce(m.errors, '[]'))
 $$`,
   `/* Up to p_limit messages of a queue, in the order of the primary key: a page costs what it shows, however long the queue is. */
-create or replace function {schema}.messages_of(q {schema}.queue, p_from bigint, p_to bigint, p_state text, p_limit int, p_now timestamptz)
+create or replace function {schema}.messages_of(q {schema}.queue, p_from bigint, p_to bigint, p_state text, p_limit int, p_now timestamptz, p_wait boolean)
 returns setof {schema}.message
 language plpgsql volatile
 set search_path = {schema}, pg_temp
@@ -1669,9 +1686,9 @@ set jit = off
 as $$
 begin
   if q.storage <> 0 then
-    if hold_storage(q) then
-      return query execute format('select * from %I($1, $2, $3, $4, $5, $6)', 'messages_of_s' || q.storage)
-        using q, p_from, p_to, p_state, p_limit, p_now;
+    if (case when p_wait then hold_storage(q) else hold_if_free(q) end) then
+      return query execute format('select * from %I($1, $2, $3, $4, $5, $6, $7)', 'messages_of_s' || q.storage)
+        using q, p_from, p_to, p_state, p_limit, p_now, p_wait;
     end if;
     return;
   end if;
@@ -1696,7 +1713,7 @@ begin
   end if;
   return query
     select null::jsonb, message_info(m, v_now)
-      from queue q, lateral messages_of(q, v_from, v_to, p_state, p_limit, v_now) m
+      from queue q, lateral messages_of(q, v_from, v_to, p_state, p_limit, v_now, p_queue is not null) m
      where q.dropped_at is null and q.kind = 'work' and (p_queue is null or q.name = p_queue)
      order by m.id limit p_limit;
 end
@@ -1713,7 +1730,7 @@ begin
   return query
     select null::jsonb, coalesce(sum(case p_state when 'visible' then c.visible when 'inFlight' then c.in_flight
                                        when 'delayed' then c.delayed when 'parked' then c.parked else c.length end), 0)::bigint
-      from queue q, lateral count_messages(q, v_now) c
+      from queue q, lateral count_messages(q, v_now, p_queue is not null) c
      where q.dropped_at is null and q.kind = 'work' and (p_queue is null or q.name = p_queue);
 end
 $$`,
@@ -1824,7 +1841,7 @@ begin
 end
 $$`,
   `/* When the first message at or above p_from is ready. Passes those that another transaction left a trace on: who holds one
-   for an hour would hold the floor as long, and if he rolls back it is found below. */
+   for an hour would hold the floor as long, and if he rolls back it is found below. A claim that committed leaves its own. */
 create or replace function {schema}.first_ready(q {schema}.queue, p_live smallint[], p_level int, p_from timestamptz) returns timestamptz
 language plpgsql volatile
 set search_path = {schema}, pg_temp
@@ -1839,15 +1856,15 @@ as $$
 begin
   if p_live = '{0}' then
     return (select m.vt from message_0 m
-             where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt >= p_from and m.xmax = '0'::xid
+             where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt >= p_from and (m.xmax = '0'::xid or m.xmax = m.xmin)
              order by m.vt, m.id limit 1);
   elsif p_live = '{1}' then
     return (select m.vt from message_1 m
-             where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt >= p_from and m.xmax = '0'::xid
+             where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt >= p_from and (m.xmax = '0'::xid or m.xmax = m.xmin)
              order by m.vt, m.id limit 1);
   else
     return (select m.vt from message m
-             where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt >= p_from and m.xmax = '0'::xid
+             where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt >= p_from and (m.xmax = '0'::xid or m.xmax = m.xmin)
              order by m.vt, m.id limit 1);
   end if;
 end
@@ -1893,8 +1910,9 @@ begin
     v_floor := greatest(f.vt, least(v_first, f.swept_at));
   end if;
   insert into floor (storage, queue, priority, vt, swept_at, looked_at, look)
-  values (q.storage, q.id, p_level, v_floor, p_now, f.looked_at, f.look) returning version into f.version;
-  delete from floor where storage = q.storage and queue = q.id and priority = p_level and version < f.version;
+  values (q.storage, q.id, p_level, v_floor, p_now, f.looked_at, f.look);
+  /* By its whole key: what was deleted before it may be dead rows that vacuum cannot remove. */
+  delete from floor where storage = q.storage and queue = q.id and priority = p_level and version = f.version;
   return v_found;
 end
 $$`,
@@ -1906,7 +1924,10 @@ declare
   v_live smallint[];
   v_found int := 0;
 begin
-  if not pg_try_advisory_xact_lock(lock_space('sweep'), q.id) then
+  if q.storage <> 0 then
+    execute format('select %I($1)', 'sweep_s' || q.storage) into v_found using q;
+    return v_found;
+  elsif not pg_try_advisory_xact_lock(lock_space('sweep'), q.id) then
     return 0;
   end if;
   select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
@@ -2021,7 +2042,8 @@ begin
 end
 $$`,
   `/* Moves up to 500 messages by delete and insert: an update of the segment would fail who waits for the row. When there is
-   none left, and nobody is writing to the old segment whose messages would come to light later, readers leave it. */
+   none left, readers leave the old segment. For its first seconds a flip waits for those who hold a write lock on it, whose
+   messages would come to light later; no longer, since settles hold one too, and there may always be some. */
 create or replace function {schema}.flip_move(s {schema}.segment, p_other text, p_after tid) returns jsonb
 language plpgsql volatile set search_path = {schema}, pg_temp set enable_indexscan = off as $$
 declare
@@ -2031,7 +2053,7 @@ declare
   v_columns text := (select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
     where attrelid = 'message'::regclass and attnum > 0 and not attisdropped and attname <> 'segment');
 begin
-  execute format('with found as materialized (select ctid as at from only %1$I where $1 is null or ctid > $1 limit 500 for update skip locked),
+  execute format('with found as materialized (select ctid as at from only %1$I where ctid > coalesce($1, ''(0,0)'') limit 500 for update skip locked),
       gone as (delete from only %1$I where ctid = any (array(select at from found)) returning *),
       come as (insert into %2$I (segment, %3$s) select $2, %3$s from gone)
     select count(*), max(at) from found', p_other, message_table(s.storage), v_columns) into v_count, v_last using p_after, s.current;
@@ -2039,7 +2061,7 @@ begin
     return jsonb_build_object('did', 'moved', 'count', v_count, 'after', v_last);
   end if;
   execute format('select exists (select from only %I)', p_other) into v_left;
-  if v_left or exists (select from pg_locks where relation = own_relation(p_other) and database = (select oid from pg_database where datname = current_database())
+  if v_left or clock() between s.at and s.at + interval '5 seconds' and exists (select from pg_locks where relation = own_relation(p_other) and database = (select oid from pg_database where datname = current_database())
                         and mode = 'RowExclusiveLock' and pid <> pg_backend_pid()) then
     return '{"did": "waits"}';
   end if;
@@ -2159,11 +2181,13 @@ begin
     execute format('create table %I partition of %I for values in (0) partition by range (%I)', v_table || '_0', v_table,
       case s.layout when 'id' then 'id' else 'enqueued_at' end);
     execute format('create %s table %I partition of %I default %s', v_kind, v_table || '_0_default', v_table || '_0', leaf_settings());
+    execute format('create index on %I (%I)', v_table || '_0_default', case s.layout when 'id' then 'id' else 'enqueued_at' end);
   end if;
   if s.own_archive then
     execute format('create table %I (like archive including defaults including constraints) partition by range (%I)',
       'archive_s' || s.id, case s.layout when 'id' then 'id' else 'archived_at' end);
     execute format('create table %I partition of %I default', format('archive_s%s_default', s.id), 'archive_s' || s.id);
+    execute format('create index on %I (%I)', format('archive_s%s_default', s.id), case s.layout when 'id' then 'id' else 'archived_at' end);
     execute format('create index %I on %I (queue, id)', format('archive_s%s_message', s.id), 'archive_s' || s.id);
   end if;
   insert into segment (storage, generation, current, live, at) values (s.id, 1, 0, '{0}', clock());
@@ -2204,7 +2228,7 @@ end $$`,
   `/* What is cut into ranges: the archive, a day each, and dedicated storages that ask for it. n counts ranges from origin on;
    now: the range that is being written to. Values are ids, or milliseconds. p_storage: only its own. */
 create or replace function {schema}.partitioned(p_storage int default null) returns table (
-  parent text, storage int, is_archive boolean, measure text, field text, origin bigint, width bigint, keep bigint, unread text, unlogged boolean, now bigint
+  parent text, storage int, is_archive boolean, measure text, field text, origin bigint, width bigint, keep bigint, unread text, unlogged boolean, now bigint, ahead int
 )
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 #variable_conflict use_column
@@ -2212,23 +2236,25 @@ declare
   v_now bigint := extract(epoch from clock()) * 1000;
   s storage;
   v_next bigint;
+  v_ahead int;
 begin
-  return query select 'archive', 0, true, 'time', 'archived_at', 0::bigint, 86400000::bigint, null::bigint, 'keep', false, v_now / 86400000
+  return query select 'archive', 0, true, 'time', 'archived_at', 0::bigint, 86400000::bigint, null::bigint, 'keep', false, v_now / 86400000, 2
     where coalesce(p_storage, 0) = 0;
   for s in select * from storage where layout <> 'ring' and (p_storage is null or id = p_storage) order by id loop
     v_next := null;
+    v_ahead := least(greatest(2, 2 * s.pace), 100);
     if own_relation('message_id_s' || s.id) is not null then
       execute format('select last_value - %s + case when is_called then 1 else 0 end from %s', first_id(s.id), own('message_id_s' || s.id)) into v_next;
     end if;
     if v_next is not null then
       return query select message_table(s.id) || '_0', s.id, false, s.layout, case s.layout when 'id' then 'id' else 'enqueued_at' end,
         case s.layout when 'id' then first_id(s.id) else 0 end, s.width, s.keep, s.unread, s.unlogged,
-        case s.layout when 'id' then v_next else v_now end / s.width;
+        case s.layout when 'id' then v_next else v_now end / s.width, v_ahead;
     end if;
     if s.own_archive then
       return query select 'archive_s' || s.id, s.id, true, s.layout, case s.layout when 'id' then 'id' else 'archived_at' end,
         case s.layout when 'id' then first_id(s.id) else 0 end, s.width, s.keep, 'drop', false,
-        case s.layout when 'id' then coalesce(v_next, 0) else v_now end / s.width;
+        case s.layout when 'id' then coalesce(v_next, 0) else v_now end / s.width, v_ahead;
     end if;
   end loop;
 end
@@ -2242,7 +2268,7 @@ $$`,
 language sql immutable set datestyle = iso set timezone = utc as $$
   select case p_by when 'id' then p_value::text else (timestamptz 'epoch' + p_value * interval '1 millisecond')::text end
 $$`,
-  `/* What is due: make the ranges of now and of the two after; move rows of past ranges out of the default partition; drop past
+  `/* What is due: make the ranges of now and of those ahead; move rows of past ranges out of the default partition; drop past
    ranges that are empty, or whose time is over. Only looks; each step is a transaction of its own. */
 create or replace function {schema}.partition_steps(p_storage int default null) returns table (step text, parent text, n bigint)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
@@ -2250,13 +2276,16 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   p record;
   v_position text;
+  v_past bigint;
 begin
   for p in select * from partitioned(p_storage) loop
     return query
-      select 'make', p.parent, k from generate_series(p.now, p.now + 2) k where own_relation(p.parent || '_p' || k) is null;
+      select 'make', p.parent, k from generate_series(p.now, p.now + p.ahead) k where own_relation(p.parent || '_p' || k) is null;
+    /* A minute late: nobody is on his way there any more. */
+    v_past := case p.measure when 'id' then p.now else ((extract(epoch from clock()) - 60) * 1000)::bigint / p.width end;
     v_position := case p.measure when 'id' then 'id' else format('(extract(epoch from %I) * 1000)::bigint', p.field) end;
     return query execute format('select ''move'', %L, k from (select distinct (%s - $1) / $2 as k from only %s where %s >= $1) d where k < $3 order by k',
-      p.parent, v_position, own(p.parent || '_default'), v_position) using p.origin, p.width, p.now;
+      p.parent, v_position, own(p.parent || '_default'), v_position) using p.origin, p.width, v_past;
     return query
       select 'drop', p.parent, k from (
         select substr(c.relname, length(p.parent) + 3)::bigint as k
@@ -2314,7 +2343,7 @@ begin
     return jsonb_build_object('fault', isolation_fault());
   end if;
   select * into p from partitioned(storage_of(p_parent)) where parent = p_parent;
-  if (case p_step when 'make' then p_n between p.now and p.now + 2
+  if (case p_step when 'make' then p_n between p.now and p.now + p.ahead
                   when 'move' then p_n between 0 and p.now - 1
                   when 'drop' then p_n between 0 and p.now - 1 end) is not true or not pg_try_advisory_xact_lock(lock_space('partitions'), 0) then
     return '{"did": "nothing"}';
@@ -2327,8 +2356,9 @@ exception when lock_not_available then
 end
 $$`,
   `/* Null where there is nothing to do. Rows of this range in the default partition hinder it unless they are moved along, which
-   is for ranges that nobody writes to any more: the default partition is locked meanwhile. Who is on the way there by then would
-   be refused once this range is cut out of it, and has locked the parent; nobody is on the way to a time to come. */
+   is for ranges that are past: the default partition is locked meanwhile. Who is about to write to this range may already be on
+   his way to the default partition, and would be refused after the range is attached; so where he may exist the parent is
+   locked first, which lets nobody wait half-way. */
 create or replace function {schema}.make_range(p_parent text, p_n bigint, p_move boolean) returns bigint
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
@@ -2346,6 +2376,9 @@ begin
   select * into p from partitioned(storage_of(p_parent)) where parent = p_parent;
   v_from := range_bound(p.measure, p.origin + p_n * p.width);
   v_to := range_bound(p.measure, p.origin + (p_n + 1) * p.width);
+  if p.measure = 'id' or p_n = p.now then
+    execute format('lock table only %s in access exclusive mode', own(p_parent));
+  end if;
   execute format('lock table only %s in access exclusive mode', v_default);
   execute format('select exists (select from only %1$s where %2$I >= %3$L and %2$I < %4$L)', v_default, p.field, v_from, v_to) into v_any;
   if v_any <> p_move then
@@ -2357,9 +2390,6 @@ begin
     execute format('with gone as (delete from only %1$s where %2$I >= %3$L and %2$I < %4$L returning *) insert into %5$s select * from gone',
       v_default, p.field, v_from, v_to, own(v_table));
     get diagnostics v_count = row_count;
-  end if;
-  if p_n <= p.now or p.measure = 'id' then
-    execute format('lock table only %s in access exclusive mode', own(p_parent));
   end if;
   execute format('alter table %s attach partition %s for values from (%L) to (%L)', own(p_parent), own(v_table), v_from, v_to);
   return v_count;
@@ -2408,9 +2438,10 @@ begin
   return v_count;
 end
 $$`,
-  `/* The quick part of a round: sweeps the queues that have a floor (p_all: every queue) and says which storages have a flip to
-   begin or to carry on. One process at a time, and none before p_pause is over since the last round of any. */
-create or replace function {schema}.maintain(p_pause interval, p_all boolean, p_dead int, p_flip_pause interval) returns jsonb
+  `/* The quick part of a round: sweeps the queues that have a floor and says which storages have a flip to begin or to carry on.
+   One process at a time, and none before p_pause is over since the last round of any. With p_after, the next 200 queues are
+   swept instead, floor or not; next: from where to go on. Nobody waits for a queue that is just being dropped. */
+create or replace function {schema}.maintain(p_pause interval, p_after int, p_dead int, p_flip_pause interval) returns jsonb
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
   v_now bigint := extract(epoch from clock()) * 1000;
@@ -2420,6 +2451,7 @@ declare
   v_queue int := 0;
   v_found int := 0;
   v_swept int := 0;
+  v_next int;
 begin
   if isolation_fault() is not null then
     return jsonb_build_object('fault', isolation_fault());
@@ -2430,9 +2462,10 @@ begin
   end if;
   perform set_config('synchronous_commit', 'off', true);
   perform setval('maintained', v_now);
-  if p_all then
-    for q in select * from queue where kind = 'work' and dropped_at is null order by id loop
-      v_found := v_found + case when hold_storage(q) then sweep(q) else 0 end;
+  if p_after is not null then
+    for q in select * from queue where id > p_after and kind = 'work' and dropped_at is null order by id limit 200 loop
+      v_next := q.id;
+      v_found := v_found + case when hold_if_free(q) then sweep(q) else 0 end;
       v_swept := v_swept + has_floor(q)::int;
     end loop;
   else
@@ -2442,13 +2475,13 @@ begin
        order by f.storage desc, f.queue desc, f.priority desc, f.version desc limit 1;
       exit when not found;
       select * into q from queue where id = v_queue and dropped_at is null;
-      if found and has_floor(q) and hold_storage(q) then
+      if found and has_floor(q) and hold_if_free(q) then
         v_found := v_found + sweep(q);
         v_swept := v_swept + 1;
       end if;
     end loop;
   end if;
-  return jsonb_build_object('busy', false, 'swept', v_swept, 'found', v_found, 'flips', (
+  return jsonb_build_object('busy', false, 'swept', v_swept, 'found', v_found, 'next', v_next, 'flips', (
     select coalesce(jsonb_agg(s.id order by s.id), '[]') from storage s
      where s.layout = 'ring' and flip_wanted(s.id, p_dead, p_flip_pause)));
 end
@@ -2485,6 +2518,8 @@ $$`,
   `/* The steps of the slow part of a round, for who drives it. */
 create or replace function {schema}.due_partitions() returns jsonb
 language sql volatile set search_path = {schema}, pg_temp as $$
+  update storage s set seen = p.now, pace = greatest(p.now - s.seen, s.pace / 2)
+    from partitioned() p where s.layout = 'id' and p.storage = s.id and not p.is_archive;
   select coalesce(jsonb_agg(jsonb_build_object('step', step, 'parent', parent, 'n', n)), '[]') from partition_steps()
 $$`,
   `/* By id alone, whoever holds the lease: that lease is stale then. For operators; a reader settles with its lease. */

@@ -1,4 +1,5 @@
 import type { SqlValue } from "../driver.ts"
+import { sleep } from "./sleep.ts"
 import type { Session, Statement } from "../session.ts"
 
 /** What a round of maintenance did. All zero: there was nothing to do, or another process is at it. */
@@ -52,7 +53,7 @@ interface Step {
 const asking = (name: string, call: string): Statement => ({ name, text: `select (answer->'fault')::text as fault, answer::text as answer from {schema}.${call} answer` })
 
 const statements = {
-  maintain: asking("maintain", "maintain($1::float8 * interval '1 millisecond', $2::bool, $3::int4, $4::float8 * interval '1 millisecond')"),
+  maintain: asking("maintain", "maintain($1::float8 * interval '1 millisecond', $2::int4, $3::int4, $4::float8 * interval '1 millisecond')"),
   flip: asking("flip_step", "flip_step($1::int4, $2::int4, $3::float8 * interval '1 millisecond', $4::text::tid)"),
   due: { name: "due_partitions", text: "select steps::text as answer from {schema}.due_partitions() steps" },
   partition: asking("partition_step", "partition_step($1::text, $2::text, $3::float8::bigint)"),
@@ -69,14 +70,31 @@ async function ask<T, Tx>(session: Session<Tx>, { name, text }: Statement, value
   return JSON.parse(rows[0]!.answer) as T
 }
 
+interface Sweep {
+  readonly busy: boolean
+  readonly swept: number
+  readonly found: number
+  /** The last queue of a page; null where it was the last one. */
+  readonly next: number | null
+  readonly flips: number[]
+}
+
+function sweep<Tx>(session: Session<Tx>, { flipAfter, flipPause }: RoundOptions, pause: number, after: number | null): Promise<Sweep> {
+  return ask(session, statements.maintain, [pause, after, flipAfter, flipPause])
+}
+
 /** Sweeps, then drives the flips that are due, each step a transaction of its own: whoever is killed leaves a state to carry on from. */
 export async function quickRound<Tx>(session: Session<Tx>, options: RoundOptions, counts: Counts, signal: AbortSignal): Promise<void> {
-  const { pause, all, flipAfter, flipPause } = options
-  const round = await ask<{ busy: boolean; swept: number; found: number; flips: number[] }, Tx>(session, statements.maintain, [pause, all, flipAfter, flipPause])
-  if (round.busy) return
-  counts.ran = true
-  counts.swept += round.swept
-  counts.found += round.found
+  let round = await sweep(session, options, options.pause, options.all ? 0 : null)
+  // Page by page: each holds a lock for every queue it looks at.
+  for (let next = round; ; next = await sweep(session, options, 0, next.next)) {
+    if (next.busy) return
+    counts.ran = true
+    counts.swept += next.swept
+    counts.found += next.found
+    round = next
+    if (next.next === null || signal.aborted) break
+  }
   for (const storage of round.flips) await flip(session, storage, options, counts, signal)
 }
 
@@ -96,7 +114,10 @@ async function flip<Tx>(session: Session<Tx>, storage: number, { flipAfter, flip
 export async function slowRound<Tx>(session: Session<Tx>, counts: Counts, signal: AbortSignal): Promise<void> {
   for (const { step, parent, n } of await ask<{ step: string; parent: string; n: number }[], Tx>(session, statements.due, [])) {
     if (signal.aborted) return
+    const started = performance.now()
     countStep(await ask<Step, Tx>(session, statements.partition, [step, parent, n]), parent, counts)
+    // Rows were moved under a lock that writers of this table wait for: they come first now.
+    if (step === "move") await sleep(4 * (performance.now() - started), signal)
   }
   counts.archivedDropped += await untilNone(session, statements.expire, signal)
   counts.strays += await untilNone(session, statements.strays, signal)

@@ -2,6 +2,7 @@ import { checkInteger, checkOptions, describe } from "../check.ts"
 import { type Duration, milliseconds } from "../duration.ts"
 import { InvalidOptionError } from "../errors.ts"
 import type { Session } from "../session.ts"
+import { sleep } from "./sleep.ts"
 import { type MaintenanceReport, noCounts, quickRound, slowRound } from "./maintain.ts"
 
 export interface MaintenanceOptions {
@@ -15,7 +16,7 @@ export interface MaintenanceOptions {
   readonly flipPause?: Duration
   /** What a round did, after each that did something. */
   readonly onReport?: (report: MaintenanceReport) => void
-  /** A round failed; the next one comes after a pause. Default: nothing, since the next round tells whether it matters. */
+  /** A round failed, or `onReport` threw; the next one comes after a pause. Default: nothing, since the next round tells whether it matters. What it throws is dropped. */
   readonly onError?: (error: unknown) => void
 }
 
@@ -38,7 +39,7 @@ const IDLE_FACTOR = 4
 const ALL_EVERY = 10_000
 const LONGEST_ERROR_PAUSE = 30_000
 
-export function createMaintenance<Tx>(session: Session<Tx>, options: MaintenanceOptions): Maintenance {
+export function createMaintenance<Tx>(session: Session<Tx>, options: MaintenanceOptions, isClosed: () => boolean): Maintenance {
   const { interval, partitionInterval, flipAfter, flipPause } = checkMaintenance(options)
   let stopping: AbortController | undefined
   let running: Promise<void> = Promise.resolve()
@@ -68,7 +69,7 @@ export function createMaintenance<Tx>(session: Session<Tx>, options: Maintenance
         if (!isIdle(report)) options.onReport?.(report)
       } catch (error) {
         pause = Math.min(1000 * 2 ** failures++, LONGEST_ERROR_PAUSE)
-        options.onError?.(error)
+        tell(options.onError, error)
       }
       await sleep(pause, signal)
     }
@@ -77,8 +78,10 @@ export function createMaintenance<Tx>(session: Session<Tx>, options: Maintenance
   return {
     start: () => {
       if (stopping !== undefined) return
+      if (isClosed()) throw new InvalidOptionError("start", undefined, "comes after the client was closed")
       stopping = new AbortController()
-      running = loop(stopping)
+      // One that was stopped just now may still be in a step.
+      running = Promise.all([running, loop(stopping)]).then(() => undefined)
     },
     stop: async () => {
       stopping?.abort()
@@ -92,6 +95,15 @@ export function createMaintenance<Tx>(session: Session<Tx>, options: Maintenance
       await slowRound(session, counts, signal)
       return counts
     },
+  }
+}
+
+/** Of an error in the telling of errors nobody is left to be told. */
+function tell(onError: MaintenanceOptions["onError"], error: unknown): void {
+  try {
+    onError?.(error)
+  } catch {
+    // The loop goes on.
   }
 }
 
@@ -109,16 +121,3 @@ function checkMaintenance(options: MaintenanceOptions): { interval: number; part
 }
 
 const isIdle = ({ ran: _ran, ...counts }: MaintenanceReport): boolean => Object.values(counts).every((count) => count === 0)
-
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve()
-    const done = (): void => {
-      clearTimeout(timer)
-      signal.removeEventListener("abort", done)
-      resolve()
-    }
-    const timer = setTimeout(done, ms)
-    signal.addEventListener("abort", done)
-  })
-}

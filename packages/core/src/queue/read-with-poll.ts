@@ -35,7 +35,7 @@ export async function readWithPoll<Tx, Out>(
   const { wait = "5s", interval, ...readOptions } = options
   const deadline = performance.now() + milliseconds(wait, "wait")
   const fixed = interval === undefined ? undefined : milliseconds(interval, "interval")
-  checkReadOptions(readOptions)
+  checkReadOptions(readOptions, session.limits)
   if (fixed === 0) throw new InvalidOptionError("interval", interval, "must be longer than 0")
   if (wait === 0) return readBatch(session, queue, schema, readOptions)
 

@@ -1,6 +1,7 @@
 import { checkSignal, throwIfAborted } from "../abort.ts"
 import { checkInteger, checkOptions } from "../check.ts"
 import { type Duration, milliseconds } from "../duration.ts"
+import type { PayloadLimits } from "../json.ts"
 import { decodeDeliveries, type DeliveryRow, deliveryColumns, type Message } from "../message.ts"
 import type { Session } from "../session.ts"
 import type { StandardSchema } from "../standard-schema.ts"
@@ -34,19 +35,26 @@ export async function readBatch<Tx, Out>(
   schema: StandardSchema<unknown, Out> | undefined,
   options: ReadBatchOptions<Tx>,
 ): Promise<Message<Out>[]> {
-  const { limit, lease } = checkReadOptions(options)
+  const { limit, lease, filter } = checkReadOptions(options, session.limits)
   throwIfAborted(options.signal)
-  const rows = await session.run<DeliveryRow>(statement, [queue, limit, lease, options.tx === undefined, encodeFilter(options.filter, session.limits)], options)
+  const rows = await session.run<DeliveryRow>(statement, [queue, limit, lease, options.tx === undefined, filter], options)
   if (options.signal?.aborted && rows.length > 0) await releaseBatch(session, queue, rows, options)
   throwIfAborted(options.signal)
   return decodeDeliveries(queue, rows, schema)
 }
 
-export function checkReadOptions<Tx>(options: ReadBatchOptions<Tx>): { readonly limit: number; readonly lease: number | null } {
+interface ReadValues {
+  readonly limit: number
+  readonly lease: number | null
+  readonly filter: string | null
+}
+
+export function checkReadOptions<Tx>(options: ReadBatchOptions<Tx>, limits: Required<PayloadLimits>): ReadValues {
   checkOptions(options, ["limit", "lease", "filter", "tx", "signal"], "options")
   checkSignal(options.signal)
   return {
     limit: checkInteger(options.limit === undefined ? 1 : options.limit, "limit", 1, 10_000),
     lease: options.lease === undefined ? null : milliseconds(options.lease, "lease"),
+    filter: encodeFilter(options.filter, limits),
   }
 }

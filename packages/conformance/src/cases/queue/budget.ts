@@ -14,10 +14,10 @@ interface Warm {
 /** Makes what an operation needs, and answers with what is to be measured. */
 type Operation = (warm: Warm) => Promise<() => Promise<unknown>>
 
-const onLeased = (run: (queue: Queue, message: Message) => Promise<unknown>): Operation => async ({ queue }) => {
-  await queue.send("x")
-  const message = await mustRead(queue)
-  return () => run(queue, message)
+const onLeased = (run: (queue: Queue, message: Message, warm: Warm) => Promise<unknown>): Operation => async (warm) => {
+  await warm.queue.send("x")
+  const message = await mustRead(warm.queue)
+  return () => run(warm.queue, message, warm)
 }
 const onQueue = (run: (queue: Queue) => Promise<unknown>): Operation => async ({ queue }) => {
   await queue.send("x")
@@ -29,6 +29,7 @@ const operations: { readonly [name: string]: Operation } = {
   send: onQueue((queue) => queue.send({ n: 1 }, { delay: "1s", headers: { h: 1 }, priority: 2 })),
   "sendBatch of 100": onQueue((queue) => queue.sendBatch(Array.from({ length: 100 }, (_, payload) => ({ payload })))),
   read: onQueue((queue) => queue.read()),
+  "read with a filter": onQueue((queue) => queue.read({ filter: { payload: "x" } })),
   "readBatch of 10": onQueue((queue) => queue.readBatch({ limit: 10 })),
   "readWithPoll that finds one": onQueue((queue) => queue.readWithPoll()),
   pop: onQueue((queue) => queue.pop()),
@@ -41,6 +42,9 @@ const operations: { readonly [name: string]: Operation } = {
   archive: onLeased((queue, message) => queue.archive(message)),
   deleteBatch: onLeased((queue, message) => queue.deleteBatch([message])),
   archiveBatch: onLeased((queue, message) => queue.archiveBatch([message])),
+  "admin.messages.delete": onLeased((_queue, { id }, { client, name }) => client.admin.messages.delete(name, [id, "1"])),
+  "admin.messages.archive": onLeased((_queue, { id }, { client, name }) => client.admin.messages.archive(name, id)),
+  "admin.messages.setVt": onLeased((_queue, { id }, { client, name }) => client.admin.messages.setVt(name, id, "1m")),
   purge: onQueue((queue) => queue.purge()),
   metrics: onQueue((queue) => queue.metrics()),
   metricsAll: onAdmin(({ client }) => client.admin.metricsAll()),
@@ -117,10 +121,12 @@ export const queueBudgetCases: readonly ConformanceCase[] = [
         await queue.sendBatch([])
         await queue.deleteBatch([])
         await queue.archiveBatch([])
+        await client.admin.messages.delete("another", [])
         client.queue("another")
         client.admin.migrations()
         await queue.send(1n).catch(() => undefined)
         await queue.read({ lease: 5 as never }).catch(() => undefined)
+        await queue.read({ filter: {} }).catch(() => undefined)
         await client.admin.createQueue("no name").catch(() => undefined)
         await queue.delete({ id: "x", lease: "y" }).catch(() => undefined)
       })

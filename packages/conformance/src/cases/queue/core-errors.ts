@@ -2,7 +2,7 @@ import { createClient, sqlState, type Client, type Driver, type Queue } from "@s
 import { equal, equalRows, ok, rejects, rejectsWith } from "../../assert.ts"
 import type { CaseContext, ConformanceCase } from "../../case.ts"
 import type { Isolation } from "../../harness.ts"
-import { borrowed, mustRead, openClient, openQueue, refuses } from "./open-queue.ts"
+import { borrowed, messageTable, mustRead, openClient, openQueue, refuses } from "./open-queue.ts"
 import { callsOfAdmin, callsOfQueue } from "./unknown-queue.ts"
 
 interface Joined {
@@ -188,8 +188,9 @@ export const coreErrorCases: readonly ConformanceCase[] = [
     async run(context) {
       const { client, queue, name } = await openQueue(context)
       const broken = context.unique("broken")
-      await context.exec(`alter table sluice_conformance.message add constraint ${broken} check (payload <> '"${broken}"')`)
-      context.after(() => context.exec(`alter table sluice_conformance.message drop constraint ${broken}`))
+      const table = await messageTable(context, queue)
+      await context.exec(`alter table ${table} add constraint ${broken} check (payload <> '"${broken}"')`)
+      context.after(() => context.exec(`alter table ${table} drop constraint ${broken}`))
       await rejectsWith(queue.send(broken), "23514", "send")
       await rejectsWith(client.transaction((tx) => queue.send(broken, { tx })), "23514", "send in a transaction")
       await rejectsWith(queue.sendBatch([{ payload: 1 }, { payload: broken }]), "23514", "sendBatch")

@@ -1,6 +1,8 @@
 import type { ConformanceCase } from "../../case.ts"
 import { adminCases } from "./admin.ts"
+import { byIdCases } from "./by-id.ts"
 import { deadCases } from "./dead.ts"
+import { filterCases } from "./filter.ts"
 import { joinedLevelCases } from "./joined-levels.ts"
 import { joinedCases } from "./joined.ts"
 import { metricsCases } from "./metrics.ts"
@@ -22,8 +24,10 @@ export const queueCases: readonly ConformanceCase[] = [
   ...readCases,
   ...pollCases,
   ...popCases,
+  ...filterCases,
   ...movingLeaseCases,
   ...settleCases,
+  ...byIdCases,
   ...deadCases,
   ...metricsCases,
   ...payloadCases,

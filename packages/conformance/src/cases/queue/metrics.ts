@@ -1,6 +1,6 @@
 import { equal, ok } from "../../assert.ts"
 import type { ConformanceCase } from "../../case.ts"
-import { midnight, mustRead, openClient, openQueue, stopClock } from "./open-queue.ts"
+import { midnight, mustPark, mustRead, openClient, openQueue, stopClock } from "./open-queue.ts"
 
 /** Counts and ages. */
 export const metricsCases: readonly ConformanceCase[] = [
@@ -50,7 +50,7 @@ export const metricsCases: readonly ConformanceCase[] = [
     async run(context) {
       const { queue } = await openQueue(context)
       const id = await queue.send("parked")
-      await context.exec("update sluice_conformance.message set vt = 'infinity' where id = $1::text::bigint", [id])
+      await mustPark(context, queue, id)
       const { length, visible, inFlight, delayed } = await queue.metrics()
       equal({ length, visible, inFlight, delayed }, { length: 1, visible: 0, inFlight: 0, delayed: 0 }, "states")
     },

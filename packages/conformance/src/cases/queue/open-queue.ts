@@ -59,6 +59,18 @@ async function setClock({ exec }: CaseContext, now: string): Promise<void> {
   await exec(`create or replace function ${schema}.clock() returns timestamptz language sql volatile as $$ select ${now} $$`)
 }
 
+/** The table that holds the messages of a queue. */
+export async function messageTable({ exec }: CaseContext, queue: Queue): Promise<string> {
+  const [row] = await exec<{ name: string }>(`select ${schema}.message_table(storage) as name from ${schema}.queue where name = $1::text and dropped_at is null`, [queue.name])
+  return `${schema}.${row?.name ?? fail(`no queue ${queue.name}`)}`
+}
+
+/** Parks a message, which no operation does yet. */
+export async function mustPark(context: CaseContext, queue: Queue, id: string): Promise<void> {
+  const parked = await context.exec(`update ${await messageTable(context, queue)} set vt = 'infinity', lease = null where id = $1::text::bigint returning id::text as id`, [id])
+  equal(parked, [{ id }], "parked")
+}
+
 /** A read that must find something. */
 export async function mustRead(queue: Queue, options?: Parameters<Queue["read"]>[0]): Promise<Message> {
   return (await queue.read(options)) ?? fail(`read() of ${queue.name}: there must be a message`)

@@ -1,6 +1,6 @@
 import { equal, ok } from "../../assert.ts"
 import type { ConformanceCase } from "../../case.ts"
-import { ids, midnight, mustRead, openQueue, payloads, refuses, stopClock } from "./open-queue.ts"
+import { ids, midnight, mustPark, mustRead, openQueue, payloads, refuses, stopClock } from "./open-queue.ts"
 
 /** Reading, and the order of it. */
 export const readCases: readonly ConformanceCase[] = [
@@ -145,7 +145,7 @@ export const readCases: readonly ConformanceCase[] = [
     async run(context) {
       const { client, queue } = await openQueue(context)
       const id = await queue.send("parked")
-      await context.exec("update sluice_conformance.message set vt = 'infinity' where id = $1::text::bigint", [id])
+      await mustPark(context, queue, id)
       equal(await queue.read(), null, "read")
       const info = await client.admin.messages.get(id)
       equal([info?.state, info?.visibleAt], ["parked", null], "state and visibleAt")

@@ -1,6 +1,6 @@
 import { equal } from "../../assert.ts"
 import type { ConformanceCase } from "../../case.ts"
-import { ids, mustRead, openQueue, payloads, refuses } from "./open-queue.ts"
+import { ids, messageTable, mustRead, openQueue, payloads, refuses } from "./open-queue.ts"
 
 const nowhere = { id: "9223372036854775807", lease: "1" }
 
@@ -141,11 +141,10 @@ export const settleCases: readonly ConformanceCase[] = [
     rule: "core",
     async run(context) {
       const { queue } = await openQueue(context)
-      await queue.sendBatch([1, 2, 3].map((payload) => ({ payload })))
-      for (const id of ["999999999999998", "9999999999999999", "10000000000000000"]) {
-        await context.exec(`update sluice_conformance.message set id = $1::text::bigint
-          where id = (select min(id) from sluice_conformance.message where queue =
-            (select id from sluice_conformance.queue where name = $2::text))`, [id, queue.name])
+      const sent = await queue.sendBatch([1, 2, 3].map((payload) => ({ payload })))
+      const table = await messageTable(context, queue)
+      for (const [i, id] of ["999999999999998", "9999999999999999", "10000000000000000"].entries()) {
+        await context.exec(`update ${table} set id = $1::text::bigint where id = $2::text::bigint`, [id, sent[i]!])
       }
       const held = [await mustRead(queue), await mustRead(queue), await mustRead(queue)]
       const { settled, refused } = await queue.deleteBatch(held.toReversed())

@@ -33,6 +33,9 @@ export const callsOfAdmin: { readonly [call: string]: (admin: Client["admin"], n
   "purge of admin": (admin, name, option) => admin.purge(name, option),
   "metrics of admin": (admin, name, option) => admin.metrics(name, option),
   "queues.get": (admin, name, option) => admin.queues.get(name, option),
+  "messages.delete": (admin, name, option) => admin.messages.delete(name, "1", option),
+  "messages.archive": (admin, name, option) => admin.messages.archive(name, ["1", "2"], option),
+  "messages.setVt": (admin, name, option) => admin.messages.setVt(name, "1", "1s", option),
 }
 
 /** Departs from seeds 6: one typed error, where pgmq has undefined_table and AsyncMQ creates the queue. */
