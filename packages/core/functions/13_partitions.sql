@@ -170,6 +170,8 @@ begin
     execute format('with gone as (delete from only %1$s where %2$I >= %3$L and %2$I < %4$L returning *) insert into %5$s select * from gone',
       v_default, p.field, v_from, v_to, own(v_table));
     get diagnostics v_count = row_count;
+    /* Who took the time while this range was not past yet; asked for last, since a move may take long. */
+    execute format('lock table only %s in access exclusive mode', own(p_parent));
   end if;
   execute format('alter table %s attach partition %s for values from (%L) to (%L)', own(p_parent), own(v_table), v_from, v_to);
   return v_count;

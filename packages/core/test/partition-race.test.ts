@@ -17,14 +17,15 @@ describe("a partition that is made while a row for it is on its way to the defau
   })
 
   /** `work` waits for the default partition, where it was sent; meanwhile a step of maintenance makes the one it belongs to. */
-  async function meanwhile(parent: string, n: number, work: () => Promise<unknown>): Promise<string> {
+  async function meanwhile(parent: string, n: number, work: () => Promise<unknown>, what = "make"): Promise<string> {
     let done: Promise<unknown> | undefined
     const did = await inTransaction(pool, async (tx) => {
       await tx.query(`lock table only sluice.${parent}_default in access exclusive mode`)
       done = work()
       done.catch(() => {}) // awaited below
       await expect.poll(waiting).toBe(1)
-      return (await step(tx, "make", parent, n)).did
+      if (what === "move") await moveClock(pool, "1 day")
+      return (await step(tx, what, parent, n)).did
     })
     await done
     return did
@@ -39,6 +40,16 @@ describe("a partition that is made while a row for it is on its way to the defau
     await moveClock(pool, "1 day")
     expect(await step(pool, "move", "archive", today)).toMatchObject({ did: "move", count: 1 })
     expect(await client.admin.archive.get(id)).toMatchObject({ outcome: "done" })
+  })
+
+  test("leaves a settle alone that began the day before", async () => {
+    const queue = client.queue(await freshQueue())
+    await queue.sendBatch([{ payload: 1 }, { payload: 2 }])
+    await queue.archive((await queue.read())!) // what is moved
+    const message = (await queue.read())!
+    expect(await meanwhile("archive", today, () => queue.archive(message), "move")).toBe("refused")
+    expect(await client.admin.archive.get(message.id)).toMatchObject({ outcome: "done" })
+    expect(await step(pool, "move", "archive", today)).toMatchObject({ did: "move" })
   })
 
   test("leaves a send alone", async () => {
