@@ -1005,33 +1005,67 @@ declare
   v_ids bigint[];
   v_found int;
 begin
-  if p_live = '{0}' then
-    v_ids := array(
-      select b.id
-        from (select m.id from message_0 m
-               where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt < p_floor and m.vt <= p_now
-               order by m.vt limit 1000 for update skip locked) b
-       order by b.id);
-    update message_0 m set vt = p_now
-     where m.queue = q.id and m.id = any (v_ids) and m.id between v_ids[1] and v_ids[cardinality(v_ids)];
-  elsif p_live = '{1}' then
-    v_ids := array(
-      select b.id
-        from (select m.id from message_1 m
-               where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt < p_floor and m.vt <= p_now
-               order by m.vt limit 1000 for update skip locked) b
-       order by b.id);
-    update message_1 m set vt = p_now
-     where m.queue = q.id and m.id = any (v_ids) and m.id between v_ids[1] and v_ids[cardinality(v_ids)];
+  if searches_arrays() then
+    if p_live = '{0}' then
+      v_ids := array(
+        select b.id
+          from (select m.id from message_0 m
+                 where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt < p_floor and m.vt <= p_now
+                 order by m.vt limit 1000 for update skip locked) b
+         order by b.id);
+      update message_0 m set vt = p_now
+       where m.queue = q.id and m.id = any (v_ids);
+    elsif p_live = '{1}' then
+      v_ids := array(
+        select b.id
+          from (select m.id from message_1 m
+                 where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt < p_floor and m.vt <= p_now
+                 order by m.vt limit 1000 for update skip locked) b
+         order by b.id);
+      update message_1 m set vt = p_now
+       where m.queue = q.id and m.id = any (v_ids);
+    else
+      v_ids := array(
+        select b.id
+          from (select m.id from message m
+                 where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt < p_floor and m.vt <= p_now
+                 order by m.vt limit 1000 for update skip locked) b
+         order by b.id);
+      update message m set vt = p_now
+       where m.queue = q.id and m.id = any (v_ids);
+    end if;
   else
-    v_ids := array(
-      select b.id
-        from (select m.id from message m
-               where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt < p_floor and m.vt <= p_now
-               order by m.vt limit 1000 for update skip locked) b
-       order by b.id);
-    update message m set vt = p_now
-     where m.queue = q.id and m.id = any (v_ids) and m.id between v_ids[1] and v_ids[cardinality(v_ids)];
+    if p_live = '{0}' then
+      v_ids := array(
+        select b.id
+          from (select m.id from message_0 m
+                 where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt < p_floor and m.vt <= p_now
+                 order by m.vt limit 1000 for update skip locked) b
+         order by b.id);
+      update message_0 m set vt = p_now
+       where m.ctid = any (array(select p.ctid from unnest(v_ids) i(id), lateral (select y.ctid from message_0 y where y.queue = q.id and y.id = i.id offset 0) p))
+           and m.id = v_ids[width_bucket(m.id, v_ids)];
+    elsif p_live = '{1}' then
+      v_ids := array(
+        select b.id
+          from (select m.id from message_1 m
+                 where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt < p_floor and m.vt <= p_now
+                 order by m.vt limit 1000 for update skip locked) b
+         order by b.id);
+      update message_1 m set vt = p_now
+       where m.ctid = any (array(select p.ctid from unnest(v_ids) i(id), lateral (select y.ctid from message_1 y where y.queue = q.id and y.id = i.id offset 0) p))
+           and m.id = v_ids[width_bucket(m.id, v_ids)];
+    else
+      v_ids := array(
+        select b.id
+          from (select m.id from message m
+                 where m.queue = q.id and m.priority = p_level and m.vt < 'infinity' and m.vt < p_floor and m.vt <= p_now
+                 order by m.vt limit 1000 for update skip locked) b
+         order by b.id);
+      update message m set vt = p_now
+       where m.ctid = any (array(select p.ctid from unnest(v_ids) i(id), lateral (select y.ctid from message y where y.queue = q.id and y.id = i.id offset 0) p))
+           and m.id = v_ids[width_bucket(m.id, v_ids)];
+    end if;
   end if;
   get diagnostics v_found = row_count;
   return v_found;
@@ -1569,6 +1603,11 @@ returns text[] language sql immutable as
 
 
 
+-- function searches_arrays()
+returns boolean language sql stable as
+ select current_setting('server_version_num')::int >= 170000 
+
+
 -- function send(queue text, payload jsonb, headers jsonb, delay interval, at timestamp with time zone, priority integer)
 returns bigint language plpgsql volatile security definer search_path=<schema>, pg_temp defaults NULL::jsonb, NULL::interval, NULL::timestamp with time zone, NULL::integer as
 
@@ -1943,36 +1982,79 @@ begin
   end if;
   select s.live, s.generation into v_live, v_generation from segment s where s.storage = q.storage order by s.generation desc limit 1;
   for v_pass in 1 .. 2 loop
-    if v_live = '{0}' then
-      return query
-        with gone as (
-          delete from message_0 m
-           where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
-          returning m.*)
-        insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-        select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
-        returning null::jsonb, archive.id;
-    elsif v_live = '{1}' then
-      return query
-        with gone as (
-          delete from message_1 m
-           where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
-          returning m.*)
-        insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-        select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
-        returning null::jsonb, archive.id;
+    if searches_arrays() then
+      if v_live = '{0}' then
+        return query
+          with gone as (
+            delete from message_0 m
+             where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+            returning m.*)
+          insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
+          select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+          returning null::jsonb, archive.id;
+        get diagnostics v_count = row_count;
+        v_done := v_done + v_count;
+      elsif v_live = '{1}' then
+        return query
+          with gone as (
+            delete from message_1 m
+             where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+            returning m.*)
+          insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
+          select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+          returning null::jsonb, archive.id;
+        get diagnostics v_count = row_count;
+        v_done := v_done + v_count;
+      else
+        return query
+          with gone as (
+            delete from message m
+             where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+            returning m.*)
+          insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
+          select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+          returning null::jsonb, archive.id;
+        get diagnostics v_count = row_count;
+        v_done := v_done + v_count;
+      end if;
     else
-      return query
-        with gone as (
-          delete from message m
-           where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
-          returning m.*)
-        insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-        select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
-        returning null::jsonb, archive.id;
+      for v_i in 1 .. cardinality(p_ids) loop
+        if v_live = '{0}' then
+          return query
+            with gone as (
+              delete from message_0 m
+               where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
+              returning m.*)
+            insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
+            select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+            returning null::jsonb, archive.id;
+          get diagnostics v_count = row_count;
+          v_done := v_done + v_count;
+        elsif v_live = '{1}' then
+          return query
+            with gone as (
+              delete from message_1 m
+               where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
+              returning m.*)
+            insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
+            select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+            returning null::jsonb, archive.id;
+          get diagnostics v_count = row_count;
+          v_done := v_done + v_count;
+        else
+          return query
+            with gone as (
+              delete from message m
+               where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
+              returning m.*)
+            insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
+            select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+            returning null::jsonb, archive.id;
+          get diagnostics v_count = row_count;
+          v_done := v_done + v_count;
+        end if;
+      end loop;
     end if;
-    get diagnostics v_count = row_count;
-    v_done := v_done + v_count;
     exit when v_pass = 2 or v_done = cardinality(p_ids) or not flipping(q.storage, v_generation);
     v_live := '{0,1}';
   end loop;
@@ -2079,24 +2161,55 @@ begin
   end if;
   select s.live, s.generation into v_live, v_generation from segment s where s.storage = q.storage order by s.generation desc limit 1;
   for v_pass in 1 .. 2 loop
-    if v_live = '{0}' then
-      return query
-        delete from message_0 m
-         where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
-        returning null::jsonb, m.id;
-    elsif v_live = '{1}' then
-      return query
-        delete from message_1 m
-         where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
-        returning null::jsonb, m.id;
+    if searches_arrays() then
+      if v_live = '{0}' then
+        return query
+          delete from message_0 m
+           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+          returning null::jsonb, m.id;
+        get diagnostics v_count = row_count;
+        v_done := v_done + v_count;
+      elsif v_live = '{1}' then
+        return query
+          delete from message_1 m
+           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+          returning null::jsonb, m.id;
+        get diagnostics v_count = row_count;
+        v_done := v_done + v_count;
+      else
+        return query
+          delete from message m
+           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+          returning null::jsonb, m.id;
+        get diagnostics v_count = row_count;
+        v_done := v_done + v_count;
+      end if;
     else
-      return query
-        delete from message m
-         where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
-        returning null::jsonb, m.id;
+      for v_i in 1 .. cardinality(p_ids) loop
+        if v_live = '{0}' then
+          return query
+            delete from message_0 m
+             where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
+            returning null::jsonb, m.id;
+          get diagnostics v_count = row_count;
+          v_done := v_done + v_count;
+        elsif v_live = '{1}' then
+          return query
+            delete from message_1 m
+             where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
+            returning null::jsonb, m.id;
+          get diagnostics v_count = row_count;
+          v_done := v_done + v_count;
+        else
+          return query
+            delete from message m
+             where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
+            returning null::jsonb, m.id;
+          get diagnostics v_count = row_count;
+          v_done := v_done + v_count;
+        end if;
+      end loop;
     end if;
-    get diagnostics v_count = row_count;
-    v_done := v_done + v_count;
     exit when v_pass = 2 or v_done = cardinality(p_ids) or not flipping(q.storage, v_generation);
     v_live := '{0,1}';
   end loop;
@@ -2277,21 +2390,43 @@ begin
       select array_agg(i order by i), array_agg(v_seen + n order by i) into v_sorted, v_rank
         from unnest(v_ids) with ordinality u(i, n);
     end if;
-    if v_live = '{0}' then
-      return query
-        delete from message_0 m
-         where m.queue = q.id and m.id = any (v_sorted) and m.id between v_sorted[1] and v_sorted[cardinality(v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
-        returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
-    elsif v_live = '{1}' then
-      return query
-        delete from message_1 m
-         where m.queue = q.id and m.id = any (v_sorted) and m.id between v_sorted[1] and v_sorted[cardinality(v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
-        returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
+    if searches_arrays() then
+      if v_live = '{0}' then
+        return query
+          delete from message_0 m
+           where m.queue = q.id and m.id = any (v_sorted) and (q.max_attempts is null or m.attempt < q.max_attempts)
+          returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
+      elsif v_live = '{1}' then
+        return query
+          delete from message_1 m
+           where m.queue = q.id and m.id = any (v_sorted) and (q.max_attempts is null or m.attempt < q.max_attempts)
+          returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
+      else
+        return query
+          delete from message m
+           where m.queue = q.id and m.id = any (v_sorted) and (q.max_attempts is null or m.attempt < q.max_attempts)
+          returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
+      end if;
     else
-      return query
-        delete from message m
-         where m.queue = q.id and m.id = any (v_sorted) and m.id between v_sorted[1] and v_sorted[cardinality(v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
-        returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
+      if v_live = '{0}' then
+        return query
+          delete from message_0 m
+           where m.ctid = any (array(select p.ctid from unnest(v_sorted) i(id), lateral (select y.ctid from message_0 y where y.queue = q.id and y.id = i.id offset 0) p))
+           and m.id = v_sorted[width_bucket(m.id, v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
+          returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
+      elsif v_live = '{1}' then
+        return query
+          delete from message_1 m
+           where m.ctid = any (array(select p.ctid from unnest(v_sorted) i(id), lateral (select y.ctid from message_1 y where y.queue = q.id and y.id = i.id offset 0) p))
+           and m.id = v_sorted[width_bucket(m.id, v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
+          returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
+      else
+        return query
+          delete from message m
+           where m.ctid = any (array(select p.ctid from unnest(v_sorted) i(id), lateral (select y.ctid from message y where y.queue = q.id and y.id = i.id offset 0) p))
+           and m.id = v_sorted[width_bucket(m.id, v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
+          returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
+      end if;
     end if;
     get diagnostics v_taken = row_count;
     exit when v_taken = cardinality(v_ids);
@@ -2384,21 +2519,43 @@ begin
       select array_agg(i order by i), array_agg(v_seen + n order by i) into v_sorted, v_rank
         from unnest(v_ids) with ordinality u(i, n);
     end if;
-    if v_live = '{0}' then
-      return query
-        update message_0 m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
-         where m.queue = q.id and m.id = any (v_sorted) and m.id between v_sorted[1] and v_sorted[cardinality(v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
-        returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
-    elsif v_live = '{1}' then
-      return query
-        update message_1 m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
-         where m.queue = q.id and m.id = any (v_sorted) and m.id between v_sorted[1] and v_sorted[cardinality(v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
-        returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
+    if searches_arrays() then
+      if v_live = '{0}' then
+        return query
+          update message_0 m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
+           where m.queue = q.id and m.id = any (v_sorted) and (q.max_attempts is null or m.attempt < q.max_attempts)
+          returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
+      elsif v_live = '{1}' then
+        return query
+          update message_1 m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
+           where m.queue = q.id and m.id = any (v_sorted) and (q.max_attempts is null or m.attempt < q.max_attempts)
+          returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
+      else
+        return query
+          update message m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
+           where m.queue = q.id and m.id = any (v_sorted) and (q.max_attempts is null or m.attempt < q.max_attempts)
+          returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
+      end if;
     else
-      return query
-        update message m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
-         where m.queue = q.id and m.id = any (v_sorted) and m.id between v_sorted[1] and v_sorted[cardinality(v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
-        returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
+      if v_live = '{0}' then
+        return query
+          update message_0 m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
+           where m.ctid = any (array(select p.ctid from unnest(v_sorted) i(id), lateral (select y.ctid from message_0 y where y.queue = q.id and y.id = i.id offset 0) p))
+           and m.id = v_sorted[width_bucket(m.id, v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
+          returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
+      elsif v_live = '{1}' then
+        return query
+          update message_1 m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
+           where m.ctid = any (array(select p.ctid from unnest(v_sorted) i(id), lateral (select y.ctid from message_1 y where y.queue = q.id and y.id = i.id offset 0) p))
+           and m.id = v_sorted[width_bucket(m.id, v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
+          returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
+      else
+        return query
+          update message m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
+           where m.ctid = any (array(select p.ctid from unnest(v_sorted) i(id), lateral (select y.ctid from message y where y.queue = q.id and y.id = i.id offset 0) p))
+           and m.id = v_sorted[width_bucket(m.id, v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
+          returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
+      end if;
     end if;
     get diagnostics v_taken = row_count;
     exit when v_taken = cardinality(v_ids);
@@ -2439,24 +2596,55 @@ begin
   end if;
   select s.live, s.generation into v_live, v_generation from segment s where s.storage = q.storage order by s.generation desc limit 1;
   for v_pass in 1 .. 2 loop
-    if v_live = '{0}' then
-      return query
-        update message_0 m set vt = v_now, lease = null
-         where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
-        returning null::jsonb, m.id;
-    elsif v_live = '{1}' then
-      return query
-        update message_1 m set vt = v_now, lease = null
-         where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
-        returning null::jsonb, m.id;
+    if searches_arrays() then
+      if v_live = '{0}' then
+        return query
+          update message_0 m set vt = v_now, lease = null
+           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+          returning null::jsonb, m.id;
+        get diagnostics v_count = row_count;
+        v_done := v_done + v_count;
+      elsif v_live = '{1}' then
+        return query
+          update message_1 m set vt = v_now, lease = null
+           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+          returning null::jsonb, m.id;
+        get diagnostics v_count = row_count;
+        v_done := v_done + v_count;
+      else
+        return query
+          update message m set vt = v_now, lease = null
+           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+          returning null::jsonb, m.id;
+        get diagnostics v_count = row_count;
+        v_done := v_done + v_count;
+      end if;
     else
-      return query
-        update message m set vt = v_now, lease = null
-         where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
-        returning null::jsonb, m.id;
+      for v_i in 1 .. cardinality(p_ids) loop
+        if v_live = '{0}' then
+          return query
+            update message_0 m set vt = v_now, lease = null
+             where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
+            returning null::jsonb, m.id;
+          get diagnostics v_count = row_count;
+          v_done := v_done + v_count;
+        elsif v_live = '{1}' then
+          return query
+            update message_1 m set vt = v_now, lease = null
+             where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
+            returning null::jsonb, m.id;
+          get diagnostics v_count = row_count;
+          v_done := v_done + v_count;
+        else
+          return query
+            update message m set vt = v_now, lease = null
+             where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
+            returning null::jsonb, m.id;
+          get diagnostics v_count = row_count;
+          v_done := v_done + v_count;
+        end if;
+      end loop;
     end if;
-    get diagnostics v_count = row_count;
-    v_done := v_done + v_count;
     exit when v_pass = 2 or v_done = cardinality(p_ids) or not flipping(q.storage, v_generation);
     v_live := '{0,1}';
   end loop;

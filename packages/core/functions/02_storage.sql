@@ -52,6 +52,10 @@ begin
 end
 $$
 -- next
+/* Whether the planner always searches an index by an array that stands for a later column, as it does since 17. */
+create or replace function {schema}.searches_arrays() returns boolean
+language sql stable as $$ select current_setting('server_version_num')::int >= 170000 $$
+-- next
 /* Whether a message that was not found may have been moved meanwhile: a flip began since p_generation, or is still going on.
    An older snapshot sees a segment empty that was truncated since, and not the messages that had been moved out of it: its
    transaction cannot tell a stale lease from one that holds. */

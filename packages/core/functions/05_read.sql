@@ -66,7 +66,7 @@ begin
     -- leaf v_live
     return query
       update message m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
-       where m.queue = q.id and m.id = any (v_sorted) and m.id between v_sorted[1] and v_sorted[cardinality(v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
+       where m.queue = q.id and m.id = any (v_sorted) and (q.max_attempts is null or m.attempt < q.max_attempts)
       returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
     -- end
     get diagnostics v_taken = row_count;
@@ -141,7 +141,7 @@ begin
     -- leaf v_live
     return query
       delete from message m
-       where m.queue = q.id and m.id = any (v_sorted) and m.id between v_sorted[1] and v_sorted[cardinality(v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
+       where m.queue = q.id and m.id = any (v_sorted) and (q.max_attempts is null or m.attempt < q.max_attempts)
       returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
     -- end
     get diagnostics v_taken = row_count;

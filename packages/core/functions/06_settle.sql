@@ -1,6 +1,5 @@
 /* Every settle matches (id, lease). p_ids is ascending, so that all settles lock in one order, and width_bucket finds the
-   lease that belongs to an id by binary search. Before 17 the planner may search the primary key by the queue alone, where
-   statistics say that it is small, and filter by the array: the range of the ids keeps that search short. An expired lease that nobody has taken since still settles. What was not
+   lease that belongs to an id by binary search. An expired lease that nobody has taken since still settles. What was not
    found is looked for once more while a flip moves messages from one segment to the other: a second statement sees where. */
 create or replace function {schema}.try_delete(p_queue text, p_ids bigint[], p_leases bigint[]) returns table (fault jsonb, id bigint)
 language plpgsql volatile
@@ -30,14 +29,14 @@ begin
   end if;
   select s.live, s.generation into v_live, v_generation from segment s where s.storage = q.storage order by s.generation desc limit 1;
   for v_pass in 1 .. 2 loop
-    -- leaf v_live
+    -- leaf v_live each p_ids
     return query
       delete from message m
-       where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
+       where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
       returning null::jsonb, m.id;
-    -- end
     get diagnostics v_count = row_count;
     v_done := v_done + v_count;
+    -- end
     exit when v_pass = 2 or v_done = cardinality(p_ids) or not flipping(q.storage, v_generation);
     v_live := '{0,1}';
   end loop;
@@ -73,18 +72,18 @@ begin
   end if;
   select s.live, s.generation into v_live, v_generation from segment s where s.storage = q.storage order by s.generation desc limit 1;
   for v_pass in 1 .. 2 loop
-    -- leaf v_live
+    -- leaf v_live each p_ids
     return query
       with gone as (
         delete from message m
-         where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
+         where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
         returning m.*)
       insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
       select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
       returning null::jsonb, archive.id;
-    -- end
     get diagnostics v_count = row_count;
     v_done := v_done + v_count;
+    -- end
     exit when v_pass = 2 or v_done = cardinality(p_ids) or not flipping(q.storage, v_generation);
     v_live := '{0,1}';
   end loop;
@@ -121,14 +120,14 @@ begin
   end if;
   select s.live, s.generation into v_live, v_generation from segment s where s.storage = q.storage order by s.generation desc limit 1;
   for v_pass in 1 .. 2 loop
-    -- leaf v_live
+    -- leaf v_live each p_ids
     return query
       update message m set vt = v_now, lease = null
-       where m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)] and m.lease = p_leases[width_bucket(m.id, p_ids)]
+       where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
       returning null::jsonb, m.id;
-    -- end
     get diagnostics v_count = row_count;
     v_done := v_done + v_count;
+    -- end
     exit when v_pass = 2 or v_done = cardinality(p_ids) or not flipping(q.storage, v_generation);
     v_live := '{0,1}';
   end loop;

@@ -23,7 +23,7 @@ begin
              order by m.vt limit 1000 for update skip locked) b
      order by b.id);
   update message m set vt = p_now
-   where m.queue = q.id and m.id = any (v_ids) and m.id between v_ids[1] and v_ids[cardinality(v_ids)];
+   where m.queue = q.id and m.id = any (v_ids);
   -- end
   get diagnostics v_found = row_count;
   return v_found;

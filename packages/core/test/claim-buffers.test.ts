@@ -1,5 +1,5 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest"
-import { claimPages, claimWays, type ClaimWay } from "./helpers/claim-pages.ts"
+import { callPages, claimCall, claimPages, claimWays, type ClaimWay } from "./helpers/claim-pages.ts"
 import { pinHorizon } from "./helpers/churn.ts"
 import { harness, inTransaction } from "./helpers/harness.ts"
 import { insertMany, type LeafQueue, processMany, sendMany, type StorageKind, unvacuumedQueue } from "./helpers/leaves.ts"
@@ -21,8 +21,31 @@ async function maintain() {
   return maintenance.run()
 }
 
+async function maintainWithoutFlips(): Promise<void> {
+  await later()
+  await pool.query("select sluice.maintain('0', 0, 1000000000, '1 hour')")
+}
+
 async function pagesOf(queue: LeafQueue): Promise<Pages> {
   return { read: await claimPages(pool, "read", queue.name), pop: await claimPages(pool, "pop", queue.name) }
+}
+
+/** Of a settle of the next 10 messages, rolled back with their claim. */
+async function settlePages({ name }: LeafQueue): Promise<number> {
+  return inTransaction(
+    pool,
+    async (tx) => {
+      let pages = 0
+      for (let i = 0; i < 3; i++) {
+        await tx.query("savepoint claim")
+        const { rows } = await tx.query(`select array_agg(id order by id)::text as ids, array_agg(lease order by id)::text as leases from ${claimCall("read", name)}`)
+        ;({ pages } = await callPages(tx, `sluice.try_delete('${name}', '${rows[0].ids}', '${rows[0].leases}')`))
+        await tx.query("rollback to claim")
+      }
+      return pages
+    },
+    { end: "rollback" },
+  )
 }
 
 function expectFlat(what: string, before: Pages, after: Pages): void {
@@ -124,5 +147,23 @@ describe.each<StorageKind>(["shared", "dedicated"])("in a %s storage, a claim of
     const small = await pagesOf(queue)
     await insertMany(pool, queue, 290_000, "-50 seconds")
     expectFlat(`${storage}, backlog of 10,000 -> 300,000`, small, await pagesOf(queue))
+  })
+
+  test("where an old message is among new ones and 50,000 dead rows lie between, and so does its settle", async () => {
+    const queue = await unvacuumedQueue(database, storage)
+    await sendMany(pool, queue.name, 1000)
+    const fresh = { ...(await pagesOf(queue)), settle: await settlePages(queue) }
+    await client.queue(queue.name).purge()
+    await client.queue(queue.name).send("old", { delay: "1h" })
+    const unpin = await pinHorizon(pool)
+    await processMany(pool, queue.name, 50_000, maintainWithoutFlips)
+    await maintainWithoutFlips()
+    await pool.query(`update sluice.message${queue.suffix} m set vt = sluice.clock() from sluice.queue q where q.id = m.queue and q.name = $1`, [queue.name])
+    await sendMany(pool, queue.name, 1000)
+    const after = { ...(await pagesOf(queue)), settle: await settlePages(queue) }
+    expectFlat(`${storage}, one old message`, fresh, after)
+    console.log(`${storage}, one old message: settle ${fresh.settle} -> ${after.settle} pages`)
+    expect(after.settle).toBeLessThanOrEqual(2 * fresh.settle)
+    await unpin()
   })
 })

@@ -5,7 +5,7 @@ export interface QueueMutant {
   readonly caughtBy: string
   /** The SQL function, and what is changed in it. */
   readonly within: string
-  readonly from: string
+  readonly from: string | RegExp
   readonly to: string
 }
 
@@ -24,8 +24,8 @@ export const queueMutants: readonly QueueMutant[] = [
     name: "archive ignores the lease",
     caughtBy: "another queue's name settles nothing",
     within: "try_archive",
-    from: `m.queue = q.id and m.id = any (p_ids) and m.id between p_ids[1] and p_ids[cardinality(p_ids)]${fenced}`,
-    to: "m.id = any (p_ids)",
+    from: /m\.queue = q\.id and (m\.id = [^;]*?) and m\.lease = p_leases\[width_bucket\(m\.id, p_ids\)\]/g,
+    to: "$1",
   },
   {
     name: "a settle takes any lease of the batch",
@@ -119,11 +119,11 @@ export const queueMutants: readonly QueueMutant[] = [
     to: "m.priority = q.deepest - 1 - l.level",
   },
   {
-    name: "a read returns its messages in no order",
+    name: "a read returns its messages in the reverse order",
     caughtBy: "a batch across levels keeps the order, whatever the ids",
     within: "try_read",
     from: "v_rank[width_bucket(m.id, v_sorted)]",
-    to: "0",
+    to: "-v_rank[width_bucket(m.id, v_sorted)]",
   },
   {
     name: "a second look of a batch starts at place 1 again",
