@@ -4,6 +4,7 @@ import { pinHorizon } from "./helpers/churn.ts"
 import { harness, inTransaction } from "./helpers/harness.ts"
 import { insertMany, type LeafQueue, processMany, sendMany, type StorageKind, unvacuumedQueue } from "./helpers/leaves.ts"
 import { moveClock } from "./helpers/move-clock.ts"
+import { withBroken } from "./helpers/with-broken.ts"
 
 type Pages = Record<ClaimWay, number>
 
@@ -38,19 +39,6 @@ async function leafPages({ leaves }: LeafQueue): Promise<number> {
 async function generation({ name }: LeafQueue): Promise<number> {
   const { rows } = await pool.query("select max(generation)::int as n from sluice.segment join sluice.queue q using (storage) where q.name = $1", [name])
   return rows[0].n
-}
-
-/** Runs `work` while the text of a function is another one. */
-async function withBroken(name: string, from: string | RegExp, to: string, work: () => Promise<void>): Promise<void> {
-  const { rows } = await pool.query("select pg_get_functiondef(to_regproc($1)) as text", [`sluice.${name}`])
-  const broken = rows[0].text.replaceAll(from, to)
-  expect(broken).not.toBe(rows[0].text)
-  await pool.query(broken)
-  try {
-    await work()
-  } finally {
-    await pool.query(rows[0].text)
-  }
 }
 
 const FLOOR = /coalesce\(\(select case when f\.swept_at.*?'-infinity'\)/gs
@@ -99,7 +87,7 @@ describe.each<StorageKind>(["shared", "dedicated"])("in a %s storage, after 50,0
     }, { begin: lock })
     await sendMany(pool, queue.name, 1000)
     expectFlat(`${storage}, floor alone`, fresh, await pagesOf(queue))
-    await withBroken(`lock_ready${queue.suffix}`, FLOOR, "'-infinity'", async () => {
+    await withBroken(pool, `lock_ready${queue.suffix}`, FLOOR, "'-infinity'", async () => {
       expect((await pagesOf(queue)).read).toBeGreaterThan(5 * fresh.read)
     })
   })
@@ -113,7 +101,7 @@ describe.each<StorageKind>(["shared", "dedicated"])("in a %s storage, after 50,0
     await sendMany(pool, queue.name, 1000)
     for (let i = 0; i < 2; i++) expect(await read()).not.toBeNull()
     expectFlat(`${storage}, reads alone`, fresh, await pagesOf(queue))
-    await withBroken(`lock_ready${queue.suffix}`, FLOOR, "'-infinity'", async () => {
+    await withBroken(pool, `lock_ready${queue.suffix}`, FLOOR, "'-infinity'", async () => {
       expect((await pagesOf(queue)).read).toBeGreaterThan(5 * fresh.read)
     })
   })
