@@ -47,7 +47,8 @@ export class QueueOptionsDifferError extends SluiceError {
     const list = differences
       .map((d) => `${d.option} is ${JSON.stringify(d.stored)}, asked for was ${JSON.stringify(d.requested)}`)
       .join("; ")
-    super("options_differ", `The queue "${queue}" exists with other options: ${list}. To change them: client.admin.updateQueue("${queue}", { … }).`)
+    const advice = differences.some(({ option }) => option === "storage") ? "Storage is fixed at creation; create another queue." : `To change them: client.admin.updateQueue("${queue}", { … }).`
+    super("options_differ", `The queue "${queue}" exists with other options: ${list}. ${advice}`)
     this.queue = queue
     this.differences = differences
   }

@@ -39,6 +39,12 @@ describe("createQueue", () => {
     expect(await admin.createQueue("defaults")).toEqual({ ...first, created: false })
   })
 
+  test("says what can be done about a difference, and what cannot", async () => {
+    await admin.createQueue("advised")
+    await expect(admin.createQueue("advised", { levels: 2 })).rejects.toThrow("updateQueue")
+    await expect(admin.createQueue("advised", { storage: "dedicated" })).rejects.toThrow("Storage is fixed at creation")
+  })
+
   test("keeps every option, and finds a queue of equal options however they are written", async () => {
     await admin.createQueue("graves")
     const options = {
