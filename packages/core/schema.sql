@@ -754,7 +754,7 @@ begin
     return '{"did": "busy"}';
   end if;
   select * into s from segment where storage = p_storage order by generation desc limit 1;
-  v_other := message_table(p_storage) || '_' || 1 - s.current;
+  v_other := other_leaf(s);
   if own_relation(v_other) is null then
     return '{"did": "nothing"}';
   elsif cardinality(s.live) > 1 then
@@ -774,22 +774,20 @@ end
 returns jsonb language plpgsql volatile search_path=<schema>, pg_temp, lock_timeout=50ms as
 
 declare
+  v_locked boolean := true;
   v_left boolean;
 begin
   begin
     execute format('lock table only %I in access exclusive mode', p_other);
   exception when lock_not_available then
-    execute format('select exists (select from only %I)', p_other) into v_left;
-    if v_left then
-      perform set_segments(s, s.current, '{0,1}');
-      return '{"did": "reopened"}';
-    end if;
-    return '{"did": "refused"}';
+    v_locked := false;
   end;
   execute format('select exists (select from only %I)', p_other) into v_left;
   if v_left then
     perform set_segments(s, s.current, '{0,1}');
     return '{"did": "reopened"}';
+  elsif not v_locked then
+    return '{"did": "refused"}';
   end if;
   execute format('truncate only %I', p_other);
   perform pg_stat_force_next_flush();
@@ -806,7 +804,7 @@ declare
 begin
   select * into s from segment where storage = p_storage order by generation desc limit 1;
   return cardinality(s.live) > 1
-      or pg_relation_size(own_relation(message_table(p_storage) || '_' || 1 - s.current)) > 0
+      or pg_relation_size(own_relation(other_leaf(s))) > 0
       or flip_pays(s, p_dead, p_pause);
 end
 
@@ -1116,7 +1114,7 @@ begin
   end if;
   return jsonb_build_object('busy', false, 'swept', v_swept, 'found', v_found, 'next', v_next, 'flips', (
     select coalesce(jsonb_agg(s.id order by s.id), '[]') from storage s
-     where s.layout = 'ring' and flip_wanted(s.id, p_dead, p_flip_pause)));
+     where v_next is null and s.layout = 'ring' and flip_wanted(s.id, p_dead, p_flip_pause)));
 end
 
 
@@ -1263,6 +1261,11 @@ returns jsonb language sql immutable search_path=<schema>, pg_temp as
       argument_fault('archiveRetention', p_options->>'archiveRetention' is null or partition_measure('time', p_options->'archiveRetention') > 0))
   end
 
+
+
+-- function other_leaf(s segment)
+returns text language sql stable search_path=<schema>, pg_temp as
+ select message_table(s.storage) || '_' || 1 - s.current 
 
 
 -- function own(p_name text)
@@ -1559,7 +1562,7 @@ declare
   v_found boolean;
 begin
   select * into s from segment where storage = p_storage order by generation desc limit 1;
-  v_other := message_table(p_storage) || '_' || 1 - s.current;
+  v_other := other_leaf(s);
   if cardinality(s.live) > 1 or coalesce(pg_relation_size(own_relation(v_other)), 0) = 0
      or not pg_try_advisory_xact_lock(lock_space('flip'), p_storage) then
     return false;

@@ -16,6 +16,10 @@ language sql volatile set search_path = {schema}, pg_temp as $$
   delete from segment where storage = s.storage and generation < s.generation - 100
 $$
 -- next
+/* The table of the segment that sends do not go to. */
+create or replace function {schema}.other_leaf(s {schema}.segment) returns text
+language sql stable set search_path = {schema}, pg_temp as $$ select message_table(s.storage) || '_' || 1 - s.current $$
+-- next
 /* A message in a segment that readers no longer visit: its sender looked up the segment before a flip and came after it. The
    readers are sent back. */
 create or replace function {schema}.reopen(p_storage int) returns boolean
@@ -26,7 +30,7 @@ declare
   v_found boolean;
 begin
   select * into s from segment where storage = p_storage order by generation desc limit 1;
-  v_other := message_table(p_storage) || '_' || 1 - s.current;
+  v_other := other_leaf(s);
   if cardinality(s.live) > 1 or coalesce(pg_relation_size(own_relation(v_other)), 0) = 0
      or not pg_try_advisory_xact_lock(lock_space('flip'), p_storage) then
     return false;
@@ -59,7 +63,7 @@ begin
     return '{"did": "busy"}';
   end if;
   select * into s from segment where storage = p_storage order by generation desc limit 1;
-  v_other := message_table(p_storage) || '_' || 1 - s.current;
+  v_other := other_leaf(s);
   if own_relation(v_other) is null then
     return '{"did": "nothing"}';
   elsif cardinality(s.live) > 1 then
@@ -119,22 +123,20 @@ $$
 create or replace function {schema}.flip_truncate(s {schema}.segment, p_other text) returns jsonb
 language plpgsql volatile set search_path = {schema}, pg_temp set lock_timeout = '50ms' as $$
 declare
+  v_locked boolean := true;
   v_left boolean;
 begin
   begin
     execute format('lock table only %I in access exclusive mode', p_other);
   exception when lock_not_available then
-    execute format('select exists (select from only %I)', p_other) into v_left;
-    if v_left then
-      perform set_segments(s, s.current, '{0,1}');
-      return '{"did": "reopened"}';
-    end if;
-    return '{"did": "refused"}';
+    v_locked := false;
   end;
   execute format('select exists (select from only %I)', p_other) into v_left;
   if v_left then
     perform set_segments(s, s.current, '{0,1}');
     return '{"did": "reopened"}';
+  elsif not v_locked then
+    return '{"did": "refused"}';
   end if;
   execute format('truncate only %I', p_other);
   perform pg_stat_force_next_flush();

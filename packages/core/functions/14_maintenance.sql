@@ -1,6 +1,6 @@
 /* The quick part of a round: sweeps the queues that have a floor and says which storages have a flip to begin or to carry on.
    One process at a time, and none before p_pause is over since the last round of any. With p_after, the next 200 queues are
-   swept instead, floor or not; next: from where to go on. Nobody waits for a queue that is just being dropped. */
+   swept instead, floor or not; next: from where to go on, and the flips come with the last page. Nobody waits for a queue that is just being dropped. */
 create or replace function {schema}.maintain(p_pause interval, p_after int, p_dead int, p_flip_pause interval) returns jsonb
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
@@ -43,7 +43,7 @@ begin
   end if;
   return jsonb_build_object('busy', false, 'swept', v_swept, 'found', v_found, 'next', v_next, 'flips', (
     select coalesce(jsonb_agg(s.id order by s.id), '[]') from storage s
-     where s.layout = 'ring' and flip_wanted(s.id, p_dead, p_flip_pause)));
+     where v_next is null and s.layout = 'ring' and flip_wanted(s.id, p_dead, p_flip_pause)));
 end
 $$
 -- next
@@ -54,7 +54,7 @@ declare
 begin
   select * into s from segment where storage = p_storage order by generation desc limit 1;
   return cardinality(s.live) > 1
-      or pg_relation_size(own_relation(message_table(p_storage) || '_' || 1 - s.current)) > 0
+      or pg_relation_size(own_relation(other_leaf(s))) > 0
       or flip_pays(s, p_dead, p_pause);
 end
 $$

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises"
 import { createClient, InvalidOptionError, type MaintenanceOptions, type MaintenanceReport } from "@sluice/core"
 import { pgDriver } from "@sluice/pg"
 import { describe, expect, test } from "vitest"
@@ -6,7 +7,6 @@ import { harness, openPool } from "./helpers/harness.ts"
 import { moveClock } from "./helpers/move-clock.ts"
 
 const { client, pool, url, freshQueue } = await harness()
-const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 async function until(what: () => boolean): Promise<void> {
   for (let i = 0; i < 400 && !what(); i++) await sleep(25)

@@ -21,7 +21,7 @@ const classes: Record<Kind | "everybody" | "nobody", string> = {
     create_storage dead_ahead dead_letter_cycle differences drop_counters drop_range drop_storage existing_fault expired filter_fault
     first_id first_ready flip_move flip_pays flip_truncate flip_wanted flipping found_elsewhere grant_role has_floor hold_if_free hold_storage
     isolation_fault last_sent leaf_settings lock_ready lock_space look_below maintained_lately make_range message_info message_leaf
-    message_state message_table messages_of new_lease options_fault own own_relation own_schema partition_fault partition_measure partition_steps partitioned
+    message_state message_table messages_of new_lease options_fault other_leaf own own_relation own_schema partition_fault partition_measure partition_steps partitioned
     priority_fault queue_fault queue_info raise_fault range_bound range_may_go reopen role_functions searches_arrays set_queue set_role set_segments
     set_storage stale_fault storage_of storage_functions storage_info storage_wanted sweep sweep_level`,
 }

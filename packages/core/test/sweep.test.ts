@@ -1,4 +1,6 @@
+import { setTimeout as sleep } from "node:timers/promises"
 import type { QueueOptions } from "@sluice/core"
+import type { PoolClient } from "pg"
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { churn, floorOf, pinHorizon } from "./helpers/churn.ts"
 import { harness, inTransaction } from "./helpers/harness.ts"
@@ -6,7 +8,6 @@ import { moveClock } from "./helpers/move-clock.ts"
 
 const { client, pool, freshQueue } = await harness()
 const maintenance = client.maintenance({ flipAfter: 1_000_000_000 })
-const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 let unpin: () => Promise<void>
 beforeAll(async () => {
@@ -127,15 +128,14 @@ describe("a floor", () => {
 })
 
 describe.each([
-  ["a send", async (name: string) => void (await client.queue(name).send("late"))],
-  ["a batch", async (name: string) => void (await client.queue(name).sendBatch([{ payload: "late" }]))],
-])("below the floor, %s", (what) => {
+  ["a send", (name: string, tx: PoolClient): Promise<unknown> => client.queue(name).send("late", { tx })],
+  ["a batch", (name: string, tx: PoolClient): Promise<unknown> => client.queue(name).sendBatch([{ payload: "late" }], { tx })],
+])("below the floor, %s", (_, send) => {
   test("that committed seconds late is found", async () => {
     const name = await floored()
     const queue = client.queue(name)
     await inTransaction(pool, async (tx) => {
-      if (what === "a send") await queue.send("late", { tx })
-      else await queue.sendBatch([{ payload: "late" }], { tx })
+      await send(name, tx)
       await sleep(2000)
       await churn(client, name, 500)
       await sweepUp()
@@ -148,10 +148,8 @@ describe.each([
 
   test("is found by maintenance too, for readers that never sweep", async () => {
     const name = await floored()
-    const queue = client.queue(name)
     await inTransaction(pool, async (tx) => {
-      if (what === "a send") await queue.send("late", { tx })
-      else await queue.sendBatch([{ payload: "late" }], { tx })
+      await send(name, tx)
       await moveClock(pool, "5 seconds")
       await sweepUp()
     })
@@ -168,10 +166,8 @@ describe.each([
 
   test("is seen by any reader once nobody has attended the floor for 10 seconds", async () => {
     const name = await floored()
-    const queue = client.queue(name)
     await inTransaction(pool, async (tx) => {
-      if (what === "a send") await queue.send("late", { tx })
-      else await queue.sendBatch([{ payload: "late" }], { tx })
+      await send(name, tx)
       await moveClock(pool, "5 seconds")
       await sweepUp()
     })

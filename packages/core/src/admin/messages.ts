@@ -1,6 +1,8 @@
-import { checkBigint, checkDate, checkOptions, describe, validateQueueName } from "../check.ts"
-import { type Duration, milliseconds } from "../duration.ts"
+import { checkBigint, checkOptions, describe, validateQueueName } from "../check.ts"
+import type { Duration } from "../duration.ts"
 import { InvalidOptionError } from "../errors.ts"
+import { encodeVt } from "../queue/set-vt.ts"
+import { ascendingIds } from "../queue/settle.ts"
 import type { Session, Statement } from "../session.ts"
 import type { TxOption } from "../types.ts"
 
@@ -34,7 +36,7 @@ export function messageWrites<Tx>(session: Session<Tx>): MessageWrites<Tx> {
     setVt: async (queue, id, vt, options = {}) => {
       checkOptions(options, ["tx"], "options")
       validateQueueName(queue)
-      const when = vt instanceof Date ? [checkDate(vt, "vt"), null] : [null, milliseconds(vt, "vt")]
+      const when = encodeVt(vt)
       const rows = await session.run<{ visible: number }>(statements.setVt, [queue, checkBigint(id, "id"), ...when], options)
       return rows[0] === undefined ? null : new Date(rows[0].visible)
     },
@@ -49,8 +51,7 @@ async function byId<Tx>(session: Session<Tx>, statement: Statement, queue: strin
   const list = typeof ids === "string" ? [checkBigint(ids, "ids")] : ids.map((id, i) => checkBigint(id, `ids[${i}]`))
   const unique = [...new Set(list)]
   if (unique.length === 0) return []
-  const ascending = unique.toSorted((a, b) => a.length - b.length || (a < b ? -1 : 1))
-  const rows = await session.run<{ id: string }>(statement, [queue, `{${ascending.join(",")}}`], options)
+  const rows = await session.run<{ id: string }>(statement, [queue, `{${ascendingIds(unique).join(",")}}`], options)
   const done = new Set(rows.map((row) => row.id))
   return unique.filter((id) => done.has(id))
 }

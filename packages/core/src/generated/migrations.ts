@@ -2187,6 +2187,9 @@ language sql volatile set search_path = {schema}, pg_temp as $$
   insert into segment (storage, generation, current, live, at) values (s.storage, s.generation + 1, p_current, p_live, clock());
   delete from segment where storage = s.storage and generation < s.generation - 100
 $$`,
+  `/* The table of the segment that sends do not go to. */
+create or replace function {schema}.other_leaf(s {schema}.segment) returns text
+language sql stable set search_path = {schema}, pg_temp as $$ select message_table(s.storage) || '_' || 1 - s.current $$`,
   `/* A message in a segment that readers no longer visit: its sender looked up the segment before a flip and came after it. The
    readers are sent back. */
 create or replace function {schema}.reopen(p_storage int) returns boolean
@@ -2197,7 +2200,7 @@ declare
   v_found boolean;
 begin
   select * into s from segment where storage = p_storage order by generation desc limit 1;
-  v_other := message_table(p_storage) || '_' || 1 - s.current;
+  v_other := other_leaf(s);
   if cardinality(s.live) > 1 or coalesce(pg_relation_size(own_relation(v_other)), 0) = 0
      or not pg_try_advisory_xact_lock(lock_space('flip'), p_storage) then
     return false;
@@ -2229,7 +2232,7 @@ begin
     return '{"did": "busy"}';
   end if;
   select * into s from segment where storage = p_storage order by generation desc limit 1;
-  v_other := message_table(p_storage) || '_' || 1 - s.current;
+  v_other := other_leaf(s);
   if own_relation(v_other) is null then
     return '{"did": "nothing"}';
   elsif cardinality(s.live) > 1 then
@@ -2286,22 +2289,20 @@ $$`,
 create or replace function {schema}.flip_truncate(s {schema}.segment, p_other text) returns jsonb
 language plpgsql volatile set search_path = {schema}, pg_temp set lock_timeout = '50ms' as $$
 declare
+  v_locked boolean := true;
   v_left boolean;
 begin
   begin
     execute format('lock table only %I in access exclusive mode', p_other);
   exception when lock_not_available then
-    execute format('select exists (select from only %I)', p_other) into v_left;
-    if v_left then
-      perform set_segments(s, s.current, '{0,1}');
-      return '{"did": "reopened"}';
-    end if;
-    return '{"did": "refused"}';
+    v_locked := false;
   end;
   execute format('select exists (select from only %I)', p_other) into v_left;
   if v_left then
     perform set_segments(s, s.current, '{0,1}');
     return '{"did": "reopened"}';
+  elsif not v_locked then
+    return '{"did": "refused"}';
   end if;
   execute format('truncate only %I', p_other);
   perform pg_stat_force_next_flush();
@@ -2656,7 +2657,7 @@ end
 $$`,
   `/* The quick part of a round: sweeps the queues that have a floor and says which storages have a flip to begin or to carry on.
    One process at a time, and none before p_pause is over since the last round of any. With p_after, the next 200 queues are
-   swept instead, floor or not; next: from where to go on. Nobody waits for a queue that is just being dropped. */
+   swept instead, floor or not; next: from where to go on, and the flips come with the last page. Nobody waits for a queue that is just being dropped. */
 create or replace function {schema}.maintain(p_pause interval, p_after int, p_dead int, p_flip_pause interval) returns jsonb
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
@@ -2699,7 +2700,7 @@ begin
   end if;
   return jsonb_build_object('busy', false, 'swept', v_swept, 'found', v_found, 'next', v_next, 'flips', (
     select coalesce(jsonb_agg(s.id order by s.id), '[]') from storage s
-     where s.layout = 'ring' and flip_wanted(s.id, p_dead, p_flip_pause)));
+     where v_next is null and s.layout = 'ring' and flip_wanted(s.id, p_dead, p_flip_pause)));
 end
 $$`,
   `create or replace function {schema}.flip_wanted(p_storage int, p_dead int, p_pause interval) returns boolean
@@ -2709,7 +2710,7 @@ declare
 begin
   select * into s from segment where storage = p_storage order by generation desc limit 1;
   return cardinality(s.live) > 1
-      or pg_relation_size(own_relation(message_table(p_storage) || '_' || 1 - s.current)) > 0
+      or pg_relation_size(own_relation(other_leaf(s))) > 0
       or flip_pays(s, p_dead, p_pause);
 end
 $$`,

@@ -76,7 +76,8 @@ interface Sweep {
   readonly found: number
   /** The last queue of a page; null where it was the last one. */
   readonly next: number | null
-  readonly flips: number[]
+  /** Storages with a flip to drive; with the last page, and not where another process is at it. */
+  readonly flips?: number[]
 }
 
 function sweep<Tx>(session: Session<Tx>, { flipAfter, flipPause }: RoundOptions, pause: number, after: number | null): Promise<Sweep> {
@@ -85,17 +86,16 @@ function sweep<Tx>(session: Session<Tx>, { flipAfter, flipPause }: RoundOptions,
 
 /** Sweeps, then drives the flips that are due, each step a transaction of its own: whoever is killed leaves a state to carry on from. */
 export async function quickRound<Tx>(session: Session<Tx>, options: RoundOptions, counts: Counts, signal: AbortSignal): Promise<void> {
-  let round = await sweep(session, options, options.pause, options.all ? 0 : null)
-  // Page by page: each holds a lock for every queue it looks at.
-  for (let next = round; ; next = await sweep(session, options, 0, next.next)) {
-    if (next.busy) return
+  let page = await sweep(session, options, options.pause, options.all ? 0 : null)
+  while (!page.busy) {
     counts.ran = true
-    counts.swept += next.swept
-    counts.found += next.found
-    round = next
-    if (next.next === null || signal.aborted) break
+    counts.swept += page.swept
+    counts.found += page.found
+    if (page.next === null || signal.aborted) break
+    // Page by page: each holds a lock for every queue it looks at.
+    page = await sweep(session, options, 0, page.next)
   }
-  for (const storage of round.flips) await flip(session, storage, options, counts, signal)
+  for (const storage of page.flips ?? []) await flip(session, storage, options, counts, signal)
 }
 
 async function flip<Tx>(session: Session<Tx>, storage: number, { flipAfter, flipPause }: RoundOptions, counts: Counts, signal: AbortSignal): Promise<void> {

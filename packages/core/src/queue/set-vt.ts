@@ -14,8 +14,12 @@ const statement = {
 
 /** The lease now ends this long from now, or at a time; the past means now. */
 export function setVt<M extends Leased, Tx>(session: Session<Tx>, queue: string, message: M, vt: Duration | Date, options: SettleOptions<Tx>): Promise<M & Pick<Message, "visibleAt">> {
-  const values = vt instanceof Date ? [checkDate(vt, "vt"), null, null] : [null, milliseconds(vt, "vt"), null]
-  return move(session, queue, message, values, options)
+  return move(session, queue, message, [...encodeVt(vt), null], options)
+}
+
+/** A time, or a delay in milliseconds, as two parameters of which one is null. */
+export function encodeVt(vt: Duration | Date): [at: number | null, delay: number | null] {
+  return vt instanceof Date ? [checkDate(vt, "vt"), null] : [null, milliseconds(vt, "vt")]
 }
 
 /** The lease now ends this much later than it would have. */
