@@ -11,6 +11,9 @@
 -- column archive.payload: jsonb not null
 -- column archive.priority: smallint not null
 -- column archive.queue: integer not null
+-- column cancellation.at: timestamp with time zone not null
+-- column cancellation.id: bigint not null
+-- column cancellation.queue: integer not null
 -- column delivery.attempt: integer
 -- column delivery.enqueued_at: timestamp with time zone
 -- column delivery.headers: jsonb
@@ -44,9 +47,11 @@
 -- column migration.name: text not null
 -- column migration.version: integer not null
 -- column queue.archive_retention: interval
+-- column queue.backoff: jsonb default '{"max": 600000, "base": 1000, "kind": "exponential", "jitter": 0.2}'::jsonb
 -- column queue.created_at: timestamp with time zone not null
 -- column queue.dead_letter: integer
 -- column queue.deepest: smallint not null default 4
+-- column queue.done: text not null default 'delete'::text
 -- column queue.dropped_at: timestamp with time zone
 -- column queue.id: integer not null generated always as identity
 -- column queue.kind: text not null default 'work'::text
@@ -55,6 +60,8 @@
 -- column queue.max_attempts: integer default 20
 -- column queue.name: text not null collate C
 -- column queue.notify: text not null default 'off'::text
+-- column queue.on_invalid: text not null default 'deadLetter'::text
+-- column queue.paused_at: timestamp with time zone
 -- column queue.storage: integer not null default 0
 -- column role.kind: text not null
 -- column role.name: text not null
@@ -72,7 +79,18 @@
 -- column storage.unlogged: boolean not null
 -- column storage.unread: text not null default 'keep'::text
 -- column storage.width: bigint
--- constraint archive.archive_outcome_check: CHECK ((outcome = ANY (ARRAY['done'::text, 'dead'::text])))
+-- column worker.beat_at: timestamp with time zone not null
+-- column worker.every: interval not null
+-- column worker.held: integer not null default 0
+-- column worker.hostname: text
+-- column worker.id: bigint not null generated always as identity
+-- column worker.name: text not null collate C
+-- column worker.port: integer
+-- column worker.queues: text[] not null
+-- column worker.started_at: timestamp with time zone not null
+-- column worker.state: text not null default 'running'::text
+-- constraint archive.archive_outcome_check: CHECK ((outcome = ANY (ARRAY['done'::text, 'dead'::text, 'cancelled'::text])))
+-- constraint cancellation.cancellation_pkey: PRIMARY KEY (queue, id)
 -- constraint floor.floor_pkey: PRIMARY KEY (storage, queue, priority, version)
 -- constraint message.message_pkey: PRIMARY KEY (queue, id, segment)
 -- constraint migration.migration_pkey: PRIMARY KEY (version)
@@ -80,12 +98,14 @@
 -- constraint queue.queue_check: CHECK (((deepest >= levels) AND (deepest <= 16)))
 -- constraint queue.queue_check1: CHECK ((dead_letter <> id))
 -- constraint queue.queue_dead_letter_fkey: FOREIGN KEY (dead_letter) REFERENCES queue(id)
+-- constraint queue.queue_done_check: CHECK ((done = ANY (ARRAY['delete'::text, 'archive'::text])))
 -- constraint queue.queue_kind_check: CHECK ((kind = ANY (ARRAY['work'::text, 'stream'::text])))
 -- constraint queue.queue_lease_check: CHECK (((lease > '00:00:00'::interval) AND isfinite(lease)))
 -- constraint queue.queue_levels_check: CHECK (((levels >= 1) AND (levels <= 16)))
 -- constraint queue.queue_max_attempts_check: CHECK ((max_attempts > 0))
 -- constraint queue.queue_name_check: CHECK ((name ~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$'::text))
 -- constraint queue.queue_notify_check: CHECK ((notify = ANY (ARRAY['off'::text, 'transaction'::text])))
+-- constraint queue.queue_on_invalid_check: CHECK ((on_invalid = ANY (ARRAY['deadLetter'::text, 'raise'::text])))
 -- constraint queue.queue_pkey: PRIMARY KEY (id)
 -- constraint queue.queue_storage_fkey: FOREIGN KEY (storage) REFERENCES storage(id)
 -- constraint role.role_kind_check: CHECK ((kind = ANY (ARRAY['producer'::text, 'consumer'::text, 'reader'::text, 'admin'::text])))
@@ -96,6 +116,9 @@
 -- constraint storage.storage_layout_check: CHECK ((layout = ANY (ARRAY['ring'::text, 'id'::text, 'time'::text])))
 -- constraint storage.storage_pkey: PRIMARY KEY (id)
 -- constraint storage.storage_unread_check: CHECK ((unread = ANY (ARRAY['keep'::text, 'drop'::text])))
+-- constraint worker.worker_name_key: UNIQUE (name)
+-- constraint worker.worker_pkey: PRIMARY KEY (id)
+-- constraint worker.worker_state_check: CHECK ((state = ANY (ARRAY['running'::text, 'suspended'::text, 'stopping'::text, 'stopped'::text])))
 
 -- function admin_archive(queue text, id bigint)
 returns boolean language plpgsql volatile security definer search_path=<schema>, pg_temp as
@@ -194,6 +217,67 @@ returns jsonb language sql immutable as
 
 
 
+-- function backoff_delay(p_backoff jsonb, p_attempt integer)
+returns interval language sql volatile as
+
+  select coalesce(
+    least((p_backoff->>'max')::float8, (p_backoff->>'base')::float8 * case p_backoff->>'kind'
+      when 'linear' then greatest(p_attempt, 1) when 'exponential' then 2 ^ least(greatest(p_attempt, 1) - 1, 50) else 1 end)
+    * (1 - (p_backoff->>'jitter')::float8 * random()), 0) * interval '1 millisecond'
+
+
+
+-- function backoff_wanted(p jsonb)
+returns jsonb language sql immutable search_path=<schema>, pg_temp as
+
+  select jsonb_build_object('kind', p->>'kind', 'base', w.base, 'max', w.max, 'jitter', w.jitter)
+    from (select partition_measure('time', p->'base') as base, partition_measure('time', coalesce(p->'max', '"10 minutes"')) as max,
+                 case when p->'jitter' is null then 0.2 when jsonb_typeof(p->'jitter') = 'number' then (p->>'jitter')::numeric end as jitter) w
+   where jsonb_typeof(p) = 'object' and p - '{kind,base,max,jitter}'::text[] = '{}' and p->>'kind' in ('fixed', 'linear', 'exponential')
+     and w.base >= 0 and w.max >= w.base and w.jitter between 0 and 1
+
+
+
+-- function beat(p_worker jsonb, p_held jsonb, p_starting boolean)
+returns jsonb language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off defaults false as
+
+declare
+  v_now timestamptz := clock();
+  v_every interval := (p_worker->>'every')::float8 * interval '1 millisecond';
+  v_state text;
+  v_queue text;
+  v_all jsonb;
+  v_ids bigint[];
+  q queue;
+  v_queues jsonb := '{}';
+  v_lost bigint[] := '{}';
+  v_cancelled bigint[] := '{}';
+begin
+  if isolation_fault() is not null then
+    return jsonb_build_object('fault', isolation_fault());
+  end if;
+  perform set_config('synchronous_commit', 'off', true);
+  v_state := stamp_worker(p_worker, v_every, p_held, p_starting, v_now);
+  for v_queue, v_all in select * from jsonb_each(p_held) order by key loop
+    select * into q from queue where name = v_queue and kind = 'work' and dropped_at is null;
+    v_ids := array(select jsonb_array_elements_text(v_all->'ids'))::bigint[];
+    if q.id is null then
+      v_lost := v_lost || v_ids;
+      continue;
+    end if;
+    v_queues := v_queues || jsonb_build_object(q.name, jsonb_build_object(
+      'paused', q.paused_at is not null, 'lease', extract(epoch from q.lease) * 1000, 'onInvalid', q.on_invalid));
+    if v_ids <> '{}' then
+      v_lost := v_lost || keep(q, v_ids, array(select jsonb_array_elements_text(v_all->'leases'))::bigint[], v_now + 2 * v_every,
+        v_now + coalesce((v_all->>'lease')::float8 * interval '1 millisecond', q.lease));
+      v_cancelled := v_cancelled || array(select c.id from cancellation c where c.queue = q.id and c.id = any (v_ids));
+    end if;
+  end loop;
+  return jsonb_build_object('state', v_state, 'queues', v_queues, 'lost', to_jsonb(v_lost::text[]), 'cancelled', to_jsonb(v_cancelled::text[]));
+end
+
+
+
 -- function blocks_fetched(p_storage integer)
 returns bigint language plpgsql volatile search_path=<schema>, pg_temp as
 
@@ -240,6 +324,45 @@ end
 
 
 
+-- function cancel(queue text, id bigint)
+returns text language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  v record;
+begin
+  select * into v from try_cancel(queue, array[id]);
+  perform raise_fault(v.fault);
+  return v.outcome;
+end
+
+
+
+-- function clear_cancellations(p_limit integer)
+returns integer language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off defaults 1000 as
+
+declare
+  c cancellation;
+  q queue;
+  v_there boolean;
+  v_count int := 0;
+begin
+  for c in select * from cancellation order by queue, id limit p_limit loop
+    select * into q from queue where id = c.queue;
+    v_there := false;
+    if q.dropped_at is null then
+      continue when not hold_if_free(q);
+      execute format('select exists (select from %I m where m.queue = $1 and m.id = $2)', message_table(q.storage)) into v_there using c.queue, c.id;
+    end if;
+    if not v_there then
+      delete from cancellation where queue = c.queue and id = c.id;
+      v_count := v_count + 1;
+    end if;
+  end loop;
+  return v_count;
+end
+
+
+
 -- function clear_leftovers(p_limit integer)
 returns integer language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off defaults 5000 as
 
@@ -251,6 +374,8 @@ begin
      where q.dropped_at < clock() - interval '1 minute' limit p_limit);
   get diagnostics v_count = row_count;
   perform drop_counters();
+  perform clear_cancellations();
+  delete from worker where beat_at < clock() - case state when 'stopped' then interval '1 hour' else interval '1 day' end;
   return v_count;
 end
 
@@ -475,6 +600,19 @@ end
 
 
 
+-- function dead_letter(queue text, id bigint, lease bigint, error jsonb)
+returns void language plpgsql volatile security definer search_path=<schema>, pg_temp defaults NULL::jsonb as
+
+declare
+  v record;
+begin
+  select * into v from try_settle(queue, array[id], array[lease],
+    jsonb_build_array(jsonb_build_object('to', 'dead', 'error', error_document(error))));
+  perform raise_fault(coalesce(v.fault, case when v.outcome is null then stale_fault(queue, id) end));
+end
+
+
+
 -- function dead_letter_cycle(p_queue integer, p_dead_letter integer)
 returns jsonb language sql stable search_path=<schema>, pg_temp as
 
@@ -484,6 +622,31 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
     select n.id, c.path || n.name from chain c join queue q on q.id = c.id join queue n on n.id = q.dead_letter
      where c.id <> p_queue)
   select jsonb_build_object('code', 'dead_letter_cycle', 'queue', path[1], 'path', path) from chain where id = p_queue
+
+
+
+-- function dead_sources(q queue)
+returns TABLE(source text, tab text, query text) language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  d queue;
+  v_matches text := '($3 is null or m.id = any ($3)) and ($4->''headers'' is null or coalesce(m.headers, ''{}'') @> ($4->''headers''))
+    and ($4->''payload'' is null or m.payload @> ($4->''payload'')) order by m.id limit $5 for update skip locked';
+begin
+  select * into d from queue where id = q.dead_letter and dropped_at is null;
+  if d.id is not null and hold_storage(d) then
+    source := 'deadLetter';
+    tab := message_table(d.storage);
+    query := format('select m.id, m.priority, m.attempt, m.enqueued_at, m.headers, m.payload, m.errors from %I m
+      where m.queue = %s and m.origin = $1 and message_state(m.lease, m.vt, $2) <> ''inFlight'' and %s', tab, d.id, v_matches);
+    return next;
+  end if;
+  source := 'archive';
+  tab := archive_table(q.storage);
+  query := format('select m.id, m.priority, m.attempt, m.enqueued_at, m.headers, m.payload, m.errors from %I m
+    where m.queue = $1 and m.archived_at <= $2 + interval ''1 day'' and m.outcome = ''dead'' and %s', tab, v_matches);
+  return next;
+end
 
 
 
@@ -506,11 +669,31 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
            'differences', jsonb_agg(jsonb_build_object('option', key, 'stored', stored, 'requested', value) order by key))
     from (select key, queue_info(q)->key as stored,
                  case when key in ('lease', 'archiveRetention') then coalesce(to_jsonb(extract(epoch from (value #>> '{}')::interval) * 1000), 'null')
+                      when key = 'backoff' then coalesce(backoff_wanted(value), 'null')
                       when key in ('storage', 'partition') then storage_info(storage_wanted(p_options))->key
                       else value end as value
             from jsonb_each(p_options)) o
    where stored is distinct from value
   having count(*) > 0
+
+
+
+-- function discard(q queue, p_live smallint[], p_ids bigint[], p_now timestamp with time zone)
+returns void language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+
+declare
+  v_delete text := format('delete from %I m where m.queue = $1 and m.id = any ($2)', message_leaf(q.storage, p_live));
+begin
+  if q.done = 'archive' then
+    execute format('with gone as (%s returning m.*)
+      insert into %I (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
+      select queue, id, $3, ''cancelled'', priority, attempt, enqueued_at, origin, headers, payload, errors from gone',
+      v_delete, archive_table(q.storage)) using q.id, p_ids, p_now;
+  else
+    execute v_delete using q.id, p_ids;
+  end if;
+  delete from cancellation where queue = q.id and id = any (p_ids);
+end
 
 
 
@@ -598,6 +781,13 @@ returns jsonb language sql volatile security definer search_path=<schema>, pg_te
   update storage s set seen = p.now, pace = greatest(p.now - s.seen, s.pace / 2)
     from partitioned() p where s.layout = 'id' and p.storage = s.id and not p.is_archive;
   select coalesce(jsonb_agg(jsonb_build_object('step', step, 'parent', parent, 'n', n)), '[]') from partition_steps()
+
+
+
+-- function error_document(p_error jsonb)
+returns jsonb language sql immutable as
+
+  select case when jsonb_typeof(p_error) = 'object' then p_error when p_error <> 'null' then jsonb_build_object('name', 'Error', 'message', p_error #>> '{}') end
 
 
 
@@ -908,6 +1098,106 @@ returns jsonb language sql stable as
 
 
 
+-- function keep(q queue, p_ids bigint[], p_leases bigint[], p_before timestamp with time zone, p_until timestamp with time zone)
+returns bigint[] language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, enable_hashjoin=off, enable_mergejoin=off, enable_sort=off, jit=off as
+
+declare
+  v_live smallint[];
+  v_ids bigint[];
+  v_lost bigint[];
+begin
+  if q.storage <> 0 then
+    if hold_if_free(q) then
+      execute format('select %I($1, $2, $3, $4, $5)', 'keep_s' || q.storage) into v_lost using q, p_ids, p_leases, p_before, p_until;
+    end if;
+    return coalesce(v_lost, '{}');
+  end if;
+  select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  if searches_arrays() then
+    if v_live = '{0}' then
+      v_ids := array(
+        select k.id
+          from unnest(p_ids, p_leases) h(id, lease),
+               lateral (select m.id from message_0 m where m.queue = q.id and m.id = h.id and m.lease = h.lease and m.vt < p_before for update skip locked) k);
+      update message_0 m set vt = p_until
+       where m.queue = q.id and m.id = any (v_ids);
+      /* A scalar, so that it is looked up id by id: a join might read the whole queue. */
+      v_lost := array(
+        select h.id from unnest(p_ids, p_leases) h(id, lease)
+         where (select m.lease from message_0 m where m.queue = q.id and m.id = h.id) is distinct from h.lease);
+    elsif v_live = '{1}' then
+      v_ids := array(
+        select k.id
+          from unnest(p_ids, p_leases) h(id, lease),
+               lateral (select m.id from message_1 m where m.queue = q.id and m.id = h.id and m.lease = h.lease and m.vt < p_before for update skip locked) k);
+      update message_1 m set vt = p_until
+       where m.queue = q.id and m.id = any (v_ids);
+      /* A scalar, so that it is looked up id by id: a join might read the whole queue. */
+      v_lost := array(
+        select h.id from unnest(p_ids, p_leases) h(id, lease)
+         where (select m.lease from message_1 m where m.queue = q.id and m.id = h.id) is distinct from h.lease);
+    else
+      v_ids := array(
+        select k.id
+          from unnest(p_ids, p_leases) h(id, lease),
+               lateral (select m.id from message m where m.queue = q.id and m.id = h.id and m.lease = h.lease and m.vt < p_before for update skip locked) k);
+      update message m set vt = p_until
+       where m.queue = q.id and m.id = any (v_ids);
+      /* A scalar, so that it is looked up id by id: a join might read the whole queue. */
+      v_lost := array(
+        select h.id from unnest(p_ids, p_leases) h(id, lease)
+         where (select m.lease from message m where m.queue = q.id and m.id = h.id) is distinct from h.lease);
+    end if;
+  else
+    if v_live = '{0}' then
+      v_ids := array(
+        select k.id
+          from unnest(p_ids, p_leases) h(id, lease),
+               lateral (select m.id from message_0 m where m.queue = q.id and m.id = h.id and m.lease = h.lease and m.vt < p_before for update skip locked) k);
+      update message_0 m set vt = p_until
+       where m.ctid = any (array(select p.ctid from unnest(v_ids) i(id), lateral (select y.ctid from message_0 y where y.queue = q.id and y.id = i.id offset 0) p))
+           and m.id = v_ids[width_bucket(m.id, v_ids)];
+      /* A scalar, so that it is looked up id by id: a join might read the whole queue. */
+      v_lost := array(
+        select h.id from unnest(p_ids, p_leases) h(id, lease)
+         where (select m.lease from message_0 m where m.queue = q.id and m.id = h.id) is distinct from h.lease);
+    elsif v_live = '{1}' then
+      v_ids := array(
+        select k.id
+          from unnest(p_ids, p_leases) h(id, lease),
+               lateral (select m.id from message_1 m where m.queue = q.id and m.id = h.id and m.lease = h.lease and m.vt < p_before for update skip locked) k);
+      update message_1 m set vt = p_until
+       where m.ctid = any (array(select p.ctid from unnest(v_ids) i(id), lateral (select y.ctid from message_1 y where y.queue = q.id and y.id = i.id offset 0) p))
+           and m.id = v_ids[width_bucket(m.id, v_ids)];
+      /* A scalar, so that it is looked up id by id: a join might read the whole queue. */
+      v_lost := array(
+        select h.id from unnest(p_ids, p_leases) h(id, lease)
+         where (select m.lease from message_1 m where m.queue = q.id and m.id = h.id) is distinct from h.lease);
+    else
+      v_ids := array(
+        select k.id
+          from unnest(p_ids, p_leases) h(id, lease),
+               lateral (select m.id from message m where m.queue = q.id and m.id = h.id and m.lease = h.lease and m.vt < p_before for update skip locked) k);
+      update message m set vt = p_until
+       where m.ctid = any (array(select p.ctid from unnest(v_ids) i(id), lateral (select y.ctid from message y where y.queue = q.id and y.id = i.id offset 0) p))
+           and m.id = v_ids[width_bucket(m.id, v_ids)];
+      /* A scalar, so that it is looked up id by id: a join might read the whole queue. */
+      v_lost := array(
+        select h.id from unnest(p_ids, p_leases) h(id, lease)
+         where (select m.lease from message m where m.queue = q.id and m.id = h.id) is distinct from h.lease);
+    end if;
+  end if;
+  if v_lost <> '{}' then
+    /* Or moved to the other segment. */
+    v_lost := array(
+      select u.id from unnest(v_lost) u(id)
+       where (select m.lease from message m where m.queue = q.id and m.id = u.id limit 1) is distinct from p_leases[width_bucket(u.id, p_ids)]);
+  end if;
+  return v_lost;
+end
+
+
+
 -- function last_sent(p_id integer)
 returns bigint language plpgsql volatile search_path=<schema>, pg_temp as
 
@@ -923,6 +1213,13 @@ end
 returns text language sql immutable as
 
   select 'with (fillfactor = 90, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0)'
+
+
+
+-- function leave_worker(p_name text)
+returns void language sql volatile security definer search_path=<schema>, pg_temp as
+
+  update worker set state = 'stopped', held = 0, beat_at = clock() where name = p_name
 
 
 
@@ -1254,7 +1551,10 @@ returns jsonb language sql immutable search_path=<schema>, pg_temp as
     when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
     else coalesce(
       (select argument_fault(key, false) from jsonb_object_keys(p_options) key
-        where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify', 'archiveRetention', 'storage', 'partition') order by key limit 1),
+        where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify', 'archiveRetention', 'storage', 'partition', 'backoff', 'done', 'onInvalid') order by key limit 1),
+      argument_fault('backoff', coalesce(jsonb_typeof(p_options->'backoff'), 'null') = 'null' or backoff_wanted(p_options->'backoff') is not null),
+      argument_fault('done', coalesce(p_options->>'done', 'delete') in ('delete', 'archive')),
+      argument_fault('onInvalid', coalesce(p_options->>'onInvalid', 'raise') in ('deadLetter', 'raise')),
       argument_fault('storage', coalesce(p_options->>'storage', 'shared') in ('shared', 'dedicated', 'unlogged')
         and not (p_options->>'storage' is not distinct from 'shared' and jsonb_typeof(p_options->'partition') is not distinct from 'object')),
       partition_fault(nullif(p_options->'partition', 'null'), p_options->>'archiveRetention'),
@@ -1399,6 +1699,15 @@ end
 
 
 
+-- function pause_queue(name text)
+returns void language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+begin
+  perform raise_fault((select fault from try_pause(name, true)));
+end
+
+
+
 -- function pop(queue text, "limit" integer, filter jsonb)
 returns SETOF delivery language plpgsql volatile security definer search_path=<schema>, pg_temp defaults 1, NULL::jsonb as
 
@@ -1452,7 +1761,8 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
     'id', q.id::text, 'name', q.name, 'createdAt', extract(epoch from q.created_at) * 1000,
     'levels', q.levels, 'lease', extract(epoch from q.lease) * 1000, 'maxAttempts', q.max_attempts,
     'deadLetter', (select name from queue where id = q.dead_letter), 'notify', q.notify,
-    'archiveRetention', extract(epoch from q.archive_retention) * 1000)
+    'archiveRetention', extract(epoch from q.archive_retention) * 1000,
+    'backoff', q.backoff, 'done', q.done, 'onInvalid', q.on_invalid, 'pausedAt', extract(epoch from q.paused_at) * 1000)
     || storage_info((select s from storage s where s.id = q.storage))
 
 
@@ -1541,13 +1851,38 @@ end
 
 
 
+-- function ready_again(p_backoff jsonb, p_attempt integer, p_what jsonb, p_now timestamp with time zone)
+returns timestamp with time zone language sql volatile search_path=<schema>, pg_temp as
+
+  select greatest(p_now, p_now + coalesce((p_what->>'delay')::float8 * interval '1 millisecond',
+    case when p_what->>'to' = 'retry' then backoff_delay(p_backoff, p_attempt) end))
+
+
+
+-- function redrive(queue text, "limit" integer, filter jsonb)
+returns integer language plpgsql volatile security definer search_path=<schema>, pg_temp defaults 1000, NULL::jsonb as
+
+declare
+  v record;
+  v_count int := 0;
+begin
+  perform raise_fault(coalesce(argument_fault('limit', "limit" >= 0), filter_fault(filter)));
+  for v in select * from try_redrive(queue, null, filter, "limit", false) loop
+    perform raise_fault(v.fault);
+    v_count := v_count + 1;
+  end loop;
+  return v_count;
+end
+
+
+
 -- function release(queue text, id bigint, lease bigint)
 returns void language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
 declare
   v record;
 begin
-  select * into v from try_release(queue, array[id], array[lease]);
+  select * into v from try_settle(queue, array[id], array[lease], '[{"to": "release"}]');
   perform raise_fault(coalesce(v.fault, case when v.id is null then stale_fault(queue, id) end));
 end
 
@@ -1578,16 +1913,24 @@ end
 
 
 
+-- function resume_queue(name text)
+returns void language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+begin
+  perform raise_fault((select fault from try_pause(name, false)));
+end
+
+
+
 -- function retry(queue text, id bigint, lease bigint, delay interval, error jsonb)
-returns text language plpgsql volatile security definer search_path=<schema>, pg_temp defaults '00:00:00'::interval, NULL::jsonb as
+returns text language plpgsql volatile security definer search_path=<schema>, pg_temp defaults NULL::interval, NULL::jsonb as
 
 declare
   v record;
 begin
   perform raise_fault(argument_fault('delay', isfinite(coalesce(delay, '0'))));
-  select * into v from try_retry(queue, id, lease, delay, case
-    when error is null or jsonb_typeof(error) = 'object' then error
-    else jsonb_build_object('name', 'Error', 'message', error #>> '{}') end);
+  select * into v from try_settle(queue, array[id], array[lease],
+    jsonb_build_array(jsonb_build_object('to', 'retry', 'delay', extract(epoch from delay) * 1000, 'error', error_document(error))));
   perform raise_fault(coalesce(v.fault, case when v.outcome is null then stale_fault(queue, id) end));
   return v.outcome;
 end
@@ -1598,10 +1941,10 @@ end
 returns text[] language sql immutable as
 
   select case p_kind
-    when 'producer' then '{installed_version,send,send_batch,try_send,try_send_batch}'
-    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers}'
+    when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_cancel}'
+    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers}'
     when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive}'
-    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt}'
+    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt}'
   end::text[]
 
 
@@ -1680,6 +2023,9 @@ begin
     max_attempts = case when p_patch ? 'maxAttempts' then (p_patch->>'maxAttempts')::int else max_attempts end,
     dead_letter = case when p_patch ? 'deadLetter' then v_dead_letter else dead_letter end,
     notify = coalesce(p_patch->>'notify', notify),
+    backoff = case when p_patch ? 'backoff' then backoff_wanted(p_patch->'backoff') else backoff end,
+    done = coalesce(p_patch->>'done', done),
+    on_invalid = coalesce(p_patch->>'onInvalid', on_invalid),
     archive_retention = case when p_patch ? 'archiveRetention' then (p_patch->>'archiveRetention')::interval else archive_retention end
   where id = p_id returning * into q;
   if p_patch ? 'levels' then
@@ -1756,9 +2102,46 @@ end
 
 
 
+-- function snooze(queue text, id bigint, lease bigint, delay interval)
+returns timestamp with time zone language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  v record;
+begin
+  perform raise_fault(argument_fault('delay', isfinite(delay)));
+  select * into v from try_settle(queue, array[id], array[lease],
+    jsonb_build_array(jsonb_build_object('to', 'snooze', 'delay', extract(epoch from delay) * 1000)));
+  perform raise_fault(coalesce(v.fault, case when v.outcome is null then stale_fault(queue, id) end));
+  return v.visible_at;
+end
+
+
+
 -- function stale_fault(p_queue text, p_id bigint)
 returns jsonb language sql immutable as
  select jsonb_build_object('code', 'stale_lease', 'queue', p_queue, 'id', p_id::text) 
+
+
+-- function stamp_worker(p_worker jsonb, p_every interval, p_held jsonb, p_starting boolean, p_now timestamp with time zone)
+returns text language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+
+declare
+  v_state text;
+  v_held int := coalesce((select sum(jsonb_array_length(value->'ids')) from jsonb_each(p_held)), 0);
+begin
+  if not p_starting then
+    update worker set beat_at = p_now, every = p_every, held = v_held where name = p_worker->>'name' returning state into v_state;
+  end if;
+  if v_state is null then
+    insert into worker as w (name, hostname, port, queues, started_at, beat_at, every, held)
+    values (p_worker->>'name', p_worker->>'hostname', (p_worker->>'port')::int, array(select jsonb_array_elements_text(p_worker->'queues')), p_now, p_now, p_every, v_held)
+    on conflict (name) do update set hostname = excluded.hostname, port = excluded.port, queues = excluded.queues, state = 'running',
+      started_at = excluded.started_at, beat_at = excluded.beat_at, every = excluded.every, held = excluded.held
+    returning w.state into v_state;
+  end if;
+  return v_state;
+end
+
 
 
 -- function storage_differences()
@@ -1785,7 +2168,7 @@ end
 
 -- function storage_functions()
 returns text[] language sql immutable as
- select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,look_below,first_ready,sweep_level,sweep,found_elsewhere,messages_of,count_messages}'::text[] 
+ select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,keep,look_below,first_ready,sweep_level,sweep,found_elsewhere,messages_of,count_messages}'::text[] 
 
 
 -- function storage_info(s storage)
@@ -2065,6 +2448,31 @@ end
 
 
 
+-- function try_cancel(p_queue text, p_ids bigint[])
+returns TABLE(fault jsonb, id bigint, outcome text) language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off as
+
+#variable_conflict use_column
+declare
+  q queue;
+  v_now timestamptz := clock();
+  v_waiting bigint[];
+begin
+  select * into q from queue where name = p_queue and dropped_at is null;
+  if q.kind is distinct from 'work' or not hold_storage(q) then
+    return query select queue_fault(p_queue, 'work'), null::bigint, null::text;
+    return;
+  end if;
+  execute format('select array(select w.id from unnest($2) u(id), lateral (select m.id from %I m where m.queue = $1 and m.id = u.id
+    and message_state(m.lease, m.vt, $3) <> ''inFlight'' for update skip locked) w)', message_table(q.storage)) into v_waiting using q.id, p_ids, v_now;
+  perform discard(q, '{0,1}', v_waiting, v_now);
+  return query select null::jsonb, u.id, 'cancelled' from unnest(v_waiting) u(id);
+  return query execute format('insert into cancellation as c (queue, id, at)
+    select $1, u.id, $3 from unnest($2) u(id) where exists (select from %I m where m.queue = $1 and m.id = u.id)
+    on conflict (queue, id) do update set at = excluded.at returning null::jsonb, c.id, ''requested''', message_table(q.storage)) using q.id, p_ids, v_now;
+end
+
+
+
 -- function try_count_archive(p_queue text, p_outcome text)
 returns TABLE(fault jsonb, count bigint) language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
@@ -2276,6 +2684,24 @@ end
 
 
 
+-- function try_finish(p_queue text, p_done_ids bigint[], p_done_leases bigint[], p_ids bigint[], p_leases bigint[], p_what jsonb)
+returns TABLE(fault jsonb, id bigint, outcome text, visible_at timestamp with time zone) language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+
+begin
+  if p_done_ids <> '{}' then
+    if (select q.done from queue q where q.name = p_queue and q.dropped_at is null) = 'archive' then
+      return query select d.fault, d.id, 'done', null::timestamptz from try_archive(p_queue, p_done_ids, p_done_leases) d;
+    else
+      return query select d.fault, d.id, 'done', null::timestamptz from try_delete(p_queue, p_done_ids, p_done_leases) d;
+    end if;
+  end if;
+  if p_ids <> '{}' then
+    return query select * from try_settle(p_queue, p_ids, p_leases, p_what);
+  end if;
+end
+
+
+
 -- function try_get_queue(p_name text)
 returns TABLE(fault jsonb, info jsonb) language sql stable security definer search_path=<schema>, pg_temp as
 
@@ -2324,6 +2750,85 @@ end
 
 
 
+-- function try_lock(p_queue text, p_ids bigint[], p_leases bigint[])
+returns TABLE(fault jsonb, id bigint, cancelled boolean) language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+
+#variable_conflict use_column
+declare
+  q queue;
+  v_live smallint[];
+  v_generation bigint;
+  v_count int;
+  v_found int := 0;
+begin
+  select * into q from queue where name = p_queue and dropped_at is null;
+  if q.kind is distinct from 'work' or q.storage <> 0 and not hold_storage(q) then
+    return query select queue_fault(p_queue, 'work'), null::bigint, null::boolean;
+    return;
+  end if;
+  if q.storage <> 0 then
+    return query execute format('select * from %I($1, $2, $3)', 'try_lock_s' || q.storage)
+      using p_queue, p_ids, p_leases;
+    return;
+  end if;
+  select s.live, s.generation into v_live, v_generation from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  for v_pass in 1 .. 2 loop
+    if searches_arrays() then
+      if v_live = '{0}' then
+        return query
+          select null::jsonb, m.id, exists (select from cancellation c where c.queue = q.id and c.id = m.id) from message_0 m
+           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+             for update;
+        get diagnostics v_count = row_count;
+        v_found := v_found + v_count;
+      elsif v_live = '{1}' then
+        return query
+          select null::jsonb, m.id, exists (select from cancellation c where c.queue = q.id and c.id = m.id) from message_1 m
+           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+             for update;
+        get diagnostics v_count = row_count;
+        v_found := v_found + v_count;
+      else
+        return query
+          select null::jsonb, m.id, exists (select from cancellation c where c.queue = q.id and c.id = m.id) from message m
+           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+             for update;
+        get diagnostics v_count = row_count;
+        v_found := v_found + v_count;
+      end if;
+    else
+      for v_i in 1 .. cardinality(p_ids) loop
+        if v_live = '{0}' then
+          return query
+            select null::jsonb, m.id, exists (select from cancellation c where c.queue = q.id and c.id = m.id) from message_0 m
+             where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
+               for update;
+          get diagnostics v_count = row_count;
+          v_found := v_found + v_count;
+        elsif v_live = '{1}' then
+          return query
+            select null::jsonb, m.id, exists (select from cancellation c where c.queue = q.id and c.id = m.id) from message_1 m
+             where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
+               for update;
+          get diagnostics v_count = row_count;
+          v_found := v_found + v_count;
+        else
+          return query
+            select null::jsonb, m.id, exists (select from cancellation c where c.queue = q.id and c.id = m.id) from message m
+             where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
+               for update;
+          get diagnostics v_count = row_count;
+          v_found := v_found + v_count;
+        end if;
+      end loop;
+    end if;
+    exit when v_pass = 2 or v_found = cardinality(p_ids) or not flipping(q.storage, v_generation);
+    v_live := '{0,1}';
+  end loop;
+end
+
+
+
 -- function try_metrics(p_queue text)
 returns TABLE(fault jsonb, name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest interval, newest interval, total bigint, scraped_at timestamp with time zone) language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off, jit=off as
 
@@ -2344,6 +2849,23 @@ begin
       join lateral count_messages(q, v_now, p_queue is not null) m on true
      where q.kind = 'work' and q.dropped_at is null and (p_queue is null or q.name = p_queue)
      order by q.name;
+end
+
+
+
+-- function try_pause(p_queue text, p_paused boolean)
+returns TABLE(fault jsonb, info jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+#variable_conflict use_column
+declare
+  q queue;
+begin
+  update queue set paused_at = case when p_paused then coalesce(paused_at, clock()) end
+   where name = p_queue and kind = 'work' and dropped_at is null returning * into q;
+  if q.id is not null and not p_paused then
+    perform pg_notify(current_schema() || '_wake', q.name);
+  end if;
+  return query select case when q.id is null then queue_fault(p_queue, 'work') end, case when q.id is not null then queue_info(q) end;
 end
 
 
@@ -2377,6 +2899,9 @@ begin
       using p_queue, p_limit, p_own, p_filter;
     return;
   end if;
+  if q.paused_at is not null then
+    return;
+  end if;
   select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
   v_blocks := blocks_fetched(q.storage);
   loop
@@ -2387,6 +2912,10 @@ begin
       v_now := clock();
       select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
       continue;
+    end if;
+    if exists (select from cancellation c where c.queue = q.id) then
+      v_ids := without_cancelled(q, v_live, v_ids, v_now);
+      continue when v_ids = '{}';
     end if;
     v_sorted := v_ids;
     if p_limit > 1 then
@@ -2502,6 +3031,9 @@ begin
       using p_queue, p_limit, p_lease, p_own, p_filter;
     return;
   end if;
+  if q.paused_at is not null then
+    return;
+  end if;
   if p_own then
     perform set_config('synchronous_commit', 'off', true);
   end if;
@@ -2516,6 +3048,10 @@ begin
       v_now := clock();
       select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
       continue;
+    end if;
+    if exists (select from cancellation c where c.queue = q.id) then
+      v_ids := without_cancelled(q, v_live, v_ids, v_now);
+      continue when v_ids = '{}';
     end if;
     v_sorted := v_ids;
     if p_limit > 1 then
@@ -2575,143 +3111,41 @@ end
 
 
 
--- function try_release(p_queue text, p_ids bigint[], p_leases bigint[])
-returns TABLE(fault jsonb, id bigint) language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+-- function try_redrive(p_queue text, p_ids bigint[], p_filter jsonb, p_limit integer, p_preview boolean)
+returns TABLE(fault jsonb, item jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
-#variable_conflict use_column
 declare
   q queue;
-  v_live smallint[];
-  v_generation bigint;
-  v_count int;
-  v_done int := 0;
+  w record;
   v_now timestamptz := clock();
+  v_items jsonb[];
+  v_ids bigint[];
+  v_left int := p_limit;
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
-  if q.kind is distinct from 'work' or q.storage <> 0 and not hold_storage(q) then
-    return query select queue_fault(p_queue, 'work'), null::bigint;
+  if q.kind is distinct from 'work' or not hold_storage(q) then
+    return query select queue_fault(p_queue, 'work'), null::jsonb;
     return;
   end if;
-  if q.storage <> 0 then
-    return query execute format('select * from %I($1, $2, $3)', 'try_release_s' || q.storage)
-      using p_queue, p_ids, p_leases;
-    return;
-  end if;
-  select s.live, s.generation into v_live, v_generation from segment s where s.storage = q.storage order by s.generation desc limit 1;
-  for v_pass in 1 .. 2 loop
-    if searches_arrays() then
-      if v_live = '{0}' then
-        return query
-          update message_0 m set vt = v_now, lease = null
-           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
-          returning null::jsonb, m.id;
-        get diagnostics v_count = row_count;
-        v_done := v_done + v_count;
-      elsif v_live = '{1}' then
-        return query
-          update message_1 m set vt = v_now, lease = null
-           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
-          returning null::jsonb, m.id;
-        get diagnostics v_count = row_count;
-        v_done := v_done + v_count;
-      else
-        return query
-          update message m set vt = v_now, lease = null
-           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
-          returning null::jsonb, m.id;
-        get diagnostics v_count = row_count;
-        v_done := v_done + v_count;
-      end if;
-    else
-      for v_i in 1 .. cardinality(p_ids) loop
-        if v_live = '{0}' then
-          return query
-            update message_0 m set vt = v_now, lease = null
-             where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
-            returning null::jsonb, m.id;
-          get diagnostics v_count = row_count;
-          v_done := v_done + v_count;
-        elsif v_live = '{1}' then
-          return query
-            update message_1 m set vt = v_now, lease = null
-             where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
-            returning null::jsonb, m.id;
-          get diagnostics v_count = row_count;
-          v_done := v_done + v_count;
-        else
-          return query
-            update message m set vt = v_now, lease = null
-             where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
-            returning null::jsonb, m.id;
-          get diagnostics v_count = row_count;
-          v_done := v_done + v_count;
-        end if;
-      end loop;
+  for w in select * from dead_sources(q) loop
+    exit when v_left <= 0;
+    execute format('select array_agg(f.id order by f.id), array_agg(jsonb_build_object(''id'', f.id::text, ''source'', %L, ''priority'', f.priority, ''attempt'', f.attempt,
+        ''enqueuedAt'', extract(epoch from f.enqueued_at) * 1000, ''headers'', coalesce(f.headers, ''{}''), ''payload'', f.payload, ''errors'', coalesce(f.errors, ''[]'')) order by f.id)
+      from (%s) f', w.source, w.query) into v_ids, v_items using q.id, v_now, p_ids, p_filter, v_left;
+    continue when v_ids is null;
+    if not p_preview then
+      execute format('with gone as (delete from %I m where m.id = any ($1) and m.queue = %s returning m.*)
+        insert into %I (segment, queue, id, priority, vt, enqueued_at, headers, payload, errors)
+        select (select current from segment where storage = $2 order by generation desc limit 1),
+               $3, id, least(priority, $4 - 1), $5, enqueued_at, headers, payload, errors from gone',
+        w.tab, case w.source when 'archive' then '$3' else q.dead_letter::text end, message_table(q.storage))
+        using v_ids, q.storage, q.id, q.levels, v_now;
     end if;
-    exit when v_pass = 2 or v_done = cardinality(p_ids) or not flipping(q.storage, v_generation);
-    v_live := '{0,1}';
+    v_left := v_left - cardinality(v_ids);
+    return query select null::jsonb, unnest(v_items);
   end loop;
-end
-
-
-
--- function try_retry(p_queue text, p_id bigint, p_lease bigint, p_delay interval, p_error jsonb)
-returns TABLE(fault jsonb, outcome text, visible_at timestamp with time zone) language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
-
-#variable_conflict use_column
-declare
-  q queue;
-  v_live smallint[];
-  v_generation bigint;
-  v_now timestamptz := clock();
-  v_vt timestamptz;
-  v_attempt int;
-begin
-  select * into q from queue where name = p_queue and dropped_at is null;
-  if q.kind is distinct from 'work' or q.storage <> 0 and not hold_storage(q) then
-    return query select queue_fault(p_queue, 'work'), null::text, null::timestamptz;
-    return;
-  end if;
-  if q.storage <> 0 then
-    return query execute format('select * from %I($1, $2, $3, $4, $5)', 'try_retry_s' || q.storage)
-      using p_queue, p_id, p_lease, p_delay, p_error;
-    return;
-  end if;
-  select s.live, s.generation into v_live, v_generation from segment s where s.storage = q.storage order by s.generation desc limit 1;
-  for v_pass in 1 .. 2 loop
-    if v_live = '{0}' then
-      update message_0 m
-         set vt = greatest(v_now, v_now + p_delay), lease = null,
-             errors = case when p_error is null then m.errors
-                      else case when jsonb_array_length(m.errors) >= 50 then m.errors - 0 else coalesce(m.errors, '[]') end || jsonb_build_array(p_error || jsonb_build_object('attempt', m.attempt, 'at', v_now)) end
-       where m.queue = q.id and m.id = p_id and m.lease = p_lease
-      returning m.vt, m.attempt into v_vt, v_attempt;
-    elsif v_live = '{1}' then
-      update message_1 m
-         set vt = greatest(v_now, v_now + p_delay), lease = null,
-             errors = case when p_error is null then m.errors
-                      else case when jsonb_array_length(m.errors) >= 50 then m.errors - 0 else coalesce(m.errors, '[]') end || jsonb_build_array(p_error || jsonb_build_object('attempt', m.attempt, 'at', v_now)) end
-       where m.queue = q.id and m.id = p_id and m.lease = p_lease
-      returning m.vt, m.attempt into v_vt, v_attempt;
-    else
-      update message m
-         set vt = greatest(v_now, v_now + p_delay), lease = null,
-             errors = case when p_error is null then m.errors
-                      else case when jsonb_array_length(m.errors) >= 50 then m.errors - 0 else coalesce(m.errors, '[]') end || jsonb_build_array(p_error || jsonb_build_object('attempt', m.attempt, 'at', v_now)) end
-       where m.queue = q.id and m.id = p_id and m.lease = p_lease
-      returning m.vt, m.attempt into v_vt, v_attempt;
-    end if;
-    exit when v_pass = 2 or found or not flipping(q.storage, v_generation);
-    v_live := '{0,1}';
-  end loop;
-  if v_vt is null then
-    return;
-  end if;
-  if v_attempt >= q.max_attempts then
-    perform bury(q, v_live, array[p_id], null, v_now);
-    return query select null::jsonb, 'dead', null::timestamptz;
-  else
-    return query select null::jsonb, 'retry', v_vt;
+  if v_left < p_limit and not p_preview then
+    perform pg_notify(current_schema() || '_wake', q.name);
   end if;
 end
 
@@ -2842,6 +3276,130 @@ end
 
 
 
+-- function try_settle(p_queue text, p_ids bigint[], p_leases bigint[], p_what jsonb)
+returns TABLE(fault jsonb, id bigint, outcome text, visible_at timestamp with time zone) language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+
+#variable_conflict use_column
+declare
+  q queue;
+  v_live smallint[];
+  v_generation bigint;
+  v_now timestamptz := clock();
+  v_ids bigint[] := '{}';
+  v_attempts int[] := '{}';
+  v_times timestamptz[] := '{}';
+  v_outcomes text[];
+begin
+  select * into q from queue where name = p_queue and dropped_at is null;
+  if q.kind is distinct from 'work' or q.storage <> 0 and not hold_storage(q) then
+    return query select queue_fault(p_queue, 'work'), null::bigint, null::text, null::timestamptz;
+    return;
+  end if;
+  if q.storage <> 0 then
+    return query execute format('select * from %I($1, $2, $3, $4)', 'try_settle_s' || q.storage)
+      using p_queue, p_ids, p_leases, p_what;
+    return;
+  end if;
+  select s.live, s.generation into v_live, v_generation from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  for v_pass in 1 .. 2 loop
+    if searches_arrays() then
+      if v_live = '{0}' then
+        with given as (
+          update message_0 m
+             set lease = null,
+                 vt = ready_again(q.backoff, m.attempt, p_what->(width_bucket(m.id, p_ids) - 1), v_now),
+                 errors = with_error(m.errors, p_what->(width_bucket(m.id, p_ids) - 1)->'error', m.attempt, v_now),
+                 attempt = m.attempt - (p_what->(width_bucket(m.id, p_ids) - 1)->>'to' = 'snooze')::int
+           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+          returning m.id, m.attempt, m.vt)
+        select v_ids || array_agg(g.id), v_attempts || array_agg(g.attempt), v_times || array_agg(g.vt)
+          into v_ids, v_attempts, v_times from given g;
+      elsif v_live = '{1}' then
+        with given as (
+          update message_1 m
+             set lease = null,
+                 vt = ready_again(q.backoff, m.attempt, p_what->(width_bucket(m.id, p_ids) - 1), v_now),
+                 errors = with_error(m.errors, p_what->(width_bucket(m.id, p_ids) - 1)->'error', m.attempt, v_now),
+                 attempt = m.attempt - (p_what->(width_bucket(m.id, p_ids) - 1)->>'to' = 'snooze')::int
+           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+          returning m.id, m.attempt, m.vt)
+        select v_ids || array_agg(g.id), v_attempts || array_agg(g.attempt), v_times || array_agg(g.vt)
+          into v_ids, v_attempts, v_times from given g;
+      else
+        with given as (
+          update message m
+             set lease = null,
+                 vt = ready_again(q.backoff, m.attempt, p_what->(width_bucket(m.id, p_ids) - 1), v_now),
+                 errors = with_error(m.errors, p_what->(width_bucket(m.id, p_ids) - 1)->'error', m.attempt, v_now),
+                 attempt = m.attempt - (p_what->(width_bucket(m.id, p_ids) - 1)->>'to' = 'snooze')::int
+           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+          returning m.id, m.attempt, m.vt)
+        select v_ids || array_agg(g.id), v_attempts || array_agg(g.attempt), v_times || array_agg(g.vt)
+          into v_ids, v_attempts, v_times from given g;
+      end if;
+    else
+      for v_i in 1 .. cardinality(p_ids) loop
+        if v_live = '{0}' then
+          with given as (
+            update message_0 m
+               set lease = null,
+                   vt = ready_again(q.backoff, m.attempt, p_what->(width_bucket(m.id, p_ids) - 1), v_now),
+                   errors = with_error(m.errors, p_what->(width_bucket(m.id, p_ids) - 1)->'error', m.attempt, v_now),
+                   attempt = m.attempt - (p_what->(width_bucket(m.id, p_ids) - 1)->>'to' = 'snooze')::int
+             where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
+            returning m.id, m.attempt, m.vt)
+          select v_ids || array_agg(g.id), v_attempts || array_agg(g.attempt), v_times || array_agg(g.vt)
+            into v_ids, v_attempts, v_times from given g;
+        elsif v_live = '{1}' then
+          with given as (
+            update message_1 m
+               set lease = null,
+                   vt = ready_again(q.backoff, m.attempt, p_what->(width_bucket(m.id, p_ids) - 1), v_now),
+                   errors = with_error(m.errors, p_what->(width_bucket(m.id, p_ids) - 1)->'error', m.attempt, v_now),
+                   attempt = m.attempt - (p_what->(width_bucket(m.id, p_ids) - 1)->>'to' = 'snooze')::int
+             where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
+            returning m.id, m.attempt, m.vt)
+          select v_ids || array_agg(g.id), v_attempts || array_agg(g.attempt), v_times || array_agg(g.vt)
+            into v_ids, v_attempts, v_times from given g;
+        else
+          with given as (
+            update message m
+               set lease = null,
+                   vt = ready_again(q.backoff, m.attempt, p_what->(width_bucket(m.id, p_ids) - 1), v_now),
+                   errors = with_error(m.errors, p_what->(width_bucket(m.id, p_ids) - 1)->'error', m.attempt, v_now),
+                   attempt = m.attempt - (p_what->(width_bucket(m.id, p_ids) - 1)->>'to' = 'snooze')::int
+             where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
+            returning m.id, m.attempt, m.vt)
+          select v_ids || array_agg(g.id), v_attempts || array_agg(g.attempt), v_times || array_agg(g.vt)
+            into v_ids, v_attempts, v_times from given g;
+        end if;
+      end loop;
+    end if;
+    exit when v_pass = 2 or cardinality(v_ids) = cardinality(p_ids) or not flipping(q.storage, v_generation);
+    v_live := '{0,1}';
+  end loop;
+  v_outcomes := array(
+    select case
+        when p_what->(width_bucket(u.id, p_ids) - 1)->>'to' = 'cancel'
+          or (select c.id from cancellation c where c.queue = q.id and c.id = u.id) is not null then 'cancelled'
+        when p_what->(width_bucket(u.id, p_ids) - 1)->>'to' = 'retry' and u.attempt >= q.max_attempts then 'dead'
+        else p_what->(width_bucket(u.id, p_ids) - 1)->>'to'
+      end
+      from unnest(v_ids, v_attempts) with ordinality u(id, attempt, n) order by u.n);
+  if 'dead' = any (v_outcomes) then
+    q.max_attempts := 0;
+    perform bury(q, v_live, array(select u.id from unnest(v_ids, v_outcomes) u(id, outcome) where u.outcome = 'dead'), null, v_now);
+  end if;
+  if 'cancelled' = any (v_outcomes) then
+    perform discard(q, v_live, array(select u.id from unnest(v_ids, v_outcomes) u(id, outcome) where u.outcome = 'cancelled'), v_now);
+  end if;
+  return query
+    select null::jsonb, u.id, u.outcome, case when u.outcome in ('release', 'retry', 'snooze') then u.vt end
+      from unnest(v_ids, v_outcomes, v_times) u(id, outcome, vt);
+end
+
+
+
 -- function try_update_queue(p_name text, p_patch jsonb)
 returns TABLE(fault jsonb, info jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
@@ -2880,9 +3438,33 @@ begin
 end
 
 
+
+-- function with_error(p_errors jsonb, p_error jsonb, p_attempt integer, p_now timestamp with time zone)
+returns jsonb language sql immutable as
+
+  select case when p_error is null or p_error = 'null' then p_errors
+    else case when jsonb_array_length(p_errors) >= 50 then p_errors - 0 else coalesce(p_errors, '[]') end
+      || jsonb_build_array(p_error || jsonb_build_object('attempt', p_attempt, 'at', p_now)) end
+
+
+
+-- function without_cancelled(q queue, p_live smallint[], p_ids bigint[], p_now timestamp with time zone)
+returns bigint[] language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+
+declare
+  v_gone bigint[] := array(select c.id from cancellation c where c.queue = q.id and c.id = any (p_ids));
+begin
+  if v_gone <> '{}' then
+    perform discard(q, p_live, v_gone, p_now);
+  end if;
+  return array(select u.id from unnest(p_ids) with ordinality u(id, n) where u.id <> all (v_gone) order by u.n);
+end
+
+
 -- index archive_default_at: CREATE INDEX archive_default_at ON archive_default USING btree (archived_at)
 -- index archive_id: CREATE INDEX archive_id ON ONLY archive USING btree (id) WHERE (queue > 0)
 -- index archive_message: CREATE INDEX archive_message ON ONLY archive USING btree (queue, id)
+-- index cancellation_pkey: CREATE UNIQUE INDEX cancellation_pkey ON cancellation USING btree (queue, id)
 -- index floor_pkey: CREATE UNIQUE INDEX floor_pkey ON floor USING btree (storage, queue, priority, version)
 -- index message_claim: CREATE INDEX message_claim ON ONLY message USING btree (queue, priority, vt, id) WHERE (vt < 'infinity'::timestamp with time zone)
 -- index message_pkey: CREATE UNIQUE INDEX message_pkey ON ONLY message USING btree (queue, id, segment)
@@ -2893,13 +3475,17 @@ end
 -- index role_pkey: CREATE UNIQUE INDEX role_pkey ON role USING btree (kind, name)
 -- index segment_pkey: CREATE UNIQUE INDEX segment_pkey ON segment USING btree (storage, generation)
 -- index storage_pkey: CREATE UNIQUE INDEX storage_pkey ON storage USING btree (id)
+-- index worker_name_key: CREATE UNIQUE INDEX worker_name_key ON worker USING btree (name)
+-- index worker_pkey: CREATE UNIQUE INDEX worker_pkey ON worker USING btree (id)
 -- sequence floor_version_seq: start 1 increment 1 cache 1
 -- sequence maintained: start 0 increment 1 cache 1
 -- sequence message_id: start 1 increment 1 cache 1
 -- sequence queue_id_seq: start 1 increment 1 cache 1
 -- sequence storage_id_seq: start 1 increment 1 cache 1
+-- sequence worker_id_seq: start 1 increment 1 cache 1
 -- table archive: RANGE (archived_at)
 -- table archive_default: DEFAULT
+-- table cancellation: 
 -- table floor: 
 -- table message: LIST (segment)
 -- table message_0: FOR VALUES IN ('0') fillfactor=90, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0
@@ -2909,3 +3495,4 @@ end
 -- table role: 
 -- table segment: 
 -- table storage: 
+-- table worker: fillfactor=50

@@ -110,6 +110,43 @@ begin
 end
 $$
 -- next
+/* Cancelled messages leave at once, whoever had them: for the archive with outcome cancelled where the queue keeps what is
+   done. Their rows are locked by this transaction. */
+create or replace function {schema}.discard(q {schema}.queue, p_live smallint[], p_ids bigint[], p_now timestamptz) returns void
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+declare
+  v_delete text := format('delete from %I m where m.queue = $1 and m.id = any ($2)', message_leaf(q.storage, p_live));
+begin
+  if q.done = 'archive' then
+    execute format('with gone as (%s returning m.*)
+      insert into %I (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
+      select queue, id, $3, ''cancelled'', priority, attempt, enqueued_at, origin, headers, payload, errors from gone',
+      v_delete, archive_table(q.storage)) using q.id, p_ids, p_now;
+  else
+    execute v_delete using q.id, p_ids;
+  end if;
+  delete from cancellation where queue = q.id and id = any (p_ids);
+end
+$$
+-- next
+/* For a claim: discards those of p_ids that were cancelled while somebody held them, and returns the others, in order. */
+create or replace function {schema}.without_cancelled(q {schema}.queue, p_live smallint[], p_ids bigint[], p_now timestamptz) returns bigint[]
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  v_gone bigint[] := array(select c.id from cancellation c where c.queue = q.id and c.id = any (p_ids));
+begin
+  if v_gone <> '{}' then
+    perform discard(q, p_live, v_gone, p_now);
+  end if;
+  return array(select u.id from unnest(p_ids) with ordinality u(id, n) where u.id <> all (v_gone) order by u.n);
+end
+$$
+-- next
 /* 63 random bits. Not from random(), which a session may have seeded. */
 create or replace function {schema}.new_lease() returns bigint
 language sql volatile as 'select uuid_hash_extended(gen_random_uuid(), 0) & 9223372036854775807'

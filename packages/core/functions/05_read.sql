@@ -43,6 +43,9 @@ begin
       using p_queue, p_limit, p_lease, p_own, p_filter;
     return;
   end if;
+  if q.paused_at is not null then
+    return;
+  end if;
   if p_own then
     perform set_config('synchronous_commit', 'off', true);
   end if;
@@ -57,6 +60,10 @@ begin
       v_now := clock();
       select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
       continue;
+    end if;
+    if exists (select from cancellation c where c.queue = q.id) then
+      v_ids := without_cancelled(q, v_live, v_ids, v_now);
+      continue when v_ids = '{}';
     end if;
     v_sorted := v_ids;
     if p_limit > 1 then
@@ -122,6 +129,9 @@ begin
       using p_queue, p_limit, p_own, p_filter;
     return;
   end if;
+  if q.paused_at is not null then
+    return;
+  end if;
   select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
   v_blocks := blocks_fetched(q.storage);
   loop
@@ -132,6 +142,10 @@ begin
       v_now := clock();
       select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
       continue;
+    end if;
+    if exists (select from cancellation c where c.queue = q.id) then
+      v_ids := without_cancelled(q, v_live, v_ids, v_now);
+      continue when v_ids = '{}';
     end if;
     v_sorted := v_ids;
     if p_limit > 1 then

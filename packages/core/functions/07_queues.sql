@@ -4,8 +4,19 @@ language sql stable set search_path = {schema}, pg_temp as $$
     'id', q.id::text, 'name', q.name, 'createdAt', extract(epoch from q.created_at) * 1000,
     'levels', q.levels, 'lease', extract(epoch from q.lease) * 1000, 'maxAttempts', q.max_attempts,
     'deadLetter', (select name from queue where id = q.dead_letter), 'notify', q.notify,
-    'archiveRetention', extract(epoch from q.archive_retention) * 1000)
+    'archiveRetention', extract(epoch from q.archive_retention) * 1000,
+    'backoff', q.backoff, 'done', q.done, 'onInvalid', q.on_invalid, 'pausedAt', extract(epoch from q.paused_at) * 1000)
     || storage_info((select s from storage s where s.id = q.storage))
+$$
+-- next
+/* As options say it, lengths of time as text with their unit, into milliseconds; null where it cannot be meant, and where none is. */
+create or replace function {schema}.backoff_wanted(p jsonb) returns jsonb
+language sql immutable set search_path = {schema}, pg_temp as $$
+  select jsonb_build_object('kind', p->>'kind', 'base', w.base, 'max', w.max, 'jitter', w.jitter)
+    from (select partition_measure('time', p->'base') as base, partition_measure('time', coalesce(p->'max', '"10 minutes"')) as max,
+                 case when p->'jitter' is null then 0.2 when jsonb_typeof(p->'jitter') = 'number' then (p->>'jitter')::numeric end as jitter) w
+   where jsonb_typeof(p) = 'object' and p - '{kind,base,max,jitter}'::text[] = '{}' and p->>'kind' in ('fixed', 'linear', 'exponential')
+     and w.base >= 0 and w.max >= w.base and w.jitter between 0 and 1
 $$
 -- next
 create or replace function {schema}.differences(q {schema}.queue, p_options jsonb) returns jsonb
@@ -14,6 +25,7 @@ language sql stable set search_path = {schema}, pg_temp as $$
            'differences', jsonb_agg(jsonb_build_object('option', key, 'stored', stored, 'requested', value) order by key))
     from (select key, queue_info(q)->key as stored,
                  case when key in ('lease', 'archiveRetention') then coalesce(to_jsonb(extract(epoch from (value #>> '{}')::interval) * 1000), 'null')
+                      when key = 'backoff' then coalesce(backoff_wanted(value), 'null')
                       when key in ('storage', 'partition') then storage_info(storage_wanted(p_options))->key
                       else value end as value
             from jsonb_each(p_options)) o
@@ -30,8 +42,8 @@ language sql stable set search_path = {schema}, pg_temp as $$
   end
 $$
 -- next
-/* Creates a queue or finds it. Options: levels, lease, maxAttempts, deadLetter, notify, archiveRetention, storage, partition. Options that differ from the stored
-   ones are an answer that names each difference, never silently kept. */
+/* Creates a queue or finds it. Options that differ from the stored ones are an answer
+   that names each difference, never silently kept. */
 create or replace function {schema}.try_create_queue(p_name text, p_options jsonb, p_must_be_new boolean)
 returns table (fault jsonb, created boolean, info jsonb)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
@@ -115,6 +127,9 @@ begin
     max_attempts = case when p_patch ? 'maxAttempts' then (p_patch->>'maxAttempts')::int else max_attempts end,
     dead_letter = case when p_patch ? 'deadLetter' then v_dead_letter else dead_letter end,
     notify = coalesce(p_patch->>'notify', notify),
+    backoff = case when p_patch ? 'backoff' then backoff_wanted(p_patch->'backoff') else backoff end,
+    done = coalesce(p_patch->>'done', done),
+    on_invalid = coalesce(p_patch->>'onInvalid', on_invalid),
     archive_retention = case when p_patch ? 'archiveRetention' then (p_patch->>'archiveRetention')::interval else archive_retention end
   where id = p_id returning * into q;
   if p_patch ? 'levels' then
@@ -273,7 +288,10 @@ language sql immutable set search_path = {schema}, pg_temp as $$
     when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
     else coalesce(
       (select argument_fault(key, false) from jsonb_object_keys(p_options) key
-        where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify', 'archiveRetention', 'storage', 'partition') order by key limit 1),
+        where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify', 'archiveRetention', 'storage', 'partition', 'backoff', 'done', 'onInvalid') order by key limit 1),
+      argument_fault('backoff', coalesce(jsonb_typeof(p_options->'backoff'), 'null') = 'null' or backoff_wanted(p_options->'backoff') is not null),
+      argument_fault('done', coalesce(p_options->>'done', 'delete') in ('delete', 'archive')),
+      argument_fault('onInvalid', coalesce(p_options->>'onInvalid', 'raise') in ('deadLetter', 'raise')),
       argument_fault('storage', coalesce(p_options->>'storage', 'shared') in ('shared', 'dedicated', 'unlogged')
         and not (p_options->>'storage' is not distinct from 'shared' and jsonb_typeof(p_options->'partition') is not distinct from 'object')),
       partition_fault(nullif(p_options->'partition', 'null'), p_options->>'archiveRetention'),

@@ -1,7 +1,7 @@
 /* The functions that name the message table, and each other. A dedicated storage has its own of each, so that its plans are
    as static as the shared one's. */
 create or replace function {schema}.storage_functions() returns text[]
-language sql immutable as $$ select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,look_below,first_ready,sweep_level,sweep,found_elsewhere,messages_of,count_messages}'::text[] $$
+language sql immutable as $$ select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,keep,look_below,first_ready,sweep_level,sweep,found_elsewhere,messages_of,count_messages}'::text[] $$
 -- next
 /* The functions of a storage, made from the shared ones: other tables, other names, and a call that was passed on to its
    storage has arrived. Only the name and the body change: the schema may be called what a table is. */
@@ -132,8 +132,3 @@ begin
   end if;
 end
 $$
--- next
-/* A new version brings new functions; those of each storage are made from them. */
-do $$ begin
-  perform {schema}.clone_functions(id) from {schema}.storage where id <> 0 and to_regclass('{schema}.message_s' || id) is not null;
-end $$

@@ -59,7 +59,8 @@ begin
 end
 $$
 -- next
-/* Messages that a sender left in a queue dropped meanwhile, and counters of dropped queues. */
+/* Messages that a sender left in a queue dropped meanwhile, counters of dropped queues, notes of cancellations whose message is
+   gone, and workers that are. */
 create or replace function {schema}.clear_leftovers(p_limit int default 5000) returns int
 language plpgsql volatile
 set search_path = {schema}, pg_temp
@@ -74,6 +75,8 @@ begin
      where q.dropped_at < clock() - interval '1 minute' limit p_limit);
   get diagnostics v_count = row_count;
   perform drop_counters();
+  perform clear_cancellations();
+  delete from worker where beat_at < clock() - case state when 'stopped' then interval '1 hour' else interval '1 day' end;
   return v_count;
 end
 $$

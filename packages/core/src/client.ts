@@ -9,6 +9,9 @@ import { createQueue, type Queue, type QueueTypes } from "./queue/queue.ts"
 import type { SendOptions } from "./queue/send.ts"
 import { createSession, typedError } from "./session.ts"
 import { createWakeHub } from "./wake-hub.ts"
+import type { Handler } from "./worker/handler.ts"
+import type { WorkerOptions } from "./worker/options.ts"
+import { createWorker, type Worker } from "./worker/worker.ts"
 
 export interface ClientOptions {
   /** Where Sluice lives in the database. Default `"sluice"`. */
@@ -32,9 +35,11 @@ export interface Client<Tx = unknown> {
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>
   /** Wakes the readers of a queue: for use after a commit of your own, which Sluice cannot see. Resolves when the hint is out. */
   wake(queue: string): Promise<void>
-  /** The loop that keeps storage flat. Start it in one process or in many. */
+  /** A loop that has messages handled, of one queue or of many. `start` sets it to work. */
+  worker(handlers: readonly Handler<Tx>[], options?: WorkerOptions): Worker
+  /** The loop that keeps storage flat. Every worker runs it; start it yourself where there is none. */
   maintenance(options?: MaintenanceOptions): Maintenance
-  /** Ends what this client opened: its maintenance and its LISTEN connection, and the driver's pool where the driver made it. */
+  /** Ends what this client opened: its workers, as `stop` does, its maintenance and its LISTEN connection, and the driver's pool where the driver made it. */
   close(): Promise<void>
 }
 
@@ -51,7 +56,7 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
   const notifier = createNotifier(session, channel)
   checkBoolean(notify, "notify")
 
-  const loops = new Set<Maintenance>()
+  const loops = new Set<Pick<Maintenance, "stop">>()
   let closed = false
   /** Queues sent to inside `client.transaction`, to be woken after its commit. */
   const sentIn = new WeakMap<object, Set<string>>()
@@ -75,7 +80,7 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
       }
       checkOptions(types, ["payload"], "types")
       checkSchema(types.payload)
-      return createQueue(session, hub, onSent, name, types.payload)
+      return createQueue(session, hub, onSent, (worker) => loops.add(worker), name, types.payload)
     },
     transaction: async (work) => {
       if (typeof work !== "function") throw new InvalidOptionError("work", work, `must be a function, got ${describe(work)}`)
@@ -102,6 +107,11 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
       hub.wakeLocal(queue)
       notifier.notify(queue)
       await notifier.flush()
+    },
+    worker: (handlers, how = {}) => {
+      const worker = createWorker(session, hub, handlers, how)
+      loops.add(worker)
+      return worker
     },
     maintenance: (how = {}) => {
       const loop = createMaintenance(session, how, () => closed)

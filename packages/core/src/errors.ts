@@ -246,6 +246,53 @@ export class StatementCancelledError extends SluiceError {
   }
 }
 
+/** Why a handler's signal fires: its queue or its worker allows it no more time. The message is retried. */
+export class HandlerTimeoutError extends SluiceError {
+  readonly timeout: string
+
+  constructor(timeout: string) {
+    super("handler_timeout", `The handler took longer than its timeout of ${timeout}.`)
+    this.timeout = timeout
+  }
+}
+
+/** Why a handler's signal fires: its message was cancelled, and is gone when the handler ends. */
+export class MessageCancelledError extends SluiceError {
+  readonly queue: string
+  readonly id: string
+
+  constructor(queue: string, id: string) {
+    super("message_cancelled", `Message ${id} of "${queue}" was cancelled.`)
+    this.queue = queue
+    this.id = id
+  }
+}
+
+/** Why a handler's signal fires: its worker stops, and the time it gave its handlers is over. The message goes back to its queue. */
+export class WorkerStoppedError extends SluiceError {
+  readonly worker: string
+
+  constructor(worker: string) {
+    super("worker_stopped", `The worker ${worker} was stopped before the handler ended.`)
+    this.worker = worker
+  }
+}
+
+/** `start` of a worker whose transactional handlers may take all connections of the pool, and leave none to keep leases with. */
+export class PoolTooSmallError extends SluiceError {
+  readonly concurrency: number
+  readonly maxConnections: number
+
+  constructor(concurrency: number, maxConnections: number) {
+    super(
+      "pool_too_small",
+      `${concurrency} transactional handler(s) at once hold ${concurrency} connection(s), and the worker needs one more; the driver has ${maxConnections}. Give its pool ${concurrency + 1} connections or more, or the worker a concurrency of ${Math.max(1, maxConnections - 1)}.`,
+    )
+    this.concurrency = concurrency
+    this.maxConnections = maxConnections
+  }
+}
+
 /** The `signal` of a call was aborted. What the call had leased is released. `cause` is the signal's reason. */
 export class AbortedError extends SluiceError {
   constructor(cause: unknown) {

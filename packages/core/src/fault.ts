@@ -1,3 +1,4 @@
+import { decodeBackoff, type StoredBackoff } from "./admin/backoff.ts"
 import { decodePartition, type StoredPartition } from "./admin/storage-options.ts"
 import { formatDuration } from "./duration.ts"
 import {
@@ -40,6 +41,7 @@ interface StoredStorage {
 function readable(difference: OptionDifference): OptionDifference {
   const { option, stored, requested } = difference
   if (option === "partition") return { option, stored: decodePartition(stored as StoredPartition | null), requested: decodePartition(requested as StoredPartition | null) }
+  if (option === "backoff") return { option, stored: decodeBackoff(stored as StoredBackoff | null), requested: decodeBackoff(requested as StoredBackoff | null) }
   if (option !== "lease" && option !== "archiveRetention") return difference
   const written = (ms: unknown): unknown => (ms === null ? null : formatDuration(ms as number))
   return { option, stored: written(stored), requested: written(requested) }

@@ -14,9 +14,11 @@ export type {
   QueuesAccessor,
 } from "./admin/inspect.ts"
 export type { Admin } from "./admin/admin.ts"
+export type { Backoff } from "./admin/backoff.ts"
 export type { InstallOptions, InstallResult, MigrationSql } from "./admin/install.ts"
 export type { MessageWrites } from "./admin/messages.ts"
 export type { CreatedQueueInfo, CreateQueueOptions, DropQueueOptions, QueueInfo, QueueOptions } from "./admin/queues.ts"
+export type { DeadMessage, RedriveOptions } from "./admin/redrive.ts"
 export type { Roles } from "./admin/roles.ts"
 export type { Partition, PartitionById, PartitionByTime, QueueStorage, StorageOptions } from "./admin/storage-options.ts"
 export type { UninstallOptions } from "./admin/uninstall.ts"
@@ -29,12 +31,15 @@ export {
   AbortedError,
   ConnectionError,
   DeadLetterCycleError,
+  HandlerTimeoutError,
   InvalidNameError,
   InvalidOptionError,
   IsolationLevelError,
+  MessageCancelledError,
   PayloadInvalidError,
   PayloadTooLargeError,
   PermissionDeniedError,
+  PoolTooSmallError,
   QueueAlreadyExistsError,
   QueueInUseError,
   QueueNotFoundError,
@@ -46,6 +51,7 @@ export {
   StaleLeaseError,
   StatementCancelledError,
   StorageFixedError,
+  WorkerStoppedError,
   WrongKindError,
 } from "./errors.ts"
 export type { OptionDifference } from "./errors.ts"
@@ -53,16 +59,23 @@ export type { PayloadLimits } from "./json.ts"
 export type { Leased, Message, PoppedMessage } from "./message.ts"
 export type { MaintenanceReport } from "./maintenance/maintain.ts"
 export type { Maintenance, MaintenanceOptions } from "./maintenance/maintenance.ts"
+export type { CancelOutcome } from "./queue/cancel.ts"
 export type { ReadFilter } from "./queue/filter.ts"
+export type { DeadLetterOptions, RetryOptions, RetryResult } from "./queue/give-back.ts"
 export type { QueueMetrics } from "./queue/metrics.ts"
 export type { PopBatchOptions } from "./queue/pop.ts"
-export type { Queue, QueueTypes } from "./queue/queue.ts"
+export type { Queue, QueueTypes, WorkOptions } from "./queue/queue.ts"
 export type { PollOptions } from "./queue/read-with-poll.ts"
 export type { ReadBatchOptions, ReadOptions } from "./queue/read.ts"
-export type { RetryOptions, RetryResult } from "./queue/retry.ts"
 export type { BatchItem } from "./queue/send-batch.ts"
 export type { MessageOptions, SendOptions } from "./queue/send.ts"
 export type { SettleOptions, SettleResult } from "./queue/settle.ts"
 export { sqlState } from "./sql-state.ts"
 export type { SchemaIssue, SchemaResult, StandardSchema } from "./standard-schema.ts"
 export type { Json, JsonObject, TxOption } from "./types.ts"
+export type { WorkerEvents } from "./worker/events.ts"
+export type { BatchHandlerOptions, Handler, HandlerContext, HandlerOptions, TransactionContext } from "./worker/handler.ts"
+export type { WorkerOptions } from "./worker/options.ts"
+export { outcome } from "./worker/outcome.ts"
+export type { HandlerOutcome, Outcomes, RetryOutcome } from "./worker/outcome.ts"
+export type { StopOptions, Worker } from "./worker/worker.ts"

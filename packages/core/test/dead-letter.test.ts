@@ -146,7 +146,7 @@ describe("retry", () => {
   })
 
   test("never ends a message of unlimited attempts", async () => {
-    const queue = client.queue(await freshQueue({ maxAttempts: null }))
+    const queue = client.queue(await freshQueue({ maxAttempts: null, backoff: null }))
     const id = await queue.send("x")
     await pool.query("update sluice.message set attempt = 1000000 where id = $1", [id])
     expect(await queue.retry((await queue.read())!)).toMatchObject({ outcome: "retry" })

@@ -8,7 +8,7 @@ import { moveClock } from "./helpers/move-clock.ts"
 const { url, client, pool, freshQueue } = await harness()
 
 test("a message that is retried for ever keeps its last 50 errors", async () => {
-  const name = await freshQueue({ maxAttempts: null })
+  const name = await freshQueue({ maxAttempts: null, backoff: null })
   const queue = client.queue(name)
   const id = await queue.send(1)
   for (let attempt = 1; attempt <= 60; attempt++) await queue.retry((await queue.read())!, { error: `failure ${attempt}` })

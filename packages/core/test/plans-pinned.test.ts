@@ -16,6 +16,8 @@ const SEGMENT = "segment_pkey (storage)"
 const FLOOR = "floor_pkey (storage, queue, priority)"
 const OLD_FLOORS = "floor_pkey (storage, queue, priority, version)"
 const CLAIM = "message_queue_priority_vt_id_idx (queue, priority, vt)"
+const ANY_CANCELLED = "cancellation_pkey (queue)"
+const CANCELLED = "cancellation_pkey (queue, id)"
 const KEY = "message_pkey (queue, id)"
 
 interface Operation {
@@ -44,14 +46,21 @@ const settle = (name: string): Operation => ({
 const operations: Record<string, Operation> = {
   send: { call: ({ name }) => `select * from sluice.try_send('${name}', '1', null, null, null, null)`, by: [QUEUE, SEGMENT] },
   "send of a batch": { call: ({ name }) => `select * from sluice.try_send_batch('${name}', '[1, 2]', '[]', null, null, null, null)`, by: [QUEUE, SEGMENT] },
-  read: { call: ({ name }) => `select * from sluice.try_read('${name}', 10, null, false, null)`, by: [QUEUE, SEGMENT, FLOOR, CLAIM, KEY] },
-  pop: { call: ({ name }) => `select * from sluice.try_pop('${name}', 10, false, null)`, by: [QUEUE, SEGMENT, FLOOR, CLAIM, KEY] },
+  read: { call: ({ name }) => `select * from sluice.try_read('${name}', 10, null, false, null)`, by: [QUEUE, SEGMENT, FLOOR, CLAIM, KEY, ANY_CANCELLED] },
+  pop: { call: ({ name }) => `select * from sluice.try_pop('${name}', 10, false, null)`, by: [QUEUE, SEGMENT, FLOOR, CLAIM, KEY, ANY_CANCELLED] },
   delete: settle("delete"),
   archive: settle("archive"),
-  release: settle("release"),
   "a stale settle": { call: ({ name }) => `select * from sluice.try_delete('${name}', '{1}', '{1}')`, by: [QUEUE, SEGMENT, KEY, "pg_class_oid_index (oid)"] },
   setVt: { call: ({ name }, { id, lease }) => `select * from sluice.try_set_vt('${name}', ${id}, ${lease}, null, '1 second', null)`, by: [QUEUE, SEGMENT, KEY] },
-  retry: { call: ({ name }, { id, lease }) => `select * from sluice.try_retry('${name}', ${id}, ${lease}, '1 second', '{}')`, by: [QUEUE, SEGMENT, KEY] },
+  "retry and release": {
+    call: ({ name }, { ids, leases }) => `select * from sluice.try_settle('${name}', '${ids}', '${leases}', '[{"to": "retry"}, {"to": "release"}, {"to": "snooze"}, {"to": "retry"}, {"to": "release"}]')`,
+    by: [QUEUE, SEGMENT, KEY, CANCELLED],
+  },
+  "a lock for a transaction": { ...settle("lock"), by: [QUEUE, SEGMENT, KEY, CANCELLED] },
+  "a beat": {
+    call: ({ name }, { ids, leases }) => `select sluice.beat('{"name": "w", "every": 1000000, "queues": []}', '{"${name}": {"ids": [${ids.slice(1, -1)}], "leases": [${leases.slice(1, -1)}]}}')`,
+    by: [QUEUE, SEGMENT, KEY, CANCELLED, "worker_name_key (name)"],
+  },
   sweep: {
     before: `insert into sluice.floor (storage, queue, priority, vt, swept_at, looked_at, look)
       select storage, id, 1, now() - interval '1 minute', now() - interval '1 minute', now() - interval '1 minute', '0' from sluice.queue`,

@@ -34,6 +34,10 @@ describe("createQueue", () => {
       archiveRetention: null,
       storage: "shared",
       partition: null,
+      backoff: { kind: "exponential", base: "1s", max: "10m", jitter: 0.2 },
+      done: "delete",
+      onInvalid: "deadLetter",
+      pausedAt: null,
     })
     expect(Math.abs(first.createdAt.getTime() - Date.now())).toBeLessThan(60_000)
     expect(await admin.createQueue("defaults")).toEqual({ ...first, created: false })

@@ -65,7 +65,7 @@ describe("install({ roles })", () => {
     toDrop.push(both, longest)
     namesOf(schema)
     await at(schema).admin.install({ roles: { producer: both, consumer: both, reader: longest } })
-    expect(await Promise.all(["try_send(text,jsonb,jsonb,interval,timestamptz,int)", "try_release(text,bigint[],bigint[])", "try_metrics(text)"].map((f) => may(both, `${schema}.${f}`)))).toEqual([true, true, false])
+    expect(await Promise.all(["try_send(text,jsonb,jsonb,interval,timestamptz,int)", "try_delete(text,bigint[],bigint[])", "try_metrics(text)"].map((f) => may(both, `${schema}.${f}`)))).toEqual([true, true, false])
     expect(await may(longest, `${schema}.try_metrics(text)`)).toBe(true)
     expect(await may(`${schema}_admin`, `${schema}.try_metrics(text)`)).toBe(true)
   })

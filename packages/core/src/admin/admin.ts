@@ -12,10 +12,12 @@ import {
   dropQueue,
   type DropQueueOptions,
   getQueue,
+  pauseQueue,
   type QueueInfo,
   type QueueOptions,
   updateQueue,
 } from "./queues.ts"
+import { type DeadMessage, redrive, type RedriveOptions } from "./redrive.ts"
 import { uninstall, type UninstallOptions } from "./uninstall.ts"
 import { type Verification, verify } from "./verify.ts"
 
@@ -47,6 +49,14 @@ export interface Admin<Tx = unknown> {
   dropQueue(name: string, options?: DropQueueOptions<Tx>): Promise<boolean>
   /** Deletes every message, leased ones too, and returns how many. The archive stays. Waits for transactions that hold some. */
   purge(name: string, options?: TxOption<Tx>): Promise<number>
+  /** No message of the queue is delivered any more, to any reader of any process, from their next claim on. Sends and settles go on. */
+  pauseQueue(name: string, options?: TxOption<Tx>): Promise<QueueInfo>
+  resumeQueue(name: string, options?: TxOption<Tx>): Promise<QueueInfo>
+  /**
+   * Brings messages that died in this queue back to it, from its dead-letter queue and the archive: with their ids and errors, their
+   * attempts counted from 0, ready now. Returns them. Whoever held one before it died finds his lease stale.
+   */
+  redrive(name: string, options?: RedriveOptions<Tx>): Promise<DeadMessage[]>
   metrics(name: string, options?: TxOption<Tx>): Promise<QueueMetrics>
   /** Of every queue there is, in order of name. */
   metricsAll(options?: TxOption<Tx>): Promise<QueueMetrics[]>
@@ -82,6 +92,9 @@ export function createAdmin<Tx>(session: Session<Tx>): Admin<Tx> {
       validateQueueName(name)
       return purge(session, name, options)
     },
+    pauseQueue: async (name, options = {}) => pauseQueue(session, name, true, options),
+    resumeQueue: async (name, options = {}) => pauseQueue(session, name, false, options),
+    redrive: async (name, options = {}) => redrive(session, name, options),
     metrics: async (name, options = {}) => {
       validateQueueName(name)
       return (await metrics(session, name, options))[0]!

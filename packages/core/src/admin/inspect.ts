@@ -6,13 +6,15 @@ import { messageWrites, type MessageWrites } from "./messages.ts"
 import { decodeQueueInfo, getQueue, type QueueInfo } from "./queues.ts"
 
 export type MessageState = "visible" | "inFlight" | "delayed" | "parked"
-export type Outcome = "done" | "dead"
+export type Outcome = "done" | "dead" | "cancelled"
 
-/** A failed attempt, as `retry(message, { error })` left it. */
+/** A failed attempt, as a worker or `retry(message, { error })` left it. */
 export interface AttemptError {
   readonly name: string
   readonly message: string
   readonly stack?: string
+  /** The name of the worker, where it was one. */
+  readonly worker?: string
   readonly attempt: number
   /** ISO 8601. */
   readonly at: string
@@ -140,7 +142,7 @@ export function messagesAccessor<Tx>(session: Session<Tx>): MessagesAccessor<Tx>
 }
 
 export function archiveAccessor<Tx>(session: Session<Tx>): ArchiveAccessor<Tx> {
-  const filters = (filter: ArchiveFilter<Tx>): SqlValue[] => [queueFilter(filter.queue), filter.outcome === undefined ? null : checkOneOf(filter.outcome, ["done", "dead"], "outcome")]
+  const filters = (filter: ArchiveFilter<Tx>): SqlValue[] => [queueFilter(filter.queue), filter.outcome === undefined ? null : checkOneOf(filter.outcome, ["done", "dead", "cancelled"], "outcome")]
   return {
     count: async (filter = {}) => {
       checkOptions(filter, ["queue", "outcome", "tx"], "filter")

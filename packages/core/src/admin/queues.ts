@@ -3,6 +3,7 @@ import { type Duration, formatDuration, milliseconds } from "../duration.ts"
 import { InvalidOptionError } from "../errors.ts"
 import type { Session } from "../session.ts"
 import type { TxOption } from "../types.ts"
+import { type Backoff, decodeBackoff, encodeBackoff, type StoredBackoff } from "./backoff.ts"
 import { decodePartition, encodeStorage, type StorageOptions } from "./storage-options.ts"
 
 /** What can be set on a queue, at its creation or later. `storage`, and of `partition` all but `retention` and `unread`, are fixed at its creation. */
@@ -22,6 +23,12 @@ export interface QueueOptions extends StorageOptions {
   readonly notify?: "off" | "transaction"
   /** How long archived messages are kept, give or take a day; maintenance drops them. Default null: for ever. */
   readonly archiveRetention?: Duration | null
+  /** How long a failed message waits before its next attempt. Null: not at all. Default: exponential from "1s" to "10m". */
+  readonly backoff?: Backoff | null
+  /** What workers do with a message that is done. Default `"delete"`; `"archive"` keeps it, and cancelled ones too. */
+  readonly done?: "delete" | "archive"
+  /** What workers do with a message whose payload the schema refuses: dead-letter it at once (default), or let it fail, and be retried. */
+  readonly onInvalid?: "deadLetter" | "raise"
 }
 
 export interface CreateQueueOptions<Tx> extends QueueOptions, TxOption<Tx> {
@@ -40,6 +47,8 @@ export interface QueueInfo extends Required<QueueOptions> {
   readonly id: string
   readonly name: string
   readonly createdAt: Date
+  /** Since when no message is delivered, where the queue is paused; else null. */
+  readonly pausedAt: Date | null
 }
 
 export interface CreatedQueueInfo extends QueueInfo {
@@ -47,12 +56,13 @@ export interface CreatedQueueInfo extends QueueInfo {
   readonly created: boolean
 }
 
-const optionKeys = ["levels", "lease", "maxAttempts", "deadLetter", "notify", "archiveRetention", "storage", "partition"] as const
+const optionKeys = ["levels", "lease", "maxAttempts", "deadLetter", "notify", "archiveRetention", "storage", "partition", "backoff", "done", "onInvalid"] as const
 
 const statements = {
   create: { name: "create_queue", text: "select fault::text as fault, created, info::text as info from {schema}.try_create_queue($1::text, $2::text::jsonb, $3::bool)" },
   update: { name: "update_queue", text: "select fault::text as fault, info::text as info from {schema}.try_update_queue($1::text, $2::text::jsonb)" },
   get: { name: "get_queue", text: "select fault::text as fault, info::text as info from {schema}.try_get_queue($1::text)" },
+  pause: { name: "pause_queue", text: "select fault::text as fault, info::text as info from {schema}.try_pause($1::text, $2::bool)" },
   drop: { name: "drop_queue", text: "select fault::text as fault, existed from {schema}.try_drop_queue($1::text, $2::bool, $3::bool)" },
 }
 
@@ -80,6 +90,13 @@ export async function getQueue<Tx>(session: Session<Tx>, name: string, options: 
   return decodeQueueInfo(rows[0]!.info)
 }
 
+export async function pauseQueue<Tx>(session: Session<Tx>, name: string, paused: boolean, options: TxOption<Tx>): Promise<QueueInfo> {
+  checkOptions(options, ["tx"], "options")
+  validateQueueName(name)
+  const rows = await session.run<{ info: string }>(statements.pause, [name, paused], options)
+  return decodeQueueInfo(rows[0]!.info)
+}
+
 /** Returns whether there was such a queue. */
 export async function dropQueue<Tx>(session: Session<Tx>, name: string, options: DropQueueOptions<Tx>): Promise<boolean> {
   checkOptions(options, ["force", "keepArchive", "tx"], "options")
@@ -92,7 +109,7 @@ export async function dropQueue<Tx>(session: Session<Tx>, name: string, options:
 
 /** Only what was given: an option that is left out is neither compared nor changed. */
 function encodeQueueOptions(options: QueueOptions, name: string): string {
-  const { levels, lease, maxAttempts, deadLetter, notify, archiveRetention } = options
+  const { levels, lease, maxAttempts, deadLetter, notify, archiveRetention, done, onInvalid } = options
   if (levels !== undefined) checkInteger(levels, "levels", 1, 16)
   const leaseMs = lease === undefined ? undefined : milliseconds(lease, "lease")
   if (leaseMs !== undefined && leaseMs < 1) throw new InvalidOptionError("lease", lease, "must be 1ms or longer")
@@ -100,6 +117,8 @@ function encodeQueueOptions(options: QueueOptions, name: string): string {
   if (deadLetter !== undefined && deadLetter !== null) validateQueueName(deadLetter)
   if (deadLetter === name) throw new InvalidOptionError("deadLetter", deadLetter, "must be another queue")
   if (notify !== undefined) checkOneOf(notify, ["off", "transaction"], "notify")
+  if (done !== undefined) checkOneOf(done, ["delete", "archive"], "done")
+  if (onInvalid !== undefined) checkOneOf(onInvalid, ["deadLetter", "raise"], "onInvalid")
   const keptMs = archiveRetention === undefined || archiveRetention === null ? archiveRetention : milliseconds(archiveRetention, "archiveRetention")
   if (typeof keptMs === "number" && keptMs < 1) throw new InvalidOptionError("archiveRetention", archiveRetention, "must be 1ms or longer; to keep no archive, settle with delete")
   if (keptMs && options.partition?.archive) {
@@ -111,14 +130,19 @@ function encodeQueueOptions(options: QueueOptions, name: string): string {
     maxAttempts,
     deadLetter,
     notify,
+    done,
+    onInvalid,
+    backoff: encodeBackoff(options.backoff),
     archiveRetention: typeof keptMs === "number" ? `${keptMs} ms` : keptMs,
     ...encodeStorage(options),
   })
 }
 
 export function decodeQueueInfo(text: string): QueueInfo {
-  const info = JSON.parse(text) as Omit<QueueInfo, "createdAt" | "lease" | "archiveRetention" | "partition"> & {
+  const info = JSON.parse(text) as Omit<QueueInfo, "createdAt" | "pausedAt" | "lease" | "archiveRetention" | "partition" | "backoff"> & {
     createdAt: number
+    pausedAt: number | null
+    backoff: StoredBackoff | null
     lease: number
     archiveRetention: number | null
     partition: Parameters<typeof decodePartition>[0]
@@ -126,6 +150,8 @@ export function decodeQueueInfo(text: string): QueueInfo {
   return {
     ...info,
     createdAt: new Date(info.createdAt),
+    pausedAt: info.pausedAt === null ? null : new Date(info.pausedAt),
+    backoff: decodeBackoff(info.backoff),
     lease: formatDuration(info.lease),
     archiveRetention: info.archiveRetention === null ? null : formatDuration(info.archiveRetention),
     partition: decodePartition(info.partition),

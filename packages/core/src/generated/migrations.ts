@@ -164,6 +164,61 @@ do $$ begin
 end $$`,
     ],
   },
+  {
+    version: 9,
+    name: "workers",
+    breaking: false,
+    statements: [
+      `/* backoff: {kind, base, max, jitter}, base and max in milliseconds; null is at once. */
+alter table {schema}.queue
+  add backoff jsonb default '{"kind": "exponential", "base": 1000, "max": 600000, "jitter": 0.2}',
+  add done text not null default 'delete' check (done in ('delete', 'archive')),
+  add on_invalid text not null default 'deadLetter' check (on_invalid in ('deadLetter', 'raise')),
+  add paused_at timestamptz`,
+      `/* That a message is to go which somebody holds. It stays until it is settled, or would be delivered again. */
+create table {schema}.cancellation (
+  queue int not null,
+  id bigint not null,
+  at timestamptz not null,
+  primary key (queue, id)
+)`,
+      `/* Who is at work. A row is stamped at every beat, hence room for its next version beside it. */
+create table {schema}.worker (
+  id bigint generated always as identity primary key,
+  name text collate "C" not null unique,
+  hostname text,
+  port int,
+  queues text[] not null,
+  /* What it was told to do, or that it has stopped. */
+  state text not null default 'running' check (state in ('running', 'suspended', 'stopping', 'stopped')),
+  started_at timestamptz not null,
+  beat_at timestamptz not null,
+  /* From one beat to the next. */
+  every interval not null,
+  /* Messages that it held at its last beat. */
+  held int not null default 0
+) with (fillfactor = 50)`,
+      `/* Of the shared archive, and of those that queues have of their own. */
+do $$
+declare
+  v_table text;
+begin
+  for v_table in select 'archive' union all select 'archive_s' || id from {schema}.storage where own_archive loop
+    execute format('alter table {schema}.%I drop constraint archive_outcome_check, add constraint archive_outcome_check check (outcome in (''done'', ''dead'', ''cancelled''))', v_table);
+  end loop;
+end $$`,
+      `/* Of version 8: others took their place. */
+do $$ declare
+  v_function regprocedure;
+begin
+  for v_function in
+    select oid from pg_proc where pronamespace = '{schema}'::regnamespace and proname ~ '^(try_release|try_retry)(_s[0-9]+)?$'
+  loop
+    execute 'drop function ' || v_function;
+  end loop;
+end $$`,
+    ],
+  },
 ]
 
 /** Run after the last migration: functions hold no data, so each version brings them whole. */
@@ -675,6 +730,41 @@ begin
   return v_count;
 end
 $$`,
+  `/* Cancelled messages leave at once, whoever had them: for the archive with outcome cancelled where the queue keeps what is
+   done. Their rows are locked by this transaction. */
+create or replace function {schema}.discard(q {schema}.queue, p_live smallint[], p_ids bigint[], p_now timestamptz) returns void
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+declare
+  v_delete text := format('delete from %I m where m.queue = $1 and m.id = any ($2)', message_leaf(q.storage, p_live));
+begin
+  if q.done = 'archive' then
+    execute format('with gone as (%s returning m.*)
+      insert into %I (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
+      select queue, id, $3, ''cancelled'', priority, attempt, enqueued_at, origin, headers, payload, errors from gone',
+      v_delete, archive_table(q.storage)) using q.id, p_ids, p_now;
+  else
+    execute v_delete using q.id, p_ids;
+  end if;
+  delete from cancellation where queue = q.id and id = any (p_ids);
+end
+$$`,
+  `/* For a claim: discards those of p_ids that were cancelled while somebody held them, and returns the others, in order. */
+create or replace function {schema}.without_cancelled(q {schema}.queue, p_live smallint[], p_ids bigint[], p_now timestamptz) returns bigint[]
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  v_gone bigint[] := array(select c.id from cancellation c where c.queue = q.id and c.id = any (p_ids));
+begin
+  if v_gone <> '{}' then
+    perform discard(q, p_live, v_gone, p_now);
+  end if;
+  return array(select u.id from unnest(p_ids) with ordinality u(id, n) where u.id <> all (v_gone) order by u.n);
+end
+$$`,
   `/* 63 random bits. Not from random(), which a session may have seeded. */
 create or replace function {schema}.new_lease() returns bigint
 language sql volatile as 'select uuid_hash_extended(gen_random_uuid(), 0) & 9223372036854775807'`,
@@ -723,6 +813,9 @@ begin
       using p_queue, p_limit, p_lease, p_own, p_filter;
     return;
   end if;
+  if q.paused_at is not null then
+    return;
+  end if;
   if p_own then
     perform set_config('synchronous_commit', 'off', true);
   end if;
@@ -737,6 +830,10 @@ begin
       v_now := clock();
       select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
       continue;
+    end if;
+    if exists (select from cancellation c where c.queue = q.id) then
+      v_ids := without_cancelled(q, v_live, v_ids, v_now);
+      continue when v_ids = '{}';
     end if;
     v_sorted := v_ids;
     if p_limit > 1 then
@@ -833,6 +930,9 @@ begin
       using p_queue, p_limit, p_own, p_filter;
     return;
   end if;
+  if q.paused_at is not null then
+    return;
+  end if;
   select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
   v_blocks := blocks_fetched(q.storage);
   loop
@@ -843,6 +943,10 @@ begin
       v_now := clock();
       select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
       continue;
+    end if;
+    if exists (select from cancellation c where c.queue = q.id) then
+      v_ids := without_cancelled(q, v_live, v_ids, v_now);
+      continue when v_ids = '{}';
     end if;
     v_sorted := v_ids;
     if p_limit > 1 then
@@ -1126,8 +1230,32 @@ begin
   end loop;
 end
 $$`,
-  `/* Hands messages back, ready at once. The attempt stays counted. */
-create or replace function {schema}.try_release(p_queue text, p_ids bigint[], p_leases bigint[]) returns table (fault jsonb, id bigint)
+  `/* How long a failed message waits, by the attempt that failed. */
+create or replace function {schema}.backoff_delay(p_backoff jsonb, p_attempt int) returns interval
+language sql volatile as $$
+  select coalesce(
+    least((p_backoff->>'max')::float8, (p_backoff->>'base')::float8 * case p_backoff->>'kind'
+      when 'linear' then greatest(p_attempt, 1) when 'exponential' then 2 ^ least(greatest(p_attempt, 1) - 1, 50) else 1 end)
+    * (1 - (p_backoff->>'jitter')::float8 * random()), 0) * interval '1 millisecond'
+$$`,
+  `/* When a message is ready again that is given back like this. */
+create or replace function {schema}.ready_again(p_backoff jsonb, p_attempt int, p_what jsonb, p_now timestamptz) returns timestamptz
+language sql volatile set search_path = {schema}, pg_temp as $$
+  select greatest(p_now, p_now + coalesce((p_what->>'delay')::float8 * interval '1 millisecond',
+    case when p_what->>'to' = 'retry' then backoff_delay(p_backoff, p_attempt) end))
+$$`,
+  `/* The last 50 are kept: without a limit of attempts they would outgrow every payload, and each retry rewrites them all. */
+create or replace function {schema}.with_error(p_errors jsonb, p_error jsonb, p_attempt int, p_now timestamptz) returns jsonb
+language sql immutable as $$
+  select case when p_error is null or p_error = 'null' then p_errors
+    else case when jsonb_array_length(p_errors) >= 50 then p_errors - 0 else coalesce(p_errors, '[]') end
+      || jsonb_build_array(p_error || jsonb_build_object('attempt', p_attempt, 'at', p_now)) end
+$$`,
+  `/* Ends leases, but for those of messages that are done. p_what tells of each id {to, delay, error}, delay in milliseconds.
+   release: ready at once. retry: ready after the delay, or the queue's backoff; buried at the limit of attempts. snooze: ready
+   after the delay, the attempt not charged. dead: buried now. cancel: gone, as is what was cancelled while it was held. */
+create or replace function {schema}.try_settle(p_queue text, p_ids bigint[], p_leases bigint[], p_what jsonb)
+returns table (fault jsonb, id bigint, outcome text, visible_at timestamptz)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set plan_cache_mode = force_generic_plan
@@ -1140,74 +1268,118 @@ declare
   q queue;
   v_live smallint[];
   v_generation bigint;
-  v_count int;
-  v_done int := 0;
   v_now timestamptz := clock();
+  v_ids bigint[] := '{}';
+  v_attempts int[] := '{}';
+  v_times timestamptz[] := '{}';
+  v_outcomes text[];
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
   if q.kind is distinct from 'work' or q.storage <> 0 and not hold_storage(q) then
-    return query select queue_fault(p_queue, 'work'), null::bigint;
+    return query select queue_fault(p_queue, 'work'), null::bigint, null::text, null::timestamptz;
     return;
   end if;
   if q.storage <> 0 then
-    return query execute format('select * from %I($1, $2, $3)', 'try_release_s' || q.storage)
-      using p_queue, p_ids, p_leases;
+    return query execute format('select * from %I($1, $2, $3, $4)', 'try_settle_s' || q.storage)
+      using p_queue, p_ids, p_leases, p_what;
     return;
   end if;
   select s.live, s.generation into v_live, v_generation from segment s where s.storage = q.storage order by s.generation desc limit 1;
   for v_pass in 1 .. 2 loop
     if searches_arrays() then
       if v_live = '{0}' then
-        return query
-          update message_0 m set vt = v_now, lease = null
+        with given as (
+          update message_0 m
+             set lease = null,
+                 vt = ready_again(q.backoff, m.attempt, p_what->(width_bucket(m.id, p_ids) - 1), v_now),
+                 errors = with_error(m.errors, p_what->(width_bucket(m.id, p_ids) - 1)->'error', m.attempt, v_now),
+                 attempt = m.attempt - (p_what->(width_bucket(m.id, p_ids) - 1)->>'to' = 'snooze')::int
            where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
-          returning null::jsonb, m.id;
-        get diagnostics v_count = row_count;
-        v_done := v_done + v_count;
+          returning m.id, m.attempt, m.vt)
+        select v_ids || array_agg(g.id), v_attempts || array_agg(g.attempt), v_times || array_agg(g.vt)
+          into v_ids, v_attempts, v_times from given g;
       elsif v_live = '{1}' then
-        return query
-          update message_1 m set vt = v_now, lease = null
+        with given as (
+          update message_1 m
+             set lease = null,
+                 vt = ready_again(q.backoff, m.attempt, p_what->(width_bucket(m.id, p_ids) - 1), v_now),
+                 errors = with_error(m.errors, p_what->(width_bucket(m.id, p_ids) - 1)->'error', m.attempt, v_now),
+                 attempt = m.attempt - (p_what->(width_bucket(m.id, p_ids) - 1)->>'to' = 'snooze')::int
            where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
-          returning null::jsonb, m.id;
-        get diagnostics v_count = row_count;
-        v_done := v_done + v_count;
+          returning m.id, m.attempt, m.vt)
+        select v_ids || array_agg(g.id), v_attempts || array_agg(g.attempt), v_times || array_agg(g.vt)
+          into v_ids, v_attempts, v_times from given g;
       else
-        return query
-          update message m set vt = v_now, lease = null
+        with given as (
+          update message m
+             set lease = null,
+                 vt = ready_again(q.backoff, m.attempt, p_what->(width_bucket(m.id, p_ids) - 1), v_now),
+                 errors = with_error(m.errors, p_what->(width_bucket(m.id, p_ids) - 1)->'error', m.attempt, v_now),
+                 attempt = m.attempt - (p_what->(width_bucket(m.id, p_ids) - 1)->>'to' = 'snooze')::int
            where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
-          returning null::jsonb, m.id;
-        get diagnostics v_count = row_count;
-        v_done := v_done + v_count;
+          returning m.id, m.attempt, m.vt)
+        select v_ids || array_agg(g.id), v_attempts || array_agg(g.attempt), v_times || array_agg(g.vt)
+          into v_ids, v_attempts, v_times from given g;
       end if;
     else
       for v_i in 1 .. cardinality(p_ids) loop
         if v_live = '{0}' then
-          return query
-            update message_0 m set vt = v_now, lease = null
+          with given as (
+            update message_0 m
+               set lease = null,
+                   vt = ready_again(q.backoff, m.attempt, p_what->(width_bucket(m.id, p_ids) - 1), v_now),
+                   errors = with_error(m.errors, p_what->(width_bucket(m.id, p_ids) - 1)->'error', m.attempt, v_now),
+                   attempt = m.attempt - (p_what->(width_bucket(m.id, p_ids) - 1)->>'to' = 'snooze')::int
              where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
-            returning null::jsonb, m.id;
-          get diagnostics v_count = row_count;
-          v_done := v_done + v_count;
+            returning m.id, m.attempt, m.vt)
+          select v_ids || array_agg(g.id), v_attempts || array_agg(g.attempt), v_times || array_agg(g.vt)
+            into v_ids, v_attempts, v_times from given g;
         elsif v_live = '{1}' then
-          return query
-            update message_1 m set vt = v_now, lease = null
+          with given as (
+            update message_1 m
+               set lease = null,
+                   vt = ready_again(q.backoff, m.attempt, p_what->(width_bucket(m.id, p_ids) - 1), v_now),
+                   errors = with_error(m.errors, p_what->(width_bucket(m.id, p_ids) - 1)->'error', m.attempt, v_now),
+                   attempt = m.attempt - (p_what->(width_bucket(m.id, p_ids) - 1)->>'to' = 'snooze')::int
              where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
-            returning null::jsonb, m.id;
-          get diagnostics v_count = row_count;
-          v_done := v_done + v_count;
+            returning m.id, m.attempt, m.vt)
+          select v_ids || array_agg(g.id), v_attempts || array_agg(g.attempt), v_times || array_agg(g.vt)
+            into v_ids, v_attempts, v_times from given g;
         else
-          return query
-            update message m set vt = v_now, lease = null
+          with given as (
+            update message m
+               set lease = null,
+                   vt = ready_again(q.backoff, m.attempt, p_what->(width_bucket(m.id, p_ids) - 1), v_now),
+                   errors = with_error(m.errors, p_what->(width_bucket(m.id, p_ids) - 1)->'error', m.attempt, v_now),
+                   attempt = m.attempt - (p_what->(width_bucket(m.id, p_ids) - 1)->>'to' = 'snooze')::int
              where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
-            returning null::jsonb, m.id;
-          get diagnostics v_count = row_count;
-          v_done := v_done + v_count;
+            returning m.id, m.attempt, m.vt)
+          select v_ids || array_agg(g.id), v_attempts || array_agg(g.attempt), v_times || array_agg(g.vt)
+            into v_ids, v_attempts, v_times from given g;
         end if;
       end loop;
     end if;
-    exit when v_pass = 2 or v_done = cardinality(p_ids) or not flipping(q.storage, v_generation);
+    exit when v_pass = 2 or cardinality(v_ids) = cardinality(p_ids) or not flipping(q.storage, v_generation);
     v_live := '{0,1}';
   end loop;
+  v_outcomes := array(
+    select case
+        when p_what->(width_bucket(u.id, p_ids) - 1)->>'to' = 'cancel'
+          or (select c.id from cancellation c where c.queue = q.id and c.id = u.id) is not null then 'cancelled'
+        when p_what->(width_bucket(u.id, p_ids) - 1)->>'to' = 'retry' and u.attempt >= q.max_attempts then 'dead'
+        else p_what->(width_bucket(u.id, p_ids) - 1)->>'to'
+      end
+      from unnest(v_ids, v_attempts) with ordinality u(id, attempt, n) order by u.n);
+  if 'dead' = any (v_outcomes) then
+    q.max_attempts := 0;
+    perform bury(q, v_live, array(select u.id from unnest(v_ids, v_outcomes) u(id, outcome) where u.outcome = 'dead'), null, v_now);
+  end if;
+  if 'cancelled' = any (v_outcomes) then
+    perform discard(q, v_live, array(select u.id from unnest(v_ids, v_outcomes) u(id, outcome) where u.outcome = 'cancelled'), v_now);
+  end if;
+  return query
+    select null::jsonb, u.id, u.outcome, case when u.outcome in ('release', 'retry', 'snooze') then u.vt end
+      from unnest(v_ids, v_outcomes, v_times) u(id, outcome, vt);
 end
 $$`,
   `/* Moves the end of a lease: to p_at, to p_delay from now, or by p_extend. Never below now, so that no reader's floor passes it. */
@@ -1261,11 +1433,9 @@ begin
   end loop;
 end
 $$`,
-  `/* Gives a failed message back with its error, ready after p_delay; at its limit of attempts it is buried instead. The last
-   50 errors are kept: without a limit of attempts they would outgrow every payload, and each retry rewrites them all.
-   outcome: 'retry' or 'dead'. */
-create or replace function {schema}.try_retry(p_queue text, p_id bigint, p_lease bigint, p_delay interval, p_error jsonb)
-returns table (fault jsonb, outcome text, visible_at timestamptz)
+  `/* Locks messages under their leases, for a transaction that is to settle them: nobody else can take them while it lives,
+   however long, and none that is cancelled is begun. */
+create or replace function {schema}.try_lock(p_queue text, p_ids bigint[], p_leases bigint[]) returns table (fault jsonb, id bigint, cancelled boolean)
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set plan_cache_mode = force_generic_plan
@@ -1278,121 +1448,181 @@ declare
   q queue;
   v_live smallint[];
   v_generation bigint;
-  v_now timestamptz := clock();
-  v_vt timestamptz;
-  v_attempt int;
+  v_count int;
+  v_found int := 0;
 begin
   select * into q from queue where name = p_queue and dropped_at is null;
   if q.kind is distinct from 'work' or q.storage <> 0 and not hold_storage(q) then
-    return query select queue_fault(p_queue, 'work'), null::text, null::timestamptz;
+    return query select queue_fault(p_queue, 'work'), null::bigint, null::boolean;
     return;
   end if;
   if q.storage <> 0 then
-    return query execute format('select * from %I($1, $2, $3, $4, $5)', 'try_retry_s' || q.storage)
-      using p_queue, p_id, p_lease, p_delay, p_error;
+    return query execute format('select * from %I($1, $2, $3)', 'try_lock_s' || q.storage)
+      using p_queue, p_ids, p_leases;
     return;
   end if;
   select s.live, s.generation into v_live, v_generation from segment s where s.storage = q.storage order by s.generation desc limit 1;
   for v_pass in 1 .. 2 loop
-    if v_live = '{0}' then
-      update message_0 m
-         set vt = greatest(v_now, v_now + p_delay), lease = null,
-             errors = case when p_error is null then m.errors
-                      else case when jsonb_array_length(m.errors) >= 50 then m.errors - 0 else coalesce(m.errors, '[]') end || jsonb_build_array(p_error || jsonb_build_object('attempt', m.attempt, 'at', v_now)) end
-       where m.queue = q.id and m.id = p_id and m.lease = p_lease
-      returning m.vt, m.attempt into v_vt, v_attempt;
-    elsif v_live = '{1}' then
-      update message_1 m
-         set vt = greatest(v_now, v_now + p_delay), lease = null,
-             errors = case when p_error is null then m.errors
-                      else case when jsonb_array_length(m.errors) >= 50 then m.errors - 0 else coalesce(m.errors, '[]') end || jsonb_build_array(p_error || jsonb_build_object('attempt', m.attempt, 'at', v_now)) end
-       where m.queue = q.id and m.id = p_id and m.lease = p_lease
-      returning m.vt, m.attempt into v_vt, v_attempt;
+    if searches_arrays() then
+      if v_live = '{0}' then
+        return query
+          select null::jsonb, m.id, exists (select from cancellation c where c.queue = q.id and c.id = m.id) from message_0 m
+           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+             for update;
+        get diagnostics v_count = row_count;
+        v_found := v_found + v_count;
+      elsif v_live = '{1}' then
+        return query
+          select null::jsonb, m.id, exists (select from cancellation c where c.queue = q.id and c.id = m.id) from message_1 m
+           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+             for update;
+        get diagnostics v_count = row_count;
+        v_found := v_found + v_count;
+      else
+        return query
+          select null::jsonb, m.id, exists (select from cancellation c where c.queue = q.id and c.id = m.id) from message m
+           where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
+             for update;
+        get diagnostics v_count = row_count;
+        v_found := v_found + v_count;
+      end if;
     else
-      update message m
-         set vt = greatest(v_now, v_now + p_delay), lease = null,
-             errors = case when p_error is null then m.errors
-                      else case when jsonb_array_length(m.errors) >= 50 then m.errors - 0 else coalesce(m.errors, '[]') end || jsonb_build_array(p_error || jsonb_build_object('attempt', m.attempt, 'at', v_now)) end
-       where m.queue = q.id and m.id = p_id and m.lease = p_lease
-      returning m.vt, m.attempt into v_vt, v_attempt;
+      for v_i in 1 .. cardinality(p_ids) loop
+        if v_live = '{0}' then
+          return query
+            select null::jsonb, m.id, exists (select from cancellation c where c.queue = q.id and c.id = m.id) from message_0 m
+             where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
+               for update;
+          get diagnostics v_count = row_count;
+          v_found := v_found + v_count;
+        elsif v_live = '{1}' then
+          return query
+            select null::jsonb, m.id, exists (select from cancellation c where c.queue = q.id and c.id = m.id) from message_1 m
+             where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
+               for update;
+          get diagnostics v_count = row_count;
+          v_found := v_found + v_count;
+        else
+          return query
+            select null::jsonb, m.id, exists (select from cancellation c where c.queue = q.id and c.id = m.id) from message m
+             where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
+               for update;
+          get diagnostics v_count = row_count;
+          v_found := v_found + v_count;
+        end if;
+      end loop;
     end if;
-    exit when v_pass = 2 or found or not flipping(q.storage, v_generation);
+    exit when v_pass = 2 or v_found = cardinality(p_ids) or not flipping(q.storage, v_generation);
     v_live := '{0,1}';
   end loop;
-  if v_vt is null then
-    return;
+end
+$$`,
+  `/* Keeps the leases of messages that are being handled, those that would end before p_before, and returns which are lost. Locked
+   ones need none: a transaction has them, and nobody could take them. */
+create or replace function {schema}.keep(q {schema}.queue, p_ids bigint[], p_leases bigint[], p_before timestamptz, p_until timestamptz) returns bigint[]
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_sort = off
+set jit = off
+as $$
+declare
+  v_live smallint[];
+  v_ids bigint[];
+  v_lost bigint[];
+begin
+  if q.storage <> 0 then
+    if hold_if_free(q) then
+      execute format('select %I($1, $2, $3, $4, $5)', 'keep_s' || q.storage) into v_lost using q, p_ids, p_leases, p_before, p_until;
+    end if;
+    return coalesce(v_lost, '{}');
   end if;
-  if v_attempt >= q.max_attempts then
-    perform bury(q, v_live, array[p_id], null, v_now);
-    return query select null::jsonb, 'dead', null::timestamptz;
+  select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
+  if searches_arrays() then
+    if v_live = '{0}' then
+      v_ids := array(
+        select k.id
+          from unnest(p_ids, p_leases) h(id, lease),
+               lateral (select m.id from message_0 m where m.queue = q.id and m.id = h.id and m.lease = h.lease and m.vt < p_before for update skip locked) k);
+      update message_0 m set vt = p_until
+       where m.queue = q.id and m.id = any (v_ids);
+      /* A scalar, so that it is looked up id by id: a join might read the whole queue. */
+      v_lost := array(
+        select h.id from unnest(p_ids, p_leases) h(id, lease)
+         where (select m.lease from message_0 m where m.queue = q.id and m.id = h.id) is distinct from h.lease);
+    elsif v_live = '{1}' then
+      v_ids := array(
+        select k.id
+          from unnest(p_ids, p_leases) h(id, lease),
+               lateral (select m.id from message_1 m where m.queue = q.id and m.id = h.id and m.lease = h.lease and m.vt < p_before for update skip locked) k);
+      update message_1 m set vt = p_until
+       where m.queue = q.id and m.id = any (v_ids);
+      /* A scalar, so that it is looked up id by id: a join might read the whole queue. */
+      v_lost := array(
+        select h.id from unnest(p_ids, p_leases) h(id, lease)
+         where (select m.lease from message_1 m where m.queue = q.id and m.id = h.id) is distinct from h.lease);
+    else
+      v_ids := array(
+        select k.id
+          from unnest(p_ids, p_leases) h(id, lease),
+               lateral (select m.id from message m where m.queue = q.id and m.id = h.id and m.lease = h.lease and m.vt < p_before for update skip locked) k);
+      update message m set vt = p_until
+       where m.queue = q.id and m.id = any (v_ids);
+      /* A scalar, so that it is looked up id by id: a join might read the whole queue. */
+      v_lost := array(
+        select h.id from unnest(p_ids, p_leases) h(id, lease)
+         where (select m.lease from message m where m.queue = q.id and m.id = h.id) is distinct from h.lease);
+    end if;
   else
-    return query select null::jsonb, 'retry', v_vt;
+    if v_live = '{0}' then
+      v_ids := array(
+        select k.id
+          from unnest(p_ids, p_leases) h(id, lease),
+               lateral (select m.id from message_0 m where m.queue = q.id and m.id = h.id and m.lease = h.lease and m.vt < p_before for update skip locked) k);
+      update message_0 m set vt = p_until
+       where m.ctid = any (array(select p.ctid from unnest(v_ids) i(id), lateral (select y.ctid from message_0 y where y.queue = q.id and y.id = i.id offset 0) p))
+           and m.id = v_ids[width_bucket(m.id, v_ids)];
+      /* A scalar, so that it is looked up id by id: a join might read the whole queue. */
+      v_lost := array(
+        select h.id from unnest(p_ids, p_leases) h(id, lease)
+         where (select m.lease from message_0 m where m.queue = q.id and m.id = h.id) is distinct from h.lease);
+    elsif v_live = '{1}' then
+      v_ids := array(
+        select k.id
+          from unnest(p_ids, p_leases) h(id, lease),
+               lateral (select m.id from message_1 m where m.queue = q.id and m.id = h.id and m.lease = h.lease and m.vt < p_before for update skip locked) k);
+      update message_1 m set vt = p_until
+       where m.ctid = any (array(select p.ctid from unnest(v_ids) i(id), lateral (select y.ctid from message_1 y where y.queue = q.id and y.id = i.id offset 0) p))
+           and m.id = v_ids[width_bucket(m.id, v_ids)];
+      /* A scalar, so that it is looked up id by id: a join might read the whole queue. */
+      v_lost := array(
+        select h.id from unnest(p_ids, p_leases) h(id, lease)
+         where (select m.lease from message_1 m where m.queue = q.id and m.id = h.id) is distinct from h.lease);
+    else
+      v_ids := array(
+        select k.id
+          from unnest(p_ids, p_leases) h(id, lease),
+               lateral (select m.id from message m where m.queue = q.id and m.id = h.id and m.lease = h.lease and m.vt < p_before for update skip locked) k);
+      update message m set vt = p_until
+       where m.ctid = any (array(select p.ctid from unnest(v_ids) i(id), lateral (select y.ctid from message y where y.queue = q.id and y.id = i.id offset 0) p))
+           and m.id = v_ids[width_bucket(m.id, v_ids)];
+      /* A scalar, so that it is looked up id by id: a join might read the whole queue. */
+      v_lost := array(
+        select h.id from unnest(p_ids, p_leases) h(id, lease)
+         where (select m.lease from message m where m.queue = q.id and m.id = h.id) is distinct from h.lease);
+    end if;
   end if;
-end
-$$`,
-  `create or replace function {schema}.stale_fault(p_queue text, p_id bigint) returns jsonb
-language sql immutable as $$ select jsonb_build_object('code', 'stale_lease', 'queue', p_queue, 'id', p_id::text) $$`,
-  `/* The public forms raise SL003 when the lease is stale. */
-create or replace function {schema}.delete(queue text, id bigint, lease bigint) returns void
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
-declare
-  v record;
-begin
-  select * into v from try_delete(queue, array[id], array[lease]);
-  perform raise_fault(coalesce(v.fault, case when v.id is null then stale_fault(queue, id) end));
-end
-$$`,
-  `create or replace function {schema}.archive(queue text, id bigint, lease bigint) returns void
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
-declare
-  v record;
-begin
-  select * into v from try_archive(queue, array[id], array[lease]);
-  perform raise_fault(coalesce(v.fault, case when v.id is null then stale_fault(queue, id) end));
-end
-$$`,
-  `create or replace function {schema}.release(queue text, id bigint, lease bigint) returns void
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
-declare
-  v record;
-begin
-  select * into v from try_release(queue, array[id], array[lease]);
-  perform raise_fault(coalesce(v.fault, case when v.id is null then stale_fault(queue, id) end));
-end
-$$`,
-  `create or replace function {schema}.set_vt(queue text, id bigint, lease bigint, delay interval) returns timestamptz
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
-declare
-  v record;
-begin
-  perform raise_fault(argument_fault('delay', isfinite(delay)));
-  select * into v from try_set_vt(queue, id, lease, null, delay, null);
-  perform raise_fault(coalesce(v.fault, case when v.visible_at is null then stale_fault(queue, id) end));
-  return v.visible_at;
-end
-$$`,
-  `create or replace function {schema}.extend(queue text, id bigint, lease bigint, by interval) returns timestamptz
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
-declare
-  v record;
-begin
-  perform raise_fault(argument_fault('by', isfinite(by)));
-  select * into v from try_set_vt(queue, id, lease, null, null, by);
-  perform raise_fault(coalesce(v.fault, case when v.visible_at is null then stale_fault(queue, id) end));
-  return v.visible_at;
-end
-$$`,
-  `create or replace function {schema}.retry(queue text, id bigint, lease bigint, delay interval default '0', error jsonb default null) returns text
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
-declare
-  v record;
-begin
-  perform raise_fault(argument_fault('delay', isfinite(coalesce(delay, '0'))));
-  select * into v from try_retry(queue, id, lease, delay, case
-    when error is null or jsonb_typeof(error) = 'object' then error
-    else jsonb_build_object('name', 'Error', 'message', error #>> '{}') end);
-  perform raise_fault(coalesce(v.fault, case when v.outcome is null then stale_fault(queue, id) end));
-  return v.outcome;
+  if v_lost <> '{}' then
+    /* Or moved to the other segment. */
+    v_lost := array(
+      select u.id from unnest(v_lost) u(id)
+       where (select m.lease from message m where m.queue = q.id and m.id = u.id limit 1) is distinct from p_leases[width_bucket(u.id, p_ids)]);
+  end if;
+  return v_lost;
 end
 $$`,
   `create or replace function {schema}.queue_info(q {schema}.queue) returns jsonb
@@ -1401,8 +1631,18 @@ language sql stable set search_path = {schema}, pg_temp as $$
     'id', q.id::text, 'name', q.name, 'createdAt', extract(epoch from q.created_at) * 1000,
     'levels', q.levels, 'lease', extract(epoch from q.lease) * 1000, 'maxAttempts', q.max_attempts,
     'deadLetter', (select name from queue where id = q.dead_letter), 'notify', q.notify,
-    'archiveRetention', extract(epoch from q.archive_retention) * 1000)
+    'archiveRetention', extract(epoch from q.archive_retention) * 1000,
+    'backoff', q.backoff, 'done', q.done, 'onInvalid', q.on_invalid, 'pausedAt', extract(epoch from q.paused_at) * 1000)
     || storage_info((select s from storage s where s.id = q.storage))
+$$`,
+  `/* As options say it, lengths of time as text with their unit, into milliseconds; null where it cannot be meant, and where none is. */
+create or replace function {schema}.backoff_wanted(p jsonb) returns jsonb
+language sql immutable set search_path = {schema}, pg_temp as $$
+  select jsonb_build_object('kind', p->>'kind', 'base', w.base, 'max', w.max, 'jitter', w.jitter)
+    from (select partition_measure('time', p->'base') as base, partition_measure('time', coalesce(p->'max', '"10 minutes"')) as max,
+                 case when p->'jitter' is null then 0.2 when jsonb_typeof(p->'jitter') = 'number' then (p->>'jitter')::numeric end as jitter) w
+   where jsonb_typeof(p) = 'object' and p - '{kind,base,max,jitter}'::text[] = '{}' and p->>'kind' in ('fixed', 'linear', 'exponential')
+     and w.base >= 0 and w.max >= w.base and w.jitter between 0 and 1
 $$`,
   `create or replace function {schema}.differences(q {schema}.queue, p_options jsonb) returns jsonb
 language sql stable set search_path = {schema}, pg_temp as $$
@@ -1410,6 +1650,7 @@ language sql stable set search_path = {schema}, pg_temp as $$
            'differences', jsonb_agg(jsonb_build_object('option', key, 'stored', stored, 'requested', value) order by key))
     from (select key, queue_info(q)->key as stored,
                  case when key in ('lease', 'archiveRetention') then coalesce(to_jsonb(extract(epoch from (value #>> '{}')::interval) * 1000), 'null')
+                      when key = 'backoff' then coalesce(backoff_wanted(value), 'null')
                       when key in ('storage', 'partition') then storage_info(storage_wanted(p_options))->key
                       else value end as value
             from jsonb_each(p_options)) o
@@ -1424,8 +1665,8 @@ language sql stable set search_path = {schema}, pg_temp as $$
     else differences(q, p_options)
   end
 $$`,
-  `/* Creates a queue or finds it. Options: levels, lease, maxAttempts, deadLetter, notify, archiveRetention, storage, partition. Options that differ from the stored
-   ones are an answer that names each difference, never silently kept. */
+  `/* Creates a queue or finds it. Options that differ from the stored ones are an answer
+   that names each difference, never silently kept. */
 create or replace function {schema}.try_create_queue(p_name text, p_options jsonb, p_must_be_new boolean)
 returns table (fault jsonb, created boolean, info jsonb)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
@@ -1507,6 +1748,9 @@ begin
     max_attempts = case when p_patch ? 'maxAttempts' then (p_patch->>'maxAttempts')::int else max_attempts end,
     dead_letter = case when p_patch ? 'deadLetter' then v_dead_letter else dead_letter end,
     notify = coalesce(p_patch->>'notify', notify),
+    backoff = case when p_patch ? 'backoff' then backoff_wanted(p_patch->'backoff') else backoff end,
+    done = coalesce(p_patch->>'done', done),
+    on_invalid = coalesce(p_patch->>'onInvalid', on_invalid),
     archive_retention = case when p_patch ? 'archiveRetention' then (p_patch->>'archiveRetention')::interval else archive_retention end
   where id = p_id returning * into q;
   if p_patch ? 'levels' then
@@ -1659,7 +1903,10 @@ language sql immutable set search_path = {schema}, pg_temp as $$
     when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
     else coalesce(
       (select argument_fault(key, false) from jsonb_object_keys(p_options) key
-        where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify', 'archiveRetention', 'storage', 'partition') order by key limit 1),
+        where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify', 'archiveRetention', 'storage', 'partition', 'backoff', 'done', 'onInvalid') order by key limit 1),
+      argument_fault('backoff', coalesce(jsonb_typeof(p_options->'backoff'), 'null') = 'null' or backoff_wanted(p_options->'backoff') is not null),
+      argument_fault('done', coalesce(p_options->>'done', 'delete') in ('delete', 'archive')),
+      argument_fault('onInvalid', coalesce(p_options->>'onInvalid', 'raise') in ('deadLetter', 'raise')),
       argument_fault('storage', coalesce(p_options->>'storage', 'shared') in ('shared', 'dedicated', 'unlogged')
         and not (p_options->>'storage' is not distinct from 'shared' and jsonb_typeof(p_options->'partition') is not distinct from 'object')),
       partition_fault(nullif(p_options->'partition', 'null'), p_options->>'archiveRetention'),
@@ -1698,6 +1945,98 @@ begin
   select * into v from try_drop_queue(name, coalesce(force, false), coalesce(keep_archive, false));
   perform raise_fault(v.fault);
   return v.existed;
+end
+$$`,
+  `create or replace function {schema}.stale_fault(p_queue text, p_id bigint) returns jsonb
+language sql immutable as $$ select jsonb_build_object('code', 'stale_lease', 'queue', p_queue, 'id', p_id::text) $$`,
+  `/* The public forms raise SL003 when the lease is stale. */
+create or replace function {schema}.delete(queue text, id bigint, lease bigint) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  select * into v from try_delete(queue, array[id], array[lease]);
+  perform raise_fault(coalesce(v.fault, case when v.id is null then stale_fault(queue, id) end));
+end
+$$`,
+  `create or replace function {schema}.archive(queue text, id bigint, lease bigint) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  select * into v from try_archive(queue, array[id], array[lease]);
+  perform raise_fault(coalesce(v.fault, case when v.id is null then stale_fault(queue, id) end));
+end
+$$`,
+  `create or replace function {schema}.release(queue text, id bigint, lease bigint) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  select * into v from try_settle(queue, array[id], array[lease], '[{"to": "release"}]');
+  perform raise_fault(coalesce(v.fault, case when v.id is null then stale_fault(queue, id) end));
+end
+$$`,
+  `create or replace function {schema}.set_vt(queue text, id bigint, lease bigint, delay interval) returns timestamptz
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  perform raise_fault(argument_fault('delay', isfinite(delay)));
+  select * into v from try_set_vt(queue, id, lease, null, delay, null);
+  perform raise_fault(coalesce(v.fault, case when v.visible_at is null then stale_fault(queue, id) end));
+  return v.visible_at;
+end
+$$`,
+  `create or replace function {schema}.extend(queue text, id bigint, lease bigint, by interval) returns timestamptz
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  perform raise_fault(argument_fault('by', isfinite(by)));
+  select * into v from try_set_vt(queue, id, lease, null, null, by);
+  perform raise_fault(coalesce(v.fault, case when v.visible_at is null then stale_fault(queue, id) end));
+  return v.visible_at;
+end
+$$`,
+  `/* An error as it is kept, from whatever a SQL caller calls one. */
+create or replace function {schema}.error_document(p_error jsonb) returns jsonb
+language sql immutable as $$
+  select case when jsonb_typeof(p_error) = 'object' then p_error when p_error <> 'null' then jsonb_build_object('name', 'Error', 'message', p_error #>> '{}') end
+$$`,
+  `/* delay: null is the queue's backoff. */
+create or replace function {schema}.retry(queue text, id bigint, lease bigint, delay interval default null, error jsonb default null) returns text
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  perform raise_fault(argument_fault('delay', isfinite(coalesce(delay, '0'))));
+  select * into v from try_settle(queue, array[id], array[lease],
+    jsonb_build_array(jsonb_build_object('to', 'retry', 'delay', extract(epoch from delay) * 1000, 'error', error_document(error))));
+  perform raise_fault(coalesce(v.fault, case when v.outcome is null then stale_fault(queue, id) end));
+  return v.outcome;
+end
+$$`,
+  `create or replace function {schema}.snooze(queue text, id bigint, lease bigint, delay interval) returns timestamptz
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  perform raise_fault(argument_fault('delay', isfinite(delay)));
+  select * into v from try_settle(queue, array[id], array[lease],
+    jsonb_build_array(jsonb_build_object('to', 'snooze', 'delay', extract(epoch from delay) * 1000)));
+  perform raise_fault(coalesce(v.fault, case when v.outcome is null then stale_fault(queue, id) end));
+  return v.visible_at;
+end
+$$`,
+  `create or replace function {schema}.dead_letter(queue text, id bigint, lease bigint, error jsonb default null) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  select * into v from try_settle(queue, array[id], array[lease],
+    jsonb_build_array(jsonb_build_object('to', 'dead', 'error', error_document(error))));
+  perform raise_fault(coalesce(v.fault, case when v.outcome is null then stale_fault(queue, id) end));
 end
 $$`,
   `/* Deletes every message of a queue, leased ones too. The archive stays. By the primary key, so that it locks in order of id,
@@ -2312,7 +2651,7 @@ $$`,
   `/* The functions that name the message table, and each other. A dedicated storage has its own of each, so that its plans are
    as static as the shared one's. */
 create or replace function {schema}.storage_functions() returns text[]
-language sql immutable as $$ select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,look_below,first_ready,sweep_level,sweep,found_elsewhere,messages_of,count_messages}'::text[] $$`,
+language sql immutable as $$ select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,keep,look_below,first_ready,sweep_level,sweep,found_elsewhere,messages_of,count_messages}'::text[] $$`,
   `/* The functions of a storage, made from the shared ones: other tables, other names, and a call that was passed on to its
    storage has arrived. Only the name and the body change: the schema may be called what a table is. */
 create or replace function {schema}.cloned(p_storage int) returns table (signature text, definition text)
@@ -2436,10 +2775,6 @@ begin
   end if;
 end
 $$`,
-  `/* A new version brings new functions; those of each storage are made from them. */
-do $$ begin
-  perform {schema}.clone_functions(id) from {schema}.storage where id <> 0 and to_regclass('{schema}.message_s' || id) is not null;
-end $$`,
   `/* What is cut into ranges: the archive, a day each, and dedicated storages that ask for it. n counts ranges from origin on;
    now: the range that is being written to. Values are ids, or milliseconds. p_storage: only its own. */
 create or replace function {schema}.partitioned(p_storage int default null) returns table (
@@ -2714,7 +3049,8 @@ begin
       or flip_pays(s, p_dead, p_pause);
 end
 $$`,
-  `/* Messages that a sender left in a queue dropped meanwhile, and counters of dropped queues. */
+  `/* Messages that a sender left in a queue dropped meanwhile, counters of dropped queues, notes of cancellations whose message is
+   gone, and workers that are. */
 create or replace function {schema}.clear_leftovers(p_limit int default 5000) returns int
 language plpgsql volatile
 set search_path = {schema}, pg_temp
@@ -2729,6 +3065,8 @@ begin
      where q.dropped_at < clock() - interval '1 minute' limit p_limit);
   get diagnostics v_count = row_count;
   perform drop_counters();
+  perform clear_cancellations();
+  delete from worker where beat_at < clock() - case state when 'stopped' then interval '1 hour' else interval '1 day' end;
   return v_count;
 end
 $$`,
@@ -2843,6 +3181,268 @@ begin
   return v.visible_at;
 end
 $$`,
+  `/* What a worker finished, in one statement: those that are done are deleted or archived, as the queue says; of the others p_what
+   tells what becomes of them, as in try_settle. outcome is null of none: who is not in the answer no longer held the message. */
+create or replace function {schema}.try_finish(
+  p_queue text, p_done_ids bigint[], p_done_leases bigint[], p_ids bigint[], p_leases bigint[], p_what jsonb
+) returns table (fault jsonb, id bigint, outcome text, visible_at timestamptz)
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+begin
+  if p_done_ids <> '{}' then
+    if (select q.done from queue q where q.name = p_queue and q.dropped_at is null) = 'archive' then
+      return query select d.fault, d.id, 'done', null::timestamptz from try_archive(p_queue, p_done_ids, p_done_leases) d;
+    else
+      return query select d.fault, d.id, 'done', null::timestamptz from try_delete(p_queue, p_done_ids, p_done_leases) d;
+    end if;
+  end if;
+  if p_ids <> '{}' then
+    return query select * from try_settle(p_queue, p_ids, p_leases, p_what);
+  end if;
+end
+$$`,
+  `/* A sign of life, and what a worker must know: one statement for all that it holds. p_worker: {name, hostname, port, queues},
+   every and lease in milliseconds. p_held: of each queue {ids, leases, lease}, ids ascending. Extends only leases that would end
+   before the beat after the next, so that a handler shorter than a beat costs nothing. Answers the state that the worker was told to be in, its
+   queues as far as they are there, and of the messages those that are lost and those that were cancelled. */
+create or replace function {schema}.beat(p_worker jsonb, p_held jsonb, p_starting boolean default false) returns jsonb
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  v_now timestamptz := clock();
+  v_every interval := (p_worker->>'every')::float8 * interval '1 millisecond';
+  v_state text;
+  v_queue text;
+  v_all jsonb;
+  v_ids bigint[];
+  q queue;
+  v_queues jsonb := '{}';
+  v_lost bigint[] := '{}';
+  v_cancelled bigint[] := '{}';
+begin
+  if isolation_fault() is not null then
+    return jsonb_build_object('fault', isolation_fault());
+  end if;
+  perform set_config('synchronous_commit', 'off', true);
+  v_state := stamp_worker(p_worker, v_every, p_held, p_starting, v_now);
+  for v_queue, v_all in select * from jsonb_each(p_held) order by key loop
+    select * into q from queue where name = v_queue and kind = 'work' and dropped_at is null;
+    v_ids := array(select jsonb_array_elements_text(v_all->'ids'))::bigint[];
+    if q.id is null then
+      v_lost := v_lost || v_ids;
+      continue;
+    end if;
+    v_queues := v_queues || jsonb_build_object(q.name, jsonb_build_object(
+      'paused', q.paused_at is not null, 'lease', extract(epoch from q.lease) * 1000, 'onInvalid', q.on_invalid));
+    if v_ids <> '{}' then
+      v_lost := v_lost || keep(q, v_ids, array(select jsonb_array_elements_text(v_all->'leases'))::bigint[], v_now + 2 * v_every,
+        v_now + coalesce((v_all->>'lease')::float8 * interval '1 millisecond', q.lease));
+      v_cancelled := v_cancelled || array(select c.id from cancellation c where c.queue = q.id and c.id = any (v_ids));
+    end if;
+  end loop;
+  return jsonb_build_object('state', v_state, 'queues', v_queues, 'lost', to_jsonb(v_lost::text[]), 'cancelled', to_jsonb(v_cancelled::text[]));
+end
+$$`,
+  `/* A row that somebody purged is there again. */
+create or replace function {schema}.stamp_worker(p_worker jsonb, p_every interval, p_held jsonb, p_starting boolean, p_now timestamptz) returns text
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  v_state text;
+  v_held int := coalesce((select sum(jsonb_array_length(value->'ids')) from jsonb_each(p_held)), 0);
+begin
+  if not p_starting then
+    update worker set beat_at = p_now, every = p_every, held = v_held where name = p_worker->>'name' returning state into v_state;
+  end if;
+  if v_state is null then
+    insert into worker as w (name, hostname, port, queues, started_at, beat_at, every, held)
+    values (p_worker->>'name', p_worker->>'hostname', (p_worker->>'port')::int, array(select jsonb_array_elements_text(p_worker->'queues')), p_now, p_now, p_every, v_held)
+    on conflict (name) do update set hostname = excluded.hostname, port = excluded.port, queues = excluded.queues, state = 'running',
+      started_at = excluded.started_at, beat_at = excluded.beat_at, every = excluded.every, held = excluded.held
+    returning w.state into v_state;
+  end if;
+  return v_state;
+end
+$$`,
+  `/* Of a worker that has stopped. It stays in the list until it is purged, or maintenance finds it old. */
+create or replace function {schema}.leave_worker(p_name text) returns void
+language sql volatile set search_path = {schema}, pg_temp as $$
+  update worker set state = 'stopped', held = 0, beat_at = clock() where name = p_name
+$$`,
+  `/* A message that waits goes at once: cancelled. Of one that somebody holds it is noted: requested. The beat of its worker tells
+   him, and it goes when he settles it, however he does unless by done; or when it would be delivered again. */
+create or replace function {schema}.try_cancel(p_queue text, p_ids bigint[]) returns table (fault jsonb, id bigint, outcome text)
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+#variable_conflict use_column
+declare
+  q queue;
+  v_now timestamptz := clock();
+  v_waiting bigint[];
+begin
+  select * into q from queue where name = p_queue and dropped_at is null;
+  if q.kind is distinct from 'work' or not hold_storage(q) then
+    return query select queue_fault(p_queue, 'work'), null::bigint, null::text;
+    return;
+  end if;
+  execute format('select array(select w.id from unnest($2) u(id), lateral (select m.id from %I m where m.queue = $1 and m.id = u.id
+    and message_state(m.lease, m.vt, $3) <> ''inFlight'' for update skip locked) w)', message_table(q.storage)) into v_waiting using q.id, p_ids, v_now;
+  perform discard(q, '{0,1}', v_waiting, v_now);
+  return query select null::jsonb, u.id, 'cancelled' from unnest(v_waiting) u(id);
+  return query execute format('insert into cancellation as c (queue, id, at)
+    select $1, u.id, $3 from unnest($2) u(id) where exists (select from %I m where m.queue = $1 and m.id = u.id)
+    on conflict (queue, id) do update set at = excluded.at returning null::jsonb, c.id, ''requested''', message_table(q.storage)) using q.id, p_ids, v_now;
+end
+$$`,
+  `/* What became of the message: cancelled, requested of one that somebody holds, or null where there is none. */
+create or replace function {schema}.cancel(queue text, id bigint) returns text
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  select * into v from try_cancel(queue, array[id]);
+  perform raise_fault(v.fault);
+  return v.outcome;
+end
+$$`,
+  `/* Notes of cancellations whose message is gone: settled as done meanwhile, or with its queue. */
+create or replace function {schema}.clear_cancellations(p_limit int default 1000) returns int
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+declare
+  c cancellation;
+  q queue;
+  v_there boolean;
+  v_count int := 0;
+begin
+  for c in select * from cancellation order by queue, id limit p_limit loop
+    select * into q from queue where id = c.queue;
+    v_there := false;
+    if q.dropped_at is null then
+      continue when not hold_if_free(q);
+      execute format('select exists (select from %I m where m.queue = $1 and m.id = $2)', message_table(q.storage)) into v_there using c.queue, c.id;
+    end if;
+    if not v_there then
+      delete from cancellation where queue = c.queue and id = c.id;
+      v_count := v_count + 1;
+    end if;
+  end loop;
+  return v_count;
+end
+$$`,
+  `/* Whoever claims from a paused queue gets nothing, from the next claim on; sends and settles go on. */
+create or replace function {schema}.try_pause(p_queue text, p_paused boolean) returns table (fault jsonb, info jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+#variable_conflict use_column
+declare
+  q queue;
+begin
+  update queue set paused_at = case when p_paused then coalesce(paused_at, clock()) end
+   where name = p_queue and kind = 'work' and dropped_at is null returning * into q;
+  if q.id is not null and not p_paused then
+    perform pg_notify(current_schema() || '_wake', q.name);
+  end if;
+  return query select case when q.id is null then queue_fault(p_queue, 'work') end, case when q.id is not null then queue_info(q) end;
+end
+$$`,
+  `create or replace function {schema}.pause_queue(name text) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  perform raise_fault((select fault from try_pause(name, true)));
+end
+$$`,
+  `create or replace function {schema}.resume_queue(name text) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  perform raise_fault((select fault from try_pause(name, false)));
+end
+$$`,
+  `/* Where dead messages of a queue lie: first its dead-letter queue, then the archive. Each as a text that finds some, locked. */
+create or replace function {schema}.dead_sources(q {schema}.queue) returns table (source text, tab text, query text)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  d queue;
+  v_matches text := '($3 is null or m.id = any ($3)) and ($4->''headers'' is null or coalesce(m.headers, ''{}'') @> ($4->''headers''))
+    and ($4->''payload'' is null or m.payload @> ($4->''payload'')) order by m.id limit $5 for update skip locked';
+begin
+  select * into d from queue where id = q.dead_letter and dropped_at is null;
+  if d.id is not null and hold_storage(d) then
+    source := 'deadLetter';
+    tab := message_table(d.storage);
+    query := format('select m.id, m.priority, m.attempt, m.enqueued_at, m.headers, m.payload, m.errors from %I m
+      where m.queue = %s and m.origin = $1 and message_state(m.lease, m.vt, $2) <> ''inFlight'' and %s', tab, d.id, v_matches);
+    return next;
+  end if;
+  source := 'archive';
+  tab := archive_table(q.storage);
+  query := format('select m.id, m.priority, m.attempt, m.enqueued_at, m.headers, m.payload, m.errors from %I m
+    where m.queue = $1 and m.archived_at <= $2 + interval ''1 day'' and m.outcome = ''dead'' and %s', tab, v_matches);
+  return next;
+end
+$$`,
+  `/* Brings dead messages of a queue back to it, by ids or a filter or all, oldest first: same id, attempts from 0, ready now, with
+   the errors they had. A lease from before they died is stale. With p_preview nothing is changed. */
+create or replace function {schema}.try_redrive(p_queue text, p_ids bigint[], p_filter jsonb, p_limit int, p_preview boolean)
+returns table (fault jsonb, item jsonb)
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+declare
+  q queue;
+  w record;
+  v_now timestamptz := clock();
+  v_items jsonb[];
+  v_ids bigint[];
+  v_left int := p_limit;
+begin
+  select * into q from queue where name = p_queue and dropped_at is null;
+  if q.kind is distinct from 'work' or not hold_storage(q) then
+    return query select queue_fault(p_queue, 'work'), null::jsonb;
+    return;
+  end if;
+  for w in select * from dead_sources(q) loop
+    exit when v_left <= 0;
+    execute format('select array_agg(f.id order by f.id), array_agg(jsonb_build_object(''id'', f.id::text, ''source'', %L, ''priority'', f.priority, ''attempt'', f.attempt,
+        ''enqueuedAt'', extract(epoch from f.enqueued_at) * 1000, ''headers'', coalesce(f.headers, ''{}''), ''payload'', f.payload, ''errors'', coalesce(f.errors, ''[]'')) order by f.id)
+      from (%s) f', w.source, w.query) into v_ids, v_items using q.id, v_now, p_ids, p_filter, v_left;
+    continue when v_ids is null;
+    if not p_preview then
+      execute format('with gone as (delete from %I m where m.id = any ($1) and m.queue = %s returning m.*)
+        insert into %I (segment, queue, id, priority, vt, enqueued_at, headers, payload, errors)
+        select (select current from segment where storage = $2 order by generation desc limit 1),
+               $3, id, least(priority, $4 - 1), $5, enqueued_at, headers, payload, errors from gone',
+        w.tab, case w.source when 'archive' then '$3' else q.dead_letter::text end, message_table(q.storage))
+        using v_ids, q.storage, q.id, q.levels, v_now;
+    end if;
+    v_left := v_left - cardinality(v_ids);
+    return query select null::jsonb, unnest(v_items);
+  end loop;
+  if v_left < p_limit and not p_preview then
+    perform pg_notify(current_schema() || '_wake', q.name);
+  end if;
+end
+$$`,
+  `/* How many came back. */
+create or replace function {schema}.redrive(queue text, "limit" int default 1000, filter jsonb default null) returns int
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+  v_count int := 0;
+begin
+  perform raise_fault(coalesce(argument_fault('limit', "limit" >= 0), filter_fault(filter)));
+  for v in select * from try_redrive(queue, null, filter, "limit", false) loop
+    perform raise_fault(v.fault);
+    v_count := v_count + 1;
+  end loop;
+  return v_count;
+end
+$$`,
+  `/* A new version brings new functions; those of each storage are made from them. */
+do $$ begin
+  perform {schema}.clone_functions(id) from {schema}.storage where id <> 0 and to_regclass('{schema}.message_s' || id) is not null;
+end $$`,
   `/* For a client that misses a function: roles may not look into the table. */
 create or replace function {schema}.installed_version() returns int
 language sql stable set search_path = {schema}, pg_temp as 'select max(version) from migration'`,
@@ -2850,10 +3450,10 @@ language sql stable set search_path = {schema}, pg_temp as 'select max(version) 
 create or replace function {schema}.role_functions(p_kind text) returns text[]
 language sql immutable as $$
   select case p_kind
-    when 'producer' then '{installed_version,send,send_batch,try_send,try_send_batch}'
-    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,try_read,try_pop,try_delete,try_archive,try_release,try_set_vt,try_retry,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers}'
+    when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_cancel}'
+    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers}'
     when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive}'
-    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt}'
+    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt}'
   end::text[]
 $$`,
   `/* Makes the role unless there is one, and lets it call the functions of its kind. No rights on tables: the functions run as

@@ -5,15 +5,18 @@ import type { Session, Statement } from "../session.ts"
 import type { StandardSchema } from "../standard-schema.ts"
 import type { TxOption } from "../types.ts"
 import type { WakeHub } from "../wake-hub.ts"
+import { type BatchHandlerOptions, createBatchHandler, createHandler, type Handler, type HandlerContext, type HandlerOptions, handlerOptionKeys, type TransactionContext } from "../worker/handler.ts"
+import { type WorkerOptions, workerOptionKeys } from "../worker/options.ts"
+import { createWorker, type Worker } from "../worker/worker.ts"
 import { archiveStatement } from "./archive.ts"
+import { cancel, type CancelOutcome } from "./cancel.ts"
 import { deleteStatement } from "./delete.ts"
+import { deadLetter, type DeadLetterOptions, release, retry, type RetryOptions, type RetryResult, snooze } from "./give-back.ts"
 import { metrics, type QueueMetrics } from "./metrics.ts"
 import { popBatch, type PopBatchOptions } from "./pop.ts"
 import { purge } from "./purge.ts"
 import { readBatch, type ReadBatchOptions, type ReadOptions } from "./read.ts"
 import { type PollOptions, readWithPoll } from "./read-with-poll.ts"
-import { release } from "./release.ts"
-import { retry, type RetryOptions, type RetryResult } from "./retry.ts"
 import { type BatchItem, sendBatch } from "./send-batch.ts"
 import { send, type SendOptions } from "./send.ts"
 import { extend, setVt } from "./set-vt.ts"
@@ -56,8 +59,12 @@ export interface Queue<Input = unknown, Output = Input, Tx = unknown> {
   extend<M extends Leased>(message: M, by: Duration, options?: SettleOptions<Tx>): Promise<M & Pick<Message, "visibleAt">>
   /** Gives the message back, ready at once. Throws `StaleLeaseError`. */
   release(message: Leased, options?: SettleOptions<Tx>): Promise<void>
-  /** Gives a failed message back with its error, ready after `delay`; at its limit of attempts it is dead-lettered. Throws `StaleLeaseError`. */
+  /** Gives a failed message back with its error, ready after `delay`, or the queue's backoff; at its limit of attempts it is dead-lettered. Throws `StaleLeaseError`. */
   retry(message: Leased, options?: RetryOptions<Tx>): Promise<RetryResult>
+  /** Puts the message off: ready again this long from now, the attempt not counted. Throws `StaleLeaseError`. */
+  snooze(message: Leased, delay: Duration, options?: SettleOptions<Tx>): Promise<Pick<Message, "visibleAt">>
+  /** Gives up on the message now: it moves to the dead-letter queue, or the archive where there is none. Throws `StaleLeaseError`. */
+  deadLetter(message: Leased, options?: DeadLetterOptions<Tx>): Promise<void>
   /** Done: the message is gone. Throws `StaleLeaseError`. */
   delete(message: Leased, options?: SettleOptions<Tx>): Promise<void>
   /** Done: the message moves to the archive. Throws `StaleLeaseError`. */
@@ -67,10 +74,30 @@ export interface Queue<Input = unknown, Output = Input, Tx = unknown> {
   /** Archives many in one statement. Those whose lease is stale are returned as `refused`, the others are settled. */
   archiveBatch(messages: readonly Leased[], options?: SettleOptions<Tx>): Promise<SettleResult>
 
+  /**
+   * Cancels a message. One that waits is gone at once. Of one that somebody holds its worker learns by its next beat, and its
+   * handler's signal fires. Null where there is no such message: it is done, or never was.
+   */
+  cancel(id: string, options?: TxOption<Tx>): Promise<CancelOutcome | null>
+  /**
+   * A function for each message, for `client.worker`. It returns when the message is done, throws when it failed, and may return or
+   * throw an `outcome`. With `{ transactional: true }` it is given a transaction of the driver's library, in which the message is settled.
+   */
+  handler(run: (message: Message<Output>, context: HandlerContext) => unknown, options?: HandlerOptions & { readonly transactional?: false }): Handler<Tx>
+  handler(run: (message: Message<Output>, context: TransactionContext<Tx>) => unknown, options: HandlerOptions & { readonly transactional: true }): Handler<Tx>
+  /** A function for many messages at once. It may return an array with an outcome, an error or anything else, which is done, for each of them. */
+  batchHandler(run: (messages: readonly Message<Output>[], context: HandlerContext) => unknown, options: BatchHandlerOptions & { readonly transactional?: false }): Handler<Tx>
+  batchHandler(run: (messages: readonly Message<Output>[], context: TransactionContext<Tx>) => unknown, options: BatchHandlerOptions & { readonly transactional: true }): Handler<Tx>
+  /** A worker for this queue alone, started: `client.worker([queue.handler(run, options)], options)`. */
+  work(run: (message: Message<Output>, context: HandlerContext) => unknown, options?: WorkOptions & { readonly transactional?: false }): Promise<Worker>
+  work(run: (message: Message<Output>, context: TransactionContext<Tx>) => unknown, options: WorkOptions & { readonly transactional: true }): Promise<Worker>
+
   /** Deletes every message, leased ones too, and returns how many. The archive stays. */
   purge(options?: TxOption<Tx>): Promise<number>
   metrics(options?: TxOption<Tx>): Promise<QueueMetrics>
 }
+
+export type WorkOptions = HandlerOptions & WorkerOptions
 
 /** Called after a message was sent, with the transaction it was sent in. */
 type OnSent<Tx> = (queue: string, options: SendOptions<Tx>) => void
@@ -79,6 +106,7 @@ export function createQueue<Input, Output, Tx>(
   session: Session<Tx>,
   hub: WakeHub,
   onSent: OnSent<Tx>,
+  onWorker: (worker: Worker) => void,
   name: string,
   schema: StandardSchema<Input, Output> | undefined,
 ): Queue<Input, Output, Tx> {
@@ -87,8 +115,18 @@ export function createQueue<Input, Output, Tx>(
     checkOptions(options, ["tx"], "options")
     return settleBatch(session, statement, name, messages, options)
   }
+  const handler = (run: (message: Message<never>, context: TransactionContext<Tx>) => unknown, options: HandlerOptions = {}) => createHandler(session, name, schema, run, options)
   return {
     name,
+    handler,
+    batchHandler: (run: (messages: readonly Message<never>[], context: TransactionContext<Tx>) => unknown, options: BatchHandlerOptions) => createBatchHandler(session, name, schema, run, options),
+    work: async (run: (message: Message<never>, context: TransactionContext<Tx>) => unknown, options: WorkOptions = {}) => {
+      const [ofHandler, ofWorker] = divide(options)
+      const worker = createWorker(session, hub, [handler(run, ofHandler)], ofWorker)
+      onWorker(worker)
+      await worker.start()
+      return worker
+    },
     send: async (payload, options = {}) => {
       const id = await send(session, name, schema, payload, options)
       onSent(name, options)
@@ -116,11 +154,22 @@ export function createQueue<Input, Output, Tx>(
     extend: async (message, by, options = {}) => extend(session, name, message, by, options),
     release: async (message, options = {}) => release(session, name, message, options),
     retry: async (message, options = {}) => retry(session, name, message, options),
+    snooze: async (message, delay, options = {}) => snooze(session, name, message, delay, options),
+    deadLetter: async (message, options = {}) => deadLetter(session, name, message, options),
     delete: async (message, options = {}) => settleOne(session, deleteStatement, name, message, options),
     archive: async (message, options = {}) => settleOne(session, archiveStatement, name, message, options),
     deleteBatch: async (messages, options) => settleMany(deleteStatement, messages, options),
     archiveBatch: async (messages, options) => settleMany(archiveStatement, messages, options),
+    cancel: async (id, options = {}) => cancel(session, name, id, options),
     purge: async (options = {}) => purge(session, name, options),
     metrics: async (options = {}) => (await metrics(session, name, options))[0]!,
   }
+}
+
+/** `concurrency` is the worker's: it has this handler alone. */
+function divide(options: WorkOptions): [HandlerOptions, WorkerOptions] {
+  checkOptions(options, [...handlerOptionKeys, ...workerOptionKeys.filter((key) => key !== "concurrency")], "options")
+  const isOfHandler = (key: string): boolean => key !== "concurrency" && (handlerOptionKeys as readonly string[]).includes(key)
+  const entries = Object.entries(options)
+  return [Object.fromEntries(entries.filter(([key]) => isOfHandler(key))), Object.fromEntries(entries.filter(([key]) => !isOfHandler(key)))]
 }

@@ -7,7 +7,7 @@ import type { Session } from "../session.ts"
 import type { StandardSchema } from "../standard-schema.ts"
 import type { TxOption } from "../types.ts"
 import { encodeFilter, type ReadFilter } from "./filter.ts"
-import { releaseBatch } from "./release.ts"
+import { releaseBatch } from "./give-back.ts"
 
 export interface ReadOptions<Tx> extends TxOption<Tx> {
   /** Only messages that contain this. Default: any. */

@@ -1,13 +1,14 @@
-import type { QueueOptions } from "@sluice/core"
+import type { QueueInfo, QueueOptions } from "@sluice/core"
 import { equal, ok } from "../../assert.ts"
 import type { CaseContext, ConformanceCase } from "../../case.ts"
 import { mustRead, openClient, openQueue, payloads, refuses } from "./open-queue.ts"
 
 /** What a queue has whose creator said nothing but where the run stores its queues. */
-function defaultsOf({ queueOptions = {} }: CaseContext): Required<QueueOptions> {
+function defaultsOf({ queueOptions = {} }: CaseContext): Required<QueueOptions> & Pick<QueueInfo, "pausedAt"> {
   const { partition } = queueOptions
   return {
     levels: 4, lease: "30s", maxAttempts: 20, deadLetter: null, notify: "off", archiveRetention: null, storage: partition ? "dedicated" : "shared",
+    backoff: { kind: "exponential", base: "1s", max: "10m", jitter: 0.2 }, done: "delete", onInvalid: "deadLetter", pausedAt: null,
     ...queueOptions,
     partition: partition ? { unread: "keep", archive: false, ...partition } : null,
   }

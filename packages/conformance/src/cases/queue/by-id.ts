@@ -74,7 +74,7 @@ export const byIdCases: readonly ConformanceCase[] = [
     name: "by id, archive keeps all of the message with outcome done, delayed and leased ones alike",
     rule: "core",
     async run(context) {
-      const { client, queue, name } = await openQueue(context)
+      const { client, queue, name } = await openQueue(context, { backoff: null })
       const failed = await queue.send({ n: 1 }, { headers: { h: [1] }, priority: 2 })
       await queue.retry(await mustRead(queue), { error: new Error("no") })
       await mustRead(queue)

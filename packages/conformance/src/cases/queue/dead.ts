@@ -50,7 +50,7 @@ export const deadCases: readonly ConformanceCase[] = [
     rule: "core",
     async run(context) {
       const dead = await openQueue(context)
-      const { client, queue } = await openQueue(context, { maxAttempts: 2, deadLetter: dead.name })
+      const { client, queue } = await openQueue(context, { maxAttempts: 2, deadLetter: dead.name, backoff: null })
       const id = await queue.send("x")
       equal((await queue.retry(await mustRead(queue), { error: "one" })).outcome, "retry", "first")
       const last = await mustRead(queue)

@@ -91,7 +91,7 @@ export const metricsCases: readonly ConformanceCase[] = [
     name: "reading, releasing and retrying sends nothing",
     rule: "core",
     async run(context) {
-      const { queue } = await openQueue(context)
+      const { queue } = await openQueue(context, { backoff: null })
       await queue.send("x")
       await queue.release(await mustRead(queue))
       await queue.retry(await mustRead(queue))

@@ -1,4 +1,4 @@
-import { equal } from "../../assert.ts"
+import { equal, ok } from "../../assert.ts"
 import type { ConformanceCase } from "../../case.ts"
 import { midnight, mustRead, openQueue, refuses, stopClock } from "./open-queue.ts"
 
@@ -137,10 +137,10 @@ export const movingLeaseCases: readonly ConformanceCase[] = [
     },
   },
   {
-    name: "retry without options: ready at once, no error kept",
+    name: "retry without options on a queue without backoff: ready at once, no error kept",
     rule: "core",
     async run(context) {
-      const { client, queue } = await openQueue(context)
+      const { client, queue } = await openQueue(context, { backoff: null })
       await stopClock(context, 0)
       const id = await queue.send("x")
       equal(await queue.retry(await mustRead(queue)), { outcome: "retry", visibleAt: at(0) }, "result")
@@ -149,10 +149,32 @@ export const movingLeaseCases: readonly ConformanceCase[] = [
     },
   },
   {
+    name: "retry without a delay waits as long as the queue's backoff says",
+    rule: "core",
+    async run(context) {
+      const { client, queue, name } = await openQueue(context, { backoff: { kind: "exponential", base: "10s", max: "25s", jitter: 0 } })
+      await stopClock(context, 0)
+      await queue.send("x")
+      const waits: (Date | null)[] = []
+      for (let now = 0; now < 75; now += 25) {
+        await stopClock(context, now)
+        waits.push((await queue.retry(await mustRead(queue))).visibleAt)
+      }
+      equal(waits, [at(10), at(25 + 20), at(50 + 25)], "exponential")
+      await client.admin.updateQueue(name, { backoff: { kind: "linear", base: "1s", jitter: 0 } })
+      await stopClock(context, 75)
+      equal((await queue.retry(await mustRead(queue))).visibleAt, at(75 + 4), "linear, the fourth attempt")
+      await client.admin.updateQueue(name, { backoff: { kind: "fixed", base: "7s", jitter: 0.5 } })
+      await stopClock(context, 79)
+      const { visibleAt } = await queue.retry(await mustRead(queue))
+      ok(visibleAt !== null && visibleAt >= at(79 + 3.5) && visibleAt <= at(79 + 7), `half to all of 7 s, and it is ${String(visibleAt)}`)
+    },
+  },
+  {
     name: "errors of every attempt pile up, in order",
     rule: "core",
     async run(context) {
-      const { client, queue } = await openQueue(context)
+      const { client, queue } = await openQueue(context, { backoff: null })
       const id = await queue.send("x")
       for (const error of ["first", "second", "third"]) await queue.retry(await mustRead(queue), { error })
       const { errors = [] } = (await client.admin.messages.get(id)) ?? {}
@@ -163,7 +185,7 @@ export const movingLeaseCases: readonly ConformanceCase[] = [
     name: "an error that cannot be stored as it is does not fail the retry",
     rule: "core",
     async run(context) {
-      const { queue } = await openQueue(context)
+      const { queue } = await openQueue(context, { backoff: null })
       await queue.send("x")
       for (const error of [new Error("lone \ud800 surrogate"), new Error(""), "x".repeat(50_000), ""]) {
         equal((await queue.retry(await mustRead(queue), { error })).outcome, "retry", "outcome")

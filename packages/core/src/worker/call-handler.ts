@@ -1,0 +1,54 @@
+import { formatDuration } from "../duration.ts"
+import { HandlerTimeoutError, WorkerStoppedError } from "../errors.ts"
+import { quietTimer } from "../timer.ts"
+import type { HandlerSpec, TransactionContext } from "./handler.ts"
+import type { Held } from "./held.ts"
+
+/** What a call needs of its worker. */
+export interface CallHost {
+  readonly worker: string
+  /** The signals of all calls that run. */
+  readonly calls: Set<AbortController>
+  onBegin(held: Held): void
+}
+
+/**
+ * Calls the handler for some messages, under one signal, and resolves with what it returned. Who ignores the signal is waited for
+ * no longer once his time is over, but in a transaction: that must not end under his hands.
+ */
+export async function callHandler<Tx>(spec: HandlerSpec<Tx>, helds: readonly Held[], host: CallHost, tx?: Tx): Promise<unknown> {
+  const controller = new AbortController()
+  const { signal } = controller
+  host.calls.add(controller)
+  for (const held of helds) {
+    held.begun = true
+    if (helds.length === 1) held.controller = controller
+    host.onBegin(held)
+  }
+  const { timeout } = spec
+  const timer = timeout === undefined ? undefined : quietTimer(() => controller.abort(new HandlerTimeoutError(String(formatDuration(timeout)))), timeout)
+  try {
+    const context = { signal, worker: host.worker, ...(tx !== undefined && { tx }) } as TransactionContext<Tx>
+    const answer = answerOf(spec, helds, context)
+    const value = await (tx === undefined ? Promise.race([answer, outOfTime(signal)]) : answer)
+    // It may have ended just because it was told to.
+    if (signal.aborted && !(signal.reason instanceof WorkerStoppedError)) throw signal.reason
+    return value
+  } finally {
+    clearTimeout(timer)
+    host.calls.delete(controller)
+  }
+}
+
+async function answerOf<Tx>(spec: HandlerSpec<Tx>, helds: readonly Held[], context: TransactionContext<Tx>): Promise<unknown> {
+  return spec.call(helds.map(({ message }) => message), context)
+}
+
+/** Rejects when the time of the handler, or of its worker, is over. */
+function outOfTime(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener("abort", () => {
+      if (signal.reason instanceof HandlerTimeoutError || signal.reason instanceof WorkerStoppedError) reject(signal.reason as Error)
+    })
+  })
+}

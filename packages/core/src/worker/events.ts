@@ -1,0 +1,53 @@
+import type { Message } from "../message.ts"
+
+/** What a worker tells. Listeners are called at once and in order; what they throw comes as an `error` event. */
+export interface WorkerEvents {
+  /** A handler begins. */
+  readonly start: { readonly message: Message }
+  /** Settled as done; `ms` is how long the handler took. */
+  readonly done: { readonly message: Message; readonly ms: number }
+  /** The attempt failed, and there will be another. */
+  readonly retry: { readonly message: Message; readonly error: unknown; readonly visibleAt: Date }
+  readonly snooze: { readonly message: Message; readonly visibleAt: Date }
+  /** No more attempts: in the dead-letter queue, or the archive where there is none. */
+  readonly dead: { readonly message: Message; readonly error: unknown }
+  readonly cancelled: { readonly message: Message }
+  /** Given back unfinished, since the worker stops or its queue is paused. */
+  readonly released: { readonly message: Message }
+  /** The lease is somebody else's by now, or the message gone: what the handler did will have been done twice, or is rolled back. */
+  readonly lost: { readonly message: Message }
+  /** A queue had nothing more. */
+  readonly idle: { readonly queue: string }
+  /** Something of the worker's own went wrong, such as a claim without a connection. It goes on by itself. */
+  readonly error: { readonly error: unknown; readonly queue?: string }
+  readonly stopped: { readonly worker: string }
+}
+
+export interface Emitter {
+  on<Name extends keyof WorkerEvents>(name: Name, listener: (event: WorkerEvents[Name]) => void): () => void
+  emit<Name extends keyof WorkerEvents>(name: Name, event: WorkerEvents[Name]): void
+}
+
+export function createEmitter(): Emitter {
+  const listeners = new Map<keyof WorkerEvents, Set<(event: never) => void>>()
+
+  function emit<Name extends keyof WorkerEvents>(name: Name, event: WorkerEvents[Name]): void {
+    for (const listener of listeners.get(name) ?? []) {
+      try {
+        ;(listener as (event: WorkerEvents[Name]) => void)(event)
+      } catch (error) {
+        // Of an error in the telling of errors nobody is left to be told.
+        if (name !== "error") emit("error", { error })
+      }
+    }
+  }
+
+  return {
+    on: (name, listener) => {
+      const set = listeners.get(name) ?? new Set()
+      listeners.set(name, set.add(listener))
+      return () => void set.delete(listener)
+    },
+    emit,
+  }
+}

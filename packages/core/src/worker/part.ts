@@ -1,0 +1,96 @@
+import { MessageCancelledError, StaleLeaseError } from "../errors.ts"
+import type { Session } from "../session.ts"
+import type { WakeHub } from "../wake-hub.ts"
+import type { BeatAnswer } from "./beat.ts"
+import type { CallHost } from "./call-handler.ts"
+import type { Emitter } from "./events.ts"
+import { createExecutor } from "./execute.ts"
+import type { Handler } from "./handler.ts"
+import type { Held } from "./held.ts"
+import { createLane, type Lane, type LaneHost } from "./lane.ts"
+
+/** What a worker is to one of its queues. */
+export interface PartHost extends Pick<CallHost, "worker" | "calls">, Pick<LaneHost, "places" | "prefetch" | "longestPause" | "stopping" | "begin" | "ended"> {
+  readonly concurrency: number
+  readonly emitter: Emitter
+  /** Of the last beat. */
+  answer(): BeatAnswer | undefined
+  beat(): Promise<void>
+  happened(): number
+  onHappened(): void
+  onIdle(): void
+}
+
+/** One queue of a worker, and what is held of it. */
+export interface Part<Tx> {
+  readonly queue: Handler<Tx>["queue"]
+  /** Milliseconds; undefined is the queue's. */
+  readonly lease: number | undefined
+  readonly held: ReadonlySet<Held>
+  readonly lane: Lane
+  /** What had happened when a claim last began that found nothing. */
+  idleAt(): number
+  learn(answer: BeatAnswer): void
+}
+
+export function createPart<Tx>(session: Session<Tx>, hub: WakeHub, { queue, spec }: Handler<Tx>, host: PartHost): Part<Tx> {
+  const { emit } = host.emitter
+  const held = new Set<Held>()
+  let idleAt = -1
+  const info = (): BeatAnswer["queues"][string] | undefined => host.answer()?.queues[queue]
+
+  const executor = createExecutor(session, queue, spec, {
+    ...host,
+    onBegin: ({ message }) => emit("start", { message }),
+    lease: () => spec.lease ?? info()?.lease ?? 30_000,
+    onInvalid: () => info()?.onInvalid ?? "deadLetter",
+    onLeft: (one) => {
+      held.delete(one)
+      host.onHappened()
+    },
+  })
+
+  const lane = createLane(queue, spec, Math.min(spec.concurrency ?? host.concurrency, host.concurrency), hub, {
+    ...host,
+    run: executor.run,
+    giveBack: executor.giveBack,
+    mayClaim: () => host.answer()?.state !== "suspended",
+    mayBegin: async () => {
+      await host.beat()
+      return host.answer()?.state === "running" && info()?.paused !== true
+    },
+    onClaimed: (helds) => {
+      for (const one of helds) {
+        // Its lease ran out while we held it, and here it is again.
+        for (const other of held) if (other.message.id === one.message.id) lose(other)
+        held.add(one)
+      }
+      host.onHappened()
+    },
+    mark: host.happened,
+    onIdle: (mark) => {
+      idleAt = mark
+      emit("idle", { queue })
+      host.onIdle()
+    },
+    onError: (error) => emit("error", { error, queue }),
+  })
+
+  function lose(one: Held): void {
+    one.doomed = "lost"
+    one.controller?.abort(new StaleLeaseError(queue, one.message.id, one.message.lease))
+  }
+
+  function learn({ lost, cancelled }: BeatAnswer): void {
+    const byId = new Map([...held].map((one) => [one.message.id, one]))
+    for (const id of lost) if (byId.has(id)) lose(byId.get(id)!)
+    for (const id of cancelled) {
+      const one = byId.get(id)
+      if (one === undefined) continue
+      one.doomed = { to: "cancel" }
+      one.controller?.abort(new MessageCancelledError(queue, id))
+    }
+  }
+
+  return { queue, lease: spec.lease, held, lane, idleAt: () => idleAt, learn }
+}

@@ -1,0 +1,81 @@
+import type { SettledRow } from "../queue/give-back.ts"
+import { ascendingIds } from "../queue/settle.ts"
+import { inSavepoint } from "../savepoint.ts"
+import { callHandler, type CallHost } from "./call-handler.ts"
+import { finish } from "./finish.ts"
+import type { HandlerSpec } from "./handler.ts"
+import type { Held } from "./held.ts"
+import { failed, type Settlement, settlementOf, settlementsOf } from "./verdict.ts"
+
+/** What became of each message of a transaction that committed; of one that is not in it, the lease was lost before. */
+export type Committed = Map<Held, { readonly settlement: Settlement; readonly row: SettledRow | undefined }>
+
+/** The transaction could not be opened, or its messages not locked: no handler has seen them. */
+export class NotBegunError extends Error {}
+
+/* The first statement of the transaction: from here on nobody else can take the messages, however long it lives. */
+const lockStatement = {
+  name: "lock",
+  text: "select fault::text as fault, id::text as id, cancelled from {schema}.try_lock($1::text, $2::text::bigint[], $3::text::bigint[])",
+}
+
+interface LockRow {
+  readonly id: string
+  readonly cancelled: boolean
+}
+
+/** Handles messages and settles them in one transaction of the user's library. Rejects where it did not commit: then nothing of it is. */
+export async function runTransaction<Tx>(spec: HandlerSpec<Tx>, queue: string, helds: readonly Held[], host: CallHost): Promise<Committed> {
+  const committed: Committed = new Map()
+  let begun = false
+  const settle = async (tx: Tx, entries: readonly (readonly [Held, Settlement])[]): Promise<void> => {
+    const rows = await finish(spec.session, queue, entries.map(([{ message }, settlement]) => ({ message, settlement })), host.worker, { tx })
+    for (const [held, settlement] of entries) committed.set(held, { settlement, row: rows.get(held.message.id) })
+  }
+  try {
+    await spec.session.driver.transaction(async (tx) => {
+      const rows = new Map((await lock(spec, queue, helds, tx)).map((row) => [row.id, row]))
+      begun = true
+      const cancelled = helds.filter(({ message }) => rows.get(message.id)?.cancelled === true)
+      if (cancelled.length > 0) await settle(tx, cancelled.map((held) => [held, { to: "cancel" }]))
+      const alive = helds.filter(({ message }) => rows.get(message.id)?.cancelled === false)
+      if (alive.length === 0) return
+      if (spec.whole) return settle(tx, await handleWhole(spec, alive, host, tx))
+      const [first] = alive
+      if (alive.length === 1) return settle(tx, [[first!, settlementOf(await callHandler(spec, alive, host, tx), first!.message, spec)]])
+      for (const held of alive) await handleInSavepoint(spec, held, host, tx, settle)
+    })
+  } catch (error) {
+    throw begun ? error : new NotBegunError("The transaction could not be opened.", { cause: error })
+  }
+  return committed
+}
+
+function lock<Tx>({ session }: HandlerSpec<Tx>, queue: string, helds: readonly Held[], tx: Tx): Promise<LockRow[]> {
+  const leases = new Map(helds.map(({ message }) => [message.id, message.lease]))
+  const ids = ascendingIds(leases.keys())
+  return session.run<LockRow>(lockStatement, [queue, `{${ids.join(",")}}`, `{${ids.map((id) => leases.get(id)).join(",")}}`], { tx })
+}
+
+async function handleWhole<Tx>(spec: HandlerSpec<Tx>, helds: readonly Held[], host: CallHost, tx: Tx): Promise<[Held, Settlement][]> {
+  const settlements = settlementsOf(await callHandler(spec, helds, host, tx), helds.map(({ message }) => message), spec)
+  return helds.map((held, i) => [held, settlements[i]!])
+}
+
+/** What one message did is undone with its savepoint; that it failed is kept by the transaction, with what the others did. */
+async function handleInSavepoint<Tx>(
+  spec: HandlerSpec<Tx>,
+  held: Held,
+  host: CallHost,
+  tx: Tx,
+  settle: (tx: Tx, entries: readonly (readonly [Held, Settlement])[]) => Promise<void>,
+): Promise<void> {
+  try {
+    await inSavepoint(spec.session.driver, tx, async (inner) => {
+      const value = await callHandler(spec, [held], host, inner)
+      await settle(inner, [[held, settlementOf(value, held.message, spec)]])
+    })
+  } catch (error) {
+    await settle(tx, [[held, failed(error, held.message, spec, held.controller?.signal)]])
+  }
+}

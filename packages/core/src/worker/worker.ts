@@ -1,0 +1,166 @@
+import { throwIfAborted } from "../abort.ts"
+import { checkOptions } from "../check.ts"
+import { type Duration, milliseconds } from "../duration.ts"
+import { InvalidOptionError, QueueNotFoundError, WorkerStoppedError } from "../errors.ts"
+import { createMaintenance } from "../maintenance/maintenance.ts"
+import { sleep } from "../maintenance/sleep.ts"
+import type { Session } from "../session.ts"
+import type { WakeHub } from "../wake-hub.ts"
+import { type BeatAnswer, leaveWorker } from "./beat.ts"
+import { createEmitter, type Emitter } from "./events.ts"
+import type { Handler } from "./handler.ts"
+import { createHeart } from "./heart.ts"
+import { checkPool, checkWorker, type WorkerOptions } from "./options.ts"
+import { createPart, type Part } from "./part.ts"
+import { createSlots } from "./slots.ts"
+
+export interface StopOptions {
+  /** How long running handlers may take to end. Then their signals fire, and their messages go back to their queues. Default "30s". */
+  readonly timeout?: Duration
+}
+
+/**
+ * A loop that claims messages, calls handlers and settles. Nothing that a handler or a connection does ends it: what
+ * goes wrong comes as events.
+ */
+export interface Worker {
+  readonly name: string
+  /** Resolves when it is at work. Throws `QueueNotFoundError`, `PoolTooSmallError`, and where the database cannot be reached. Keeps the process alive. */
+  start(): Promise<void>
+  /** Claims no more, gives back at once what was not begun, waits for the handlers. Resolves when everything is settled. */
+  stop(options?: StopOptions): Promise<void>
+  /** Starts it where it was not, and stops it when its queues have nothing that is ready and no handler runs. */
+  drain(): Promise<void>
+  /** Starts it, lets it claim for this long, and stops it: for cron and serverless. */
+  runFor(budget: Duration, options?: StopOptions): Promise<void>
+  /** Calls the listener at each such event; returns what takes it away again. */
+  readonly on: Emitter["on"]
+}
+
+/** How long handlers have to end after their signals fired. */
+const GRACE = 1000
+
+export function createWorker<Tx>(session: Session<Tx>, hub: WakeHub, handlers: readonly Handler<Tx>[], options: WorkerOptions): Worker {
+  const checked = checkWorker(session, handlers, options)
+  const { concurrency, prefetch, name, hostname, port, signal } = checked
+  const emitter = createEmitter()
+  const { emit } = emitter
+  const onError = (error: unknown): void => emit("error", { error })
+  const stopping = new AbortController()
+  const calls = new Set<AbortController>()
+  const places = createSlots(concurrency + prefetch)
+  const maintenance = createMaintenance(session, { onError }, () => false)
+  let answer: BeatAnswer | undefined
+  let running = 0
+  /** Claims that found something, and messages that left. */
+  let happened = 0
+  let onQuiet: (() => void) | undefined
+  let onEmpty: (() => void) | undefined
+  let starting: Promise<void> | undefined
+  let ending: Promise<void> | undefined
+  let lanesEnded: Promise<unknown> = Promise.resolve()
+
+  const parts: readonly Part<Tx>[] = handlers.map((handler) => createPart(session, hub, handler, {
+    ...checked,
+    worker: name,
+    places,
+    calls,
+    emitter,
+    stopping: stopping.signal,
+    answer: () => answer,
+    beat: () => heart.beat(),
+    begin: () => running < concurrency && ++running > 0,
+    ended: () => {
+      running--
+      for (const { lane } of parts) lane.pump()
+    },
+    happened: () => happened,
+    onHappened: () => {
+      happened++
+      if (isEmpty()) onEmpty?.()
+    },
+    onIdle: () => {
+      if (isEmpty() && parts.every(({ idleAt }) => idleAt() === happened)) onQuiet?.()
+    },
+  }))
+  const heart = createHeart(session, {
+    info: { name, hostname, port, queues: handlers.map(({ queue }) => queue) },
+    lanes: () => parts.map(({ queue, lease, held }) => ({ queue, lease, held: [...held] })),
+    onAnswer: (next) => {
+      answer = next
+      for (const part of parts) part.learn(next)
+      if (next.state === "stopping") void stop().catch(onError)
+    },
+    onError,
+  })
+
+  const isEmpty = (): boolean => parts.every(({ held }) => held.size === 0)
+
+  async function begin(): Promise<void> {
+    checkPool(session.driver, handlers, concurrency)
+    throwIfAborted(signal)
+    answer = await heart.start()
+    const missing = handlers.find(({ queue }) => answer!.queues[queue] === undefined)
+    if (missing !== undefined) {
+      await heart.stop()
+      await leaveWorker(session, name)
+      throw new QueueNotFoundError(missing.queue)
+    }
+    if (stopping.signal.aborted) return
+    signal?.addEventListener("abort", () => void stop().catch(onError), { once: true })
+    if (checked.maintenance) maintenance.start()
+    lanesEnded = Promise.all(parts.map(({ lane }) => lane.claim()))
+  }
+
+  async function start(): Promise<void> {
+    if (ending !== undefined) throw new InvalidOptionError("start", undefined, "comes after stop: make another worker")
+    starting ??= begin()
+    return starting
+  }
+
+  async function end(timeout: number): Promise<void> {
+    stopping.abort()
+    const begun = await starting?.then(() => true, () => false)
+    if (begun !== true) return
+    const settled = lanesEnded.then(() => new Promise<void>((resolve) => (isEmpty() ? resolve() : (onEmpty = resolve))))
+    await within(settled, timeout)
+    for (const call of calls) call.abort(new WorkerStoppedError(name))
+    if (!isEmpty()) await within(settled, GRACE)
+    await Promise.all([heart.stop(), maintenance.stop()])
+    await leaveWorker(session, name).catch(onError)
+    emit("stopped", { worker: name })
+  }
+
+  async function stop(how: StopOptions = {}): Promise<void> {
+    checkOptions(how, ["timeout"], "options")
+    const timeout = milliseconds(how.timeout === undefined ? "30s" : how.timeout, "timeout")
+    ending ??= end(timeout)
+    return ending
+  }
+
+  return {
+    name,
+    start,
+    stop,
+    drain: async () => {
+      const quiet = new Promise<void>((resolve) => (onQuiet = resolve))
+      await start()
+      await Promise.race([quiet, lanesEnded])
+      await stop()
+    },
+    runFor: async (budget, how) => {
+      const ms = milliseconds(budget, "budget")
+      await start()
+      await sleep(ms, stopping.signal)
+      await stop(how)
+    },
+    on: emitter.on,
+  }
+}
+
+/** Resolves with the promise, or when the time is over. */
+async function within(promise: Promise<unknown>, ms: number): Promise<void> {
+  const over = new AbortController()
+  await Promise.race([promise, sleep(ms, over.signal)])
+  over.abort()
+}
