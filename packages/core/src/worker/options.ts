@@ -62,7 +62,7 @@ export function checkWorker<Tx>(session: Session<Tx>, handlers: readonly Handler
   }
 }
 
-export function checkName(name: unknown): asserts name is string {
+function checkName(name: unknown): asserts name is string {
   if (typeof name !== "string" || !NAME.test(name)) {
     throw new InvalidOptionError("name", name, `must be 1 to 100 letters, digits and _ . : @ -, the first a letter, a digit or _, got ${describe(name)}`)
   }
