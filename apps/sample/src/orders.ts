@@ -1,5 +1,5 @@
-import type { Queue } from "@sluice/core"
-import type { OrderPlaced } from "./order-placed.ts"
+import type { Client } from "@sluice/core"
+import type { Queues } from "./queues.ts"
 
 export interface Order {
   readonly id: string
@@ -12,16 +12,15 @@ export interface Orders<Tx> {
   insertOrder(tx: Tx, order: Order): Promise<void>
   /** Returns false where there is not enough left. */
   takeStock(tx: Tx, sku: string, quantity: number): Promise<boolean>
-  /** Repeating it changes nothing. */
-  confirmPayment(tx: Tx, orderId: string): Promise<void>
+  insertPayment(tx: Tx, orderId: string): Promise<void>
   /** `delivery` says which delivery of the message led to it. */
   insertShipment(tx: Tx, orderId: string, delivery: number): Promise<void>
 }
 
 /** The order service, wired to one library: `Tx` is that library's own transaction. */
-export interface Shop<Tx> {
+export interface Shop<Tx> extends Queues<Tx> {
   readonly orders: Orders<Tx>
-  readonly placed: Queue<OrderPlaced, OrderPlaced, Tx>
+  readonly sluice: Client<Tx>
   transaction(work: (tx: Tx) => Promise<void>): Promise<void>
 }
 
@@ -29,11 +28,13 @@ export class OutOfStockError extends Error {
   override readonly name = "OutOfStockError"
 }
 
-/** The order, its stock and its message commit together, or never were. */
-export async function placeOrder<Tx>(shop: Shop<Tx>, order: Order): Promise<void> {
+/** The order, its stock and its message commit together, or never were. Returns the id of the message. */
+export async function placeOrder<Tx>(shop: Shop<Tx>, order: Order): Promise<string> {
+  let message = ""
   await shop.transaction(async (tx) => {
     await shop.orders.insertOrder(tx, order)
-    await shop.placed.send({ orderId: order.id, placedAt: new Date().toISOString() }, { tx })
+    message = await shop.payments.send({ orderId: order.id, placedAt: new Date().toISOString() }, { tx })
     if (!(await shop.orders.takeStock(tx, order.sku, order.quantity))) throw new OutOfStockError(order.sku)
   })
+  return message
 }

@@ -2,7 +2,7 @@
 export const shopSchema = "sluice_demo"
 export const sluiceSchema = "sluice_demo_queue"
 
-/** `shipments` has no unique order on purpose: that an order ships once is for the lease to see to, not for an index. */
+/** `payments` and `shipments` have no unique order on purpose: that there is one of each is for the worker to see to, not for an index. */
 export const createTables: string = `
   create schema ${shopSchema};
   create table ${shopSchema}.products (sku text primary key, stock int not null check (stock >= 0));
@@ -11,7 +11,10 @@ export const createTables: string = `
     sku text not null references ${shopSchema}.products,
     quantity int not null
   );
-  create table ${shopSchema}.payments (order_id text primary key references ${shopSchema}.orders);
+  create table ${shopSchema}.payments (
+    id bigint generated always as identity primary key,
+    order_id text not null references ${shopSchema}.orders
+  );
   create table ${shopSchema}.shipments (
     id bigint generated always as identity primary key,
     order_id text not null references ${shopSchema}.orders,

@@ -11,6 +11,8 @@ interface DemoRun {
   readonly output: string
   /** The summary: one record for each row of the table, by the words of its head. */
   readonly rows: readonly Record<string, string>[]
+  /** The errors of the payment that died. */
+  readonly deadLetter: readonly Record<string, string>[]
 }
 
 interface DemoOptions {
@@ -31,11 +33,12 @@ async function runDemo({ names = [], env = {}, onOutput }: DemoOptions): Promise
   child.stderr.setEncoding("utf8").on("data", onText)
   const [code] = (await once(child, "close")) as [number | null]
   output = stripVTControlCharacters(output)
-  return { code, output, rows: readTable(output) }
+  const [rows = [], deadLetter = []] = output.split("┌").slice(1).map(readTable)
+  return { code, output, rows, deadLetter }
 }
 
-function readTable(output: string): Record<string, string>[] {
-  const lines = output.split("\n").filter((line) => line.startsWith("│"))
+function readTable(text: string): Record<string, string>[] {
+  const lines = text.split("\n").filter((line) => line.startsWith("│"))
   const [head = [], ...body] = lines.map((line) => line.split("│").slice(1, -1).map((cell) => cell.trim()))
   return body.map((cells) => Object.fromEntries(head.map((title, i) => [title, cells[i] ?? ""])))
 }
@@ -56,7 +59,7 @@ async function query<Row extends object>(url: string, ...statements: string[]): 
 
 describe("pnpm demo", () => {
   test("runs over every adapter and across them, and loses and repeats nothing", { timeout: 90_000 }, async () => {
-    const { code, output, rows } = await runDemo({})
+    const { code, output, rows, deadLetter } = await runDemo({})
     expect({ code, output }).toMatchObject({ code: 0 })
     expect(rows.map((row) => row.adapter)).toEqual([
       "pg",
@@ -68,14 +71,24 @@ describe("pnpm demo", () => {
       "pg → postgres.js",
     ])
     for (const row of rows) {
-      const expected = { "orders": "20", "messages": "20", "rolled back": "4", "redelivered": "3", "lost": "0", "duplicates": "0" }
+      const expected = { "orders": "20", "sold out": "4", "cancelled": "2", "retried": "3", "redriven": "1", "lost": "0", "duplicates": "0" }
       expect(row).toMatchObject(expected)
+      expect(Number(row.redelivered)).toBeGreaterThanOrEqual(5) // a machine that stands still for a lease has more
     }
+    expect(deadLetter).toHaveLength(4)
+    expect(deadLetter[3]).toMatchObject({ attempt: "4", error: "The provider answered 500: no such currency.", worker: "pg.cashier" })
   })
 
   test.for(["ignore-lease", "settle-anything"])("fails when the fence is broken: %s", { timeout: 60_000 }, async (name) => {
     const hook = join(import.meta.dirname, `sabotage/${name}.ts`)
     const env = { ...onTestServer, SLUICE_DEMO_AFTER_INSTALL: hook }
+    const { code, output, rows } = await runDemo({ names: ["pg → postgres.js"], env })
+    expect({ code, output }).toMatchObject({ code: 1 })
+    expect(rows[0]).toMatchObject({ lost: "0", duplicates: "1" })
+  })
+
+  test("fails when a worker settles outside the transaction of its effect", { timeout: 60_000 }, async () => {
+    const env = { ...onTestServer, SLUICE_DEMO_CHANGE_SHOP: join(import.meta.dirname, "sabotage/settle-apart.ts") }
     const { code, output, rows } = await runDemo({ names: ["pg → postgres.js"], env })
     expect({ code, output }).toMatchObject({ code: 1 })
     expect(rows[0]).toMatchObject({ lost: "0", duplicates: "1" })

@@ -6,8 +6,8 @@ import { bigint, integer, type PgDatabase, type PgQueryResultHKT, pgSchema, text
 import { drizzle as drizzleOverPostgresJs } from "drizzle-orm/postgres-js"
 import { Pool } from "pg"
 import postgres from "postgres"
-import { orderPlaced } from "../order-placed.ts"
 import type { Orders } from "../orders.ts"
+import { openQueues } from "../queues.ts"
 import { shopSchema, sluiceSchema } from "../tables.ts"
 import type { OpenShop } from "./open-shop.ts"
 
@@ -21,7 +21,10 @@ const orderTable = shop.table("orders", {
   quantity: integer().notNull(),
 })
 
-const paymentTable = shop.table("payments", { orderId: text("order_id").primaryKey().references(() => orderTable.id) })
+const paymentTable = shop.table("payments", {
+  id: bigint({ mode: "number" }).primaryKey().generatedAlwaysAsIdentity(),
+  orderId: text("order_id").notNull().references(() => orderTable.id),
+})
 
 const shipmentTable = shop.table("shipments", {
   id: bigint({ mode: "number" }).primaryKey().generatedAlwaysAsIdentity(),
@@ -44,19 +47,20 @@ const orders: Orders<Tx> = {
       .returning({ sku: productTable.sku })
     return taken.length === 1
   },
-  async confirmPayment(tx, orderId) {
-    await tx.insert(paymentTable).values({ orderId }).onConflictDoNothing()
+  async insertPayment(tx, orderId) {
+    await tx.insert(paymentTable).values({ orderId })
   },
   async insertShipment(tx, orderId, delivery) {
     await tx.insert(shipmentTable).values({ orderId, delivery })
   },
 }
 
-function openDrizzle<T extends Tx>(db: DrizzleLike<T>, queue: string, end: () => Promise<void>): OpenShop<T> {
+function openDrizzle<T extends Tx>(db: DrizzleLike<T>, name: string, end: () => Promise<void>): OpenShop<T> {
   const sluice = createClient(drizzleDriver(db), { schema: sluiceSchema })
   return {
     orders,
-    placed: sluice.queue(queue, { payload: orderPlaced }),
+    sluice,
+    ...openQueues(sluice, name),
     transaction: (work) => db.transaction(work),
     close: async () => {
       await sluice.close()
@@ -65,14 +69,14 @@ function openDrizzle<T extends Tx>(db: DrizzleLike<T>, queue: string, end: () =>
   }
 }
 
-export function openDrizzlePg(url: string, queue: string): OpenShop {
+export function openDrizzlePg(url: string, name: string): OpenShop {
   const pool = new Pool({ connectionString: url })
   pool.on("error", () => {}) // an idle connection that dies is replaced at the next use
   pool.on("connect", (client) => void client.on("error", () => {})) // and Drizzle listens to none that runs a transaction
-  return openDrizzle(drizzleOverPg(pool), queue, () => pool.end())
+  return openDrizzle(drizzleOverPg(pool), name, () => pool.end())
 }
 
-export function openDrizzlePostgresJs(url: string, queue: string): OpenShop {
+export function openDrizzlePostgresJs(url: string, name: string): OpenShop {
   const client = postgres(url)
-  return openDrizzle(drizzleOverPostgresJs(client), queue, () => client.end())
+  return openDrizzle(drizzleOverPostgresJs(client), name, () => client.end())
 }

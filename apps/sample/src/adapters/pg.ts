@@ -1,18 +1,19 @@
 import { createClient } from "@sluice/core"
 import { pgDriver } from "@sluice/pg"
 import { Pool, type PoolClient } from "pg"
-import { orderPlaced } from "../order-placed.ts"
 import type { Orders } from "../orders.ts"
+import { openQueues } from "../queues.ts"
 import { sluiceSchema } from "../tables.ts"
 import type { OpenShop } from "./open-shop.ts"
 
-export function openPg(url: string, queue: string): OpenShop<PoolClient> {
+export function openPg(url: string, name: string): OpenShop<PoolClient> {
   const pool = new Pool({ connectionString: url })
   pool.on("error", () => {}) // an idle connection that dies is replaced at the next use
   const sluice = createClient(pgDriver(pool), { schema: sluiceSchema })
   return {
     orders,
-    placed: sluice.queue(queue, { payload: orderPlaced }),
+    sluice,
+    ...openQueues(sluice, name),
     transaction: sluice.transaction, // node-postgres has none of its own
     close: async () => {
       await sluice.close()
@@ -29,8 +30,8 @@ const orders: Orders<PoolClient> = {
     const text = "update sluice_demo.products set stock = stock - $2 where sku = $1 and stock >= $2"
     return (await tx.query(text, [sku, quantity])).rowCount === 1
   },
-  async confirmPayment(tx, orderId) {
-    await tx.query("insert into sluice_demo.payments (order_id) values ($1) on conflict do nothing", [orderId])
+  async insertPayment(tx, orderId) {
+    await tx.query("insert into sluice_demo.payments (order_id) values ($1)", [orderId])
   },
   async insertShipment(tx, orderId, delivery) {
     await tx.query("insert into sluice_demo.shipments (order_id, delivery) values ($1, $2)", [orderId, delivery])

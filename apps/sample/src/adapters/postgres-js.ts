@@ -1,17 +1,18 @@
 import { createClient } from "@sluice/core"
 import { postgresJsDriver } from "@sluice/postgres-js"
 import postgres, { type TransactionSql } from "postgres"
-import { orderPlaced } from "../order-placed.ts"
 import type { Orders } from "../orders.ts"
+import { openQueues } from "../queues.ts"
 import { sluiceSchema } from "../tables.ts"
 import type { OpenShop } from "./open-shop.ts"
 
-export function openPostgresJs(url: string, queue: string): OpenShop<TransactionSql> {
+export function openPostgresJs(url: string, name: string): OpenShop<TransactionSql> {
   const sql = postgres(url)
   const sluice = createClient(postgresJsDriver(sql), { schema: sluiceSchema })
   return {
     orders,
-    placed: sluice.queue(queue, { payload: orderPlaced }),
+    sluice,
+    ...openQueues(sluice, name),
     transaction: (work) => sql.begin(work),
     close: async () => {
       await sluice.close()
@@ -29,8 +30,8 @@ const orders: Orders<TransactionSql> = {
       update sluice_demo.products set stock = stock - ${quantity} where sku = ${sku} and stock >= ${quantity}`
     return count === 1
   },
-  async confirmPayment(tx, orderId) {
-    await tx`insert into sluice_demo.payments (order_id) values (${orderId}) on conflict do nothing`
+  async insertPayment(tx, orderId) {
+    await tx`insert into sluice_demo.payments (order_id) values (${orderId})`
   },
   async insertShipment(tx, orderId, delivery) {
     await tx`insert into sluice_demo.shipments (order_id, delivery) values (${orderId}, ${delivery})`

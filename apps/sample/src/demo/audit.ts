@@ -1,89 +1,79 @@
-import { createClient } from "@sluice/core"
+import { type ArchivedMessage, createClient } from "@sluice/core"
 import { pgDriver } from "@sluice/pg"
+import { queueNames } from "../queues.ts"
 import { sluiceSchema } from "../tables.ts"
+import { findProblems, type OrderRecord } from "./find-problems.ts"
 import type { PlannedOrder } from "./plan-orders.ts"
 import { withPool } from "./with-pool.ts"
 
 export interface Audit {
   readonly orders: number
-  readonly messages: number
   readonly rolledBack: number
+  readonly cancelled: number
+  /** Messages that a worker or reader held and did not settle. */
   readonly redelivered: number
-  /** Orders of which something is missing: its row, payment, shipment or settled message. */
+  /** Messages that failed, and were done at a later attempt. */
+  readonly retried: number
+  /** Messages that were dead, and were done after all. */
+  readonly redriven: number
+  /** Orders of which something is missing: its row, payment, shipment or a settled message. */
   readonly lost: number
-  /** Orders of which something is there that should not be: twice, or for an order that was never placed. */
+  /** Orders of which something is there that should not be: twice, or for an order that was never placed, or cancelled. */
   readonly duplicates: number
   /** What `lost` and `duplicates` count, in words. */
   readonly problems: readonly string[]
 }
 
-interface OrderRecord {
-  readonly id: string
-  readonly orders: number
-  readonly payments: number
-  readonly deliveries: readonly number[]
-}
+type Rows = Pick<OrderRecord, "id" | "orders" | "payments" | "deliveries">
 
-const recordsQuery = `
+const rowsQuery = `
   select planned.id,
          (select count(*)::int from sluice_demo.orders o where o.id = planned.id) as orders,
          (select count(*)::int from sluice_demo.payments p where p.order_id = planned.id) as payments,
          array(select s.delivery from sluice_demo.shipments s where s.order_id = planned.id order by s.id) as deliveries
     from unnest($1::text[]) as planned (id) order by planned.id`
 
-/** Compares what was planned with what the database holds. Knows nothing of what the consumers believe they did. */
-export async function audit(planned: readonly PlannedOrder[], queue: string, url: string): Promise<Audit> {
+/** Compares what was planned with what the database holds. Knows nothing of what the workers believe they did. */
+export async function audit(planned: readonly PlannedOrder[], shop: string, url: string): Promise<Audit> {
   return withPool(url, async (pool) => {
-    const { rows } = await pool.query<OrderRecord>(recordsQuery, [planned.map(({ id }) => id)])
+    const { rows } = await pool.query<Rows>(rowsQuery, [planned.map(({ id }) => id)])
     const { archive, messages } = createClient(pgDriver(pool), { schema: sluiceSchema }).admin
-    const settled = (await archive.list({ queue, limit: 1000 })).items
-    const waiting = (await messages.list({ queue, limit: 1000 })).items
-    return compare(planned, rows, settled, waiting)
+    const { payments, unpaid, shipping } = queueNames(shop)
+    const left = await Promise.all([payments, unpaid, shipping].map((queue) => messages.list({ queue, limit: 1000 })))
+    const settled = await Promise.all([payments, shipping].map((queue) => archive.list({ queue, limit: 1000 })))
+    const fates = new Map(planned.map(({ id, fate }) => [id, fate]))
+    const records = rows.map((row): OrderRecord => {
+      const about = ({ payload }: { payload: unknown }): boolean => (payload as { orderId?: string }).orderId === row.id
+      return {
+        ...row,
+        fate: fates.get(row.id)!,
+        waiting: left.flatMap(({ items }) => items).filter(about).length,
+        paymentMessages: settled[0]!.items.filter(about),
+        shippingMessages: settled[1]!.items.filter(about),
+      }
+    })
+    return summarize(records)
   })
 }
 
-interface StoredMessage {
-  readonly payload: unknown
-  readonly attempt: number
-}
-
-function compare(
-  planned: readonly PlannedOrder[],
-  records: readonly OrderRecord[],
-  settled: readonly StoredMessage[],
-  waiting: readonly StoredMessage[],
-): Audit {
-  const accepted = new Map(planned.map((order) => [order.id, order.accepted]))
-  const findings = records.map((record) => {
-    const about = (message: StoredMessage): boolean => (message.payload as { orderId?: string }).orderId === record.id
-    return findProblems(record, accepted.get(record.id)!, settled.filter(about), waiting.filter(about))
-  })
+function summarize(records: readonly OrderRecord[]): Audit {
+  const findings = records.map(findProblems)
+  const messages = records.flatMap(({ paymentMessages, shippingMessages }) => [...paymentMessages, ...shippingMessages])
+  const done = messages.filter(({ outcome }) => outcome === "done")
   return {
-    orders: records.filter((record) => record.orders > 0).length,
-    messages: settled.length + waiting.length,
-    rolledBack: records.filter((record) => record.orders === 0).length,
-    redelivered: [...settled, ...waiting].filter(({ attempt }) => attempt > 1).length,
+    orders: records.filter(({ orders }) => orders > 0).length,
+    rolledBack: records.filter(({ orders }) => orders === 0).length,
+    cancelled: messages.filter(({ outcome }) => outcome === "cancelled").length,
+    redelivered: done.filter((message) => !cameBack(message) && message.attempt - 1 > message.errors.length).length,
+    retried: done.filter((message) => !cameBack(message) && message.errors.length > 0).length,
+    redriven: done.filter(cameBack).length,
     lost: findings.filter(({ missing }) => missing.length > 0).length,
     duplicates: findings.filter(({ surplus }) => surplus.length > 0).length,
     problems: findings.flatMap(({ missing, surplus }) => [...missing, ...surplus]),
   }
 }
 
-function findProblems(
-  { id, orders, payments, deliveries }: OrderRecord,
-  accepted: boolean,
-  settled: readonly StoredMessage[],
-  waiting: readonly StoredMessage[],
-): { missing: string[]; surplus: string[] } {
-  const due = accepted ? 1 : 0
-  const rows = { "order row": orders, "payment": payments, "shipment": deliveries.length }
-  const lack = ([what, count]: [string, number]): string[] => (count < due ? [`${id} has no ${what}`] : [])
-  const excess = ([what, count]: [string, number]): string[] => (count > due ? [`${id}: ${what} found ${count} times, ${due} due`] : [])
-  const missing = Object.entries({ ...rows, "settled message": settled.length }).flatMap(lack)
-  const surplus = Object.entries({ ...rows, "message": settled.length + waiting.length }).flatMap(excess)
-  // Each delivery has a lease of its own, and only that of the settled one was good.
-  const good = settled[0]?.attempt ?? 0
-  const late = deliveries.length === 1 && settled.length === 1 && deliveries[0] !== good
-  if (late) surplus.push(`${id}: shipped by delivery ${deliveries[0]}, which had lost its lease to delivery ${good}`)
-  return { missing, surplus }
+/** Its attempts were counted from 0 again: it has errors of attempts that it has not had since. */
+function cameBack({ attempt, errors }: ArchivedMessage): boolean {
+  return errors.some((error) => error.attempt >= attempt)
 }

@@ -1,6 +1,6 @@
 export interface Flow {
   readonly name: string
-  /** The name of the flow's queue, and the start of its order ids. */
+  /** The name of the flow's shop: the start of its queues' names and of its order ids. */
   readonly key: string
   readonly placedWith: string
   readonly fulfilledWith: string

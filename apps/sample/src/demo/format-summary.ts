@@ -1,24 +1,17 @@
 import { styleText } from "node:util"
-import Table from "cli-table3"
 import type { Audit } from "./audit.ts"
+import { formatTable } from "./format-table.ts"
 
 export interface SummaryRow extends Audit {
   readonly name: string
-  readonly seconds: number
 }
 
-const columns = ["orders", "messages", "rolledBack", "redelivered", "lost", "duplicates"] as const
-const titles = ["adapter", "orders", "messages", "rolled back", "redelivered", "lost", "duplicates", "time"]
+const columns = ["orders", "rolledBack", "cancelled", "redelivered", "retried", "redriven", "lost", "duplicates"] as const
+const titles = ["adapter", "orders", "sold out", "cancelled", "redelivered", "retried", "redriven", "lost", "duplicates"]
 
 export function formatSummary(rows: readonly SummaryRow[]): string {
-  const table = new Table({
-    head: titles,
-    colAligns: titles.map((title) => (title === "adapter" ? "left" : "right")),
-    style: { head: [], border: [] },
-  })
-  for (const row of rows) table.push([row.name, ...columns.map((column) => cell(column, row[column])), `${row.seconds.toFixed(1)} s`])
-  // The library rules between all rows or none: only the rule under the head stays.
-  return table.toString().split("\n").filter((line, i) => i === 2 || !line.startsWith("├")).join("\n")
+  const body = rows.map((row) => [row.name, ...columns.map((column) => cell(column, row[column]))])
+  return formatTable(titles, body, titles.map((title) => (title === "adapter" ? "left" : "right")))
 }
 
 function cell(column: (typeof columns)[number], value: number): string {

@@ -1,6 +1,7 @@
 import { createClient, sqlState } from "@sluice/core"
 import { pgDriver } from "@sluice/pg"
 import { createDatabase } from "@sluice/testkit"
+import { createQueues } from "../queues.ts"
 import { createTables, shopSchema, sluiceSchema } from "../tables.ts"
 import { withPool } from "./with-pool.ts"
 
@@ -23,13 +24,13 @@ export async function openDatabase(serverUrl: string, log: (line: string) => voi
   }
 }
 
-/** Creates the shop's tables, Sluice, and the queues. */
-export async function install(url: string, queues: readonly string[]): Promise<void> {
+/** Creates the shop's tables, Sluice, and the queues of each shop, with leases that the demo can wait for. */
+export async function install(url: string, shops: readonly string[]): Promise<void> {
   await withPool(url, async (pool) => {
     await pool.query(createTables)
     const { admin } = createClient(pgDriver(pool), { schema: sluiceSchema })
     await admin.install()
-    for (const queue of queues) await admin.createQueue(queue, { maxAttempts: 5 })
+    for (const shop of shops) await createQueues(admin, shop, "3s")
   })
 }
 

@@ -1,14 +1,20 @@
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
+import type { DeadMessage } from "@sluice/core"
 import { resolveServer } from "@sluice/testkit"
 import { audit } from "./audit.ts"
 import { createProgress, type Progress } from "./create-progress.ts"
 import { explainError } from "./explain-error.ts"
 import type { Flow } from "./flows.ts"
+import { formatDeadLetter } from "./format-dead-letter.ts"
 import { formatSummary, type SummaryRow } from "./format-summary.ts"
 import { install, openDatabase } from "./open-database.ts"
 import { planOrders } from "./plan-orders.ts"
 import { runFlow } from "./run-flow.ts"
+
+interface FlowRow extends SummaryRow {
+  readonly dead: DeadMessage | undefined
+}
 
 /** Runs the chosen flows and returns whether no order was lost or handled twice. */
 export async function runDemo(chosen: readonly Flow[], stop: AbortSignal): Promise<boolean> {
@@ -41,8 +47,8 @@ async function runHook(url: string): Promise<void> {
 }
 
 /** Two at a time: most of a flow is waiting for leases to expire. */
-async function runAll(chosen: readonly Flow[], url: string, progress: Progress, stop: AbortSignal): Promise<SummaryRow[]> {
-  const rows: SummaryRow[] = []
+async function runAll(chosen: readonly Flow[], url: string, progress: Progress, stop: AbortSignal): Promise<FlowRow[]> {
+  const rows: FlowRow[] = []
   const waiting = chosen.entries()
   const lane = async (): Promise<void> => {
     for (const [i, flow] of waiting) rows[i] = await runAudited(flow, url, progress, stop)
@@ -52,34 +58,37 @@ async function runAll(chosen: readonly Flow[], url: string, progress: Progress, 
   return rows
 }
 
-async function runAudited(flow: Flow, url: string, progress: Progress, stop: AbortSignal): Promise<SummaryRow> {
+async function runAudited(flow: Flow, url: string, progress: Progress, stop: AbortSignal): Promise<FlowRow> {
   const started = performance.now()
   const planned = planOrders(flow.key)
   let failure: unknown
-  await runFlow(flow, planned, url, (stage) => progress.stage(flow.name, stage), stop).catch((error: unknown) => (failure = error))
+  const dead = await runFlow(flow, planned, url, (stage) => progress.stage(flow.name, stage), stop).catch((error: unknown) => void (failure = error))
   stop.throwIfAborted()
   const result = await audit(planned, flow.key, url)
   const problems = failure === undefined ? result.problems : [...result.problems, `${flow.name} did not finish: ${explainError(failure)}`]
   const seconds = (performance.now() - started) / 1000
   const ok = problems.length === 0
-  const outcome = ok ? `${result.orders} orders shipped` : `${result.lost} lost, ${result.duplicates} handled twice`
+  const outcome = ok ? `${result.orders - result.cancelled} orders shipped` : `${result.lost} lost, ${result.duplicates} handled twice`
   progress.done(flow.name, `${outcome}, ${seconds.toFixed(1)} s`, ok)
-  return { ...result, problems, name: flow.name, seconds }
+  return { ...result, problems, name: flow.name, dead: dead ?? undefined }
 }
 
-function report(rows: readonly SummaryRow[]): boolean {
+function report(rows: readonly FlowRow[]): boolean {
   const problems = rows.flatMap((row) => row.problems)
   console.log(`\n${formatSummary(rows)}\n`)
   if (problems.length > 0) {
     console.log(`This should not be:\n${problems.map((problem) => `  ${problem}`).join("\n")}`)
     return false
   }
+  const { name, dead } = rows[0]!
+  console.log(`A payment that died, as it lay in the dead-letter queue before the provider was repaired and it was redriven (${name}):\n`)
+  console.log(`${formatDeadLetter(dead!)}\n`)
   console.log(proved)
   return true
 }
 
-const proved = `Every order that was placed was shipped once, and every order that was rolled back left nothing, though each flow
-lost three consumers: one killed with SIGKILL after a payment, one killed between its shipment and its settle, and one
-that outlived its lease and was refused. Lost and duplicates are counted in the tables, not by the consumers.
+const proved = `Every order that was placed was paid and shipped once, and every order that was rolled back or cancelled was not, though in
+each flow a worker was killed with SIGKILL between its effects and their settles, a reader outlived its lease and was refused,
+and the payment provider failed. Lost and duplicates are counted in the tables, not by the workers.
 
-Read on: apps/sample/src/orders.ts and shipping.ts (no driver in sight), apps/sample/src/adapters, README.md.`
+Read on: apps/sample/src/orders.ts, payments.ts and shipping.ts (no driver in sight), apps/sample/src/adapters, README.md.`

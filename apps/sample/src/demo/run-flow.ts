@@ -1,70 +1,90 @@
 import { setTimeout as sleep } from "node:timers/promises"
-import { adapters } from "../adapters/adapters.ts"
+import type { DeadMessage, Handler, Worker } from "@sluice/core"
 import type { OpenShop } from "../adapters/open-shop.ts"
 import { OutOfStockError, placeOrder } from "../orders.ts"
-import { fulfilNext } from "../shipping.ts"
+import { takePayments } from "../payments.ts"
+import { shipOrders } from "../shipping.ts"
+import { createProvider } from "./create-provider.ts"
 import type { Flow } from "./flows.ts"
-import { killConsumer } from "./kill-consumer.ts"
+import { forkDoomed } from "./fork-doomed.ts"
+import { openShop } from "./open-shop.ts"
 import { orAborted } from "./or-aborted.ts"
 import { outstayLease } from "./outstay-lease.ts"
 import type { PlannedOrder } from "./plan-orders.ts"
+import { redriveUnpaid } from "./redrive-unpaid.ts"
 
 const patience = 30_000
 
-/** Places the orders with one adapter and fulfils them with another, losing three consumers on the way. */
+/** Places the orders with one adapter and has workers fulfil them with another, with everything going wrong on the way. Returns the payment that died. */
 export async function runFlow(
-  { key: queue, placedWith, fulfilledWith }: Flow,
+  { key, placedWith, fulfilledWith }: Flow,
   planned: readonly PlannedOrder[],
   url: string,
   onStage: (stage: string) => void,
   stop: AbortSignal,
-): Promise<void> {
+): Promise<DeadMessage> {
   const over = new AbortController()
   const timer = setTimeout(() => over.abort(new Error(`It took longer than ${patience / 1000} s.`)), patience)
   const signal = AbortSignal.any([stop, over.signal])
-  const counter = adapters[placedWith]!(url, queue)
-  const warehouse = adapters[fulfilledWith]!(url, queue)
-  const atWork: Promise<unknown>[] = []
-  const start = <T>(work: Promise<T>): Promise<T> => {
-    atWork.push(work)
-    return work
+  const [counter, office] = await Promise.all([openShop(placedWith, url, key), openShop(fulfilledWith, url, key)])
+  const workers: Worker[] = []
+  const employ = (name: string, handler: Handler): Worker => {
+    const worker = office.sluice.worker([handler], { name: `${key}.${name}`, concurrency: 4, pollInterval: "100ms" })
+    worker.on("error", ({ error }) => over.abort(error))
+    workers.push(worker)
+    return worker
   }
+  const doomed = forkDoomed(signal)
+  onStage(`placing ${planned.length} orders`)
+  const placing = placeAll(counter, planned)
   try {
-    const doomed = { adapter: placedWith, url, queue }
-    onStage(`placing ${planned.length} orders`)
-    const killed = Promise.all([
-      killConsumer({ ...doomed, moment: "paid, not shipped" }, signal),
-      killConsumer({ ...doomed, moment: "shipped, not settled" }, signal),
-    ])
-    killed.catch(() => {}) // awaited below
-    await orAborted(Promise.all(planned.map((order) => start(place(counter, order)))), signal)
-    onStage("killing two consumers, keeping a third from settling in time")
-    const { others, tried } = await outstayLease(counter, warehouse, signal)
-    start(tried).catch(() => {}) // awaited below
-    await killed
-    onStage("fulfilling, and waiting for three leases to expire")
-    await Promise.all([start(drain(others, signal)), start(drain(others, signal)), tried])
+    const messages = await orAborted(placing, signal)
+    const messageOf = (fate: PlannedOrder["fate"]): string => messages.get(planned.find((order) => order.fate === fate)!.id)!
+    await counter.payments.cancel(messageOf("withdrawn"))
+
+    onStage("killing a worker, keeping a reader from settling in time")
+    await orAborted(doomed.takePayments({ adapter: placedWith, url, shop: key, payments: 3 }), signal)
+    const provider = createProvider(planned)
+    const cashier = employ("cashier", takePayments(office, provider))
+    cashier.on("start", ({ message }) => {
+      if (message.id === messageOf("unanswered")) counter.payments.cancel(message.id).catch((error: unknown) => over.abort(error))
+    })
+    await cashier.start()
+    await Promise.all([orAborted(doomed.kill(), signal), outstayLease(counter, office, signal)])
+
+    onStage("shipping; a payment is to die and come back")
+    await employ("warehouse", shipOrders(office)).start()
+    const dead = await redriveUnpaid(office, provider, signal)
+    await untilEmpty(office, signal)
+    return dead
   } finally {
     clearTimeout(timer)
     over.abort(new Error("The flow is over."))
-    // Transactions first: postgres.js throws where nobody can catch it if its client is ended under one. One that hangs
-    // ends with the database.
-    await Promise.race([Promise.allSettled(atWork), sleep(5000, undefined, { ref: false })])
-    const closed = Promise.all([counter.close(), warehouse.close()])
-    await Promise.race([closed, sleep(5000, undefined, { ref: false })])
+    // Transactions first: postgres.js throws where nobody can catch it if its client is ended under one. What hangs ends with the database.
+    const ended = Promise.allSettled([placing, ...workers.map((worker) => worker.stop({ timeout: "2s" }))])
+    await Promise.race([ended, sleep(5000, undefined, { ref: false })])
+    await Promise.race([Promise.all([counter.close(), office.close()]), sleep(5000, undefined, { ref: false })])
   }
 }
 
-async function place(shop: OpenShop, order: PlannedOrder): Promise<void> {
-  try {
-    await placeOrder(shop, order)
-  } catch (error) {
-    if (order.accepted || !(error instanceof OutOfStockError)) throw error
+/** Returns the ids of the messages by those of the orders. The plain orders come first, and so to the worker that will be killed. */
+async function placeAll(shop: OpenShop, planned: readonly PlannedOrder[]): Promise<Map<string, string>> {
+  const messages = new Map<string, string>()
+  const place = async (order: PlannedOrder): Promise<void> => {
+    try {
+      messages.set(order.id, await placeOrder(shop, order))
+    } catch (error) {
+      if (order.fate !== "sold out" || !(error instanceof OutOfStockError)) throw error
+    }
   }
+  await Promise.all(planned.filter(({ fate }) => fate === "plain").map(place))
+  await Promise.all(planned.filter(({ fate }) => fate !== "plain").map(place))
+  return messages
 }
 
-/** Fulfils orders until there is none left, those under somebody's lease included. */
-async function drain(shop: OpenShop, signal: AbortSignal): Promise<void> {
-  const lease = "10s"
-  while ((await fulfilNext(shop, { lease, wait: "100ms", signal })) || (await shop.placed.metrics()).length > 0);
+/** Until no message is left, those under somebody's lease included. */
+async function untilEmpty({ payments, shipping }: OpenShop, signal: AbortSignal): Promise<void> {
+  for (const queue of [payments, shipping]) {
+    while ((await queue.metrics()).length > 0) await sleep(50, undefined, { signal })
+  }
 }
