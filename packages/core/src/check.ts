@@ -17,14 +17,17 @@ export function validateSchemaName(name: string): void {
   }
 }
 
-/** Refuses what is not an object of known options, so that a misspelt one is never ignored. `tx: undefined` is refused too. */
-export function checkOptions(options: unknown, known: readonly string[], where: string): void {
+/**
+ * Refuses what is not an object of known options, so that a misspelt one is never ignored. `tx: undefined` is refused too.
+ * `advice` is for options that are taken elsewhere.
+ */
+export function checkOptions(options: unknown, known: readonly string[], where: string, advice: ReadonlyMap<string, string> = new Map()): void {
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
     throw new InvalidOptionError(where, options, `options are an object, got ${describe(options)}`)
   }
   for (const key of Object.keys(options)) {
     if (!known.includes(key)) {
-      throw new InvalidOptionError(`${where}.${key}`, (options as Record<string, unknown>)[key], `is no option here; there are ${known.join(", ")}`)
+      throw new InvalidOptionError(`${where}.${key}`, (options as Record<string, unknown>)[key], advice.get(key) ?? `is no option here; there are ${known.join(", ")}`)
     }
   }
   if ("tx" in options && (options.tx === undefined || options.tx === null)) {

@@ -1,3 +1,4 @@
+import { checkOneOf } from "../check.ts"
 import type { Message } from "../message.ts"
 
 /** What a worker tells. Listeners are called at once and in order; what they throw comes as an `error` event. */
@@ -28,6 +29,20 @@ export interface Emitter {
   emit<Name extends keyof WorkerEvents>(name: Name, event: WorkerEvents[Name]): void
 }
 
+const names: readonly string[] = Object.keys({
+  start: 0,
+  done: 0,
+  retry: 0,
+  snooze: 0,
+  dead: 0,
+  cancelled: 0,
+  released: 0,
+  lost: 0,
+  idle: 0,
+  error: 0,
+  stopped: 0,
+} satisfies Record<keyof WorkerEvents, 0>)
+
 export function createEmitter(): Emitter {
   const listeners = new Map<keyof WorkerEvents, Set<(event: never) => void>>()
 
@@ -44,6 +59,7 @@ export function createEmitter(): Emitter {
 
   return {
     on: (name, listener) => {
+      checkOneOf(name, names, "event")
       const set = listeners.get(name) ?? new Set()
       listeners.set(name, set.add(listener))
       return () => void set.delete(listener)

@@ -4,7 +4,7 @@ import type { Driver } from "../driver.ts"
 import { type Duration, milliseconds } from "../duration.ts"
 import { InvalidOptionError, PoolTooSmallError } from "../errors.ts"
 import type { Session } from "../session.ts"
-import type { Handler } from "./handler.ts"
+import { type Handler, handlerOptionKeys } from "./handler.ts"
 
 export interface WorkerOptions {
   /** Calls that run at once, of all handlers together. Default 10; with transactional handlers as many as the pool has connections, less one. */
@@ -38,12 +38,14 @@ export interface CheckedOptions {
   readonly signal: AbortSignal | undefined
 }
 
+const advice = new Map([...handlerOptionKeys, "size"].map((key) => [key, `is an option of a handler: queue.${key === "size" ? "batchHandler" : "handler"}(fn, { ${key}: … })`]))
+
 const DEFAULT_CONCURRENCY = 10
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,99}$/
 
 export function checkWorker<Tx>(session: Session<Tx>, handlers: readonly Handler<Tx>[], options: WorkerOptions): CheckedOptions {
   checkHandlers(session, handlers)
-  checkOptions(options, workerOptionKeys, "options")
+  checkOptions(options, workerOptionKeys, "options", advice)
   checkSignal(options.signal)
   const { concurrency, prefetch = 0, pollInterval = "1s", name = randomName(), hostname, port, maintenance = true } = options
   const longestPause = milliseconds(pollInterval, "pollInterval")
