@@ -7,7 +7,23 @@ ${pool}const sluice = createClient(pgDriver(pool))
 const emails = sluice.queue<{ userId: number }>("emails")
 `
 
-/** What each block of the README, and of docs/operations.md, takes for granted. */
+const markWelcomed = `const markWelcomed = async (tx: PoolClient, userId: number): Promise<void> => {
+  await tx.query("update users set email = lower(email) where id = $1", [userId])
+}
+`
+const working = `${client}${markWelcomed}const reports = sluice.queue<{ month: string }>("reports")
+const clicks = sluice.queue<{ url: string }>("page-clicks")
+const welcome = async (userId: number, signal?: AbortSignal): Promise<void> => void [userId, signal]
+const print = async (month: string): Promise<void> => void month
+const isAsleep = async (userId: number): Promise<boolean> => userId === 8
+class NoSuchAddress extends Error {}
+const insertClicks = async (tx: PoolClient, all: readonly { url: string }[]): Promise<void> => {
+  await tx.query("select url from jsonb_to_recordset($1) as clicks (url text)", [JSON.stringify(all)])
+}
+void [reports, clicks, welcome, print, isAsleep, NoSuchAddress, insertClicks]
+`
+
+/** What each block of the README, of docs/operations.md and of docs/workers.md takes for granted. */
 export const preludes: Record<string, string> = {
   drizzle: `import { drizzle } from "drizzle-orm/node-postgres"
 import { pgTable, integer, text } from "drizzle-orm/pg-core"
@@ -18,14 +34,51 @@ const users = pgTable("users", { id: integer().generatedAlwaysAsIdentity(), emai
 const sql = postgres(process.env.DATABASE_URL!)
 `,
   pg: pool,
+  worker: client + markWelcomed,
   consume: `${client}const welcome = async (userId: number): Promise<void> => void userId
 `,
-  "settle-in-transaction": `${client}const markWelcomed = async (tx: PoolClient, userId: number): Promise<void> => {
-  await tx.query("update users set email = lower(email) where id = $1", [userId])
-}
-`,
+  "settle-in-transaction": client + markWelcomed,
   maintenance: client,
   "maintenance-loop": client,
   storages: client,
   roles: client,
+  "one-worker": working,
+  outcomes: working,
+  "transactional-worker": working,
+  batches: working,
+  "pause-and-cancel": working,
+  "dead-letters": working,
+  serverless: `${working}await emails.send({ userId: 7 })
+setTimeout(() => void sluice.close(), 1000)
+`,
+  "worker-events": `${working}const worker = sluice.worker([emails.handler(() => Promise.reject(new Error("no")), { backoff: () => "1h" })])
+`,
+}
+
+/** What is left of the emails that are sent, once a worker has had them. */
+const drain = (handler: string, left: number): string => `await emails.sendBatch([7, 8].map((userId) => ({ payload: { userId } })))
+await clicks.send({ url: "/" })
+await sluice.worker([${handler}]).drain()
+if ((await sluice.admin.metrics(${handler}.queue)).length !== ${left}) throw new Error("Not handled.")
+await emails.purge()
+`
+
+/** What shows that a block has worked, or ends it. */
+export const epilogues: Record<string, string> = {
+  worker: "await worker.drain()\n",
+  "one-worker": `await emails.send({ userId: 7 })
+await worker.drain()
+if ((await emails.metrics()).length !== 0) throw new Error("Not handled.")
+`,
+  outcomes: drain("handler", 1),
+  "transactional-worker": `${drain("handler", 0)}if ((await reports.metrics()).length !== 2) throw new Error("Not sent.")
+`,
+  batches: drain("handler", 0),
+  serverless: `if ((await emails.metrics()).length !== 0) throw new Error("Not handled.")
+`,
+  "worker-events": `await emails.send({ userId: 7 })
+await worker.drain()
+await emails.purge()
+if (events.retried !== 1) throw new Error("Not told.")
+`,
 }

@@ -8,14 +8,14 @@ import { databasePerFile } from "@sluice/testkit/vitest"
 import { Client } from "pg"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { extractSnippets, unnamedSnippets } from "./extract-snippets.ts"
-import { preludes } from "./readme-preludes.ts"
+import { epilogues, preludes } from "./readme-preludes.ts"
 
 const run = promisify(execFile)
 const root = join(import.meta.dirname, "../..")
 const folder = join(import.meta.dirname, "snippets")
 const readme = readFileSync(join(root, "README.md"), "utf8")
-const operations = readFileSync(join(root, "docs/operations.md"), "utf8")
-const snippets = [...extractSnippets(readme), ...extractSnippets(operations)]
+const guides = ["docs/operations.md", "docs/workers.md"].map((path) => readFileSync(join(root, path), "utf8"))
+const snippets = [readme, ...guides].flatMap(extractSnippets)
 const database = await databasePerFile()
 const sluice = createClient(pgDriver(database.url))
 
@@ -24,20 +24,20 @@ beforeAll(async () => {
   mkdirSync(folder)
   for (const { name, code } of snippets) {
     // A module of its own: what it stands on first, as a reader would have it.
-    writeFileSync(join(folder, `${name}.ts`), `${preludes[name] ?? ""}${code}${name in preludes ? "\nprocess.exit(0)\n" : ""}`)
+    writeFileSync(join(folder, `${name}.ts`), `${preludes[name] ?? ""}${code}${epilogues[name] ?? ""}${name in preludes ? "\nprocess.exit(0)\n" : ""}`)
   }
   const client = new Client(database.url)
   await client.connect()
   await client.query("create table users (id int generated always as identity primary key, email text not null)")
   await client.end()
   await sluice.admin.install()
-  await sluice.admin.createQueue("emails")
+  for (const queue of ["emails", "reports", "page-clicks"]) await sluice.admin.createQueue(queue)
 })
 
 afterAll(() => sluice.close())
 
-test("every block of TypeScript in the README and in docs/operations.md is named, so that it is compiled and run", () => {
-  expect(unnamedSnippets(readme) + unnamedSnippets(operations)).toBe(0)
+test("every block of TypeScript in the README and in the guides is named, so that it is compiled and run", () => {
+  expect([readme, ...guides].map(unnamedSnippets)).toEqual([0, 0, 0])
   expect(snippets.map(({ name }) => name)).toEqual(Object.keys(preludes))
 })
 
@@ -52,13 +52,13 @@ test("they compile", async () => {
   expect(stdout).toBe("")
 })
 
-const inOperation = ["maintenance", ...extractSnippets(operations).map(({ name }) => name)]
+const ofGuides = ["maintenance", ...guides.flatMap(extractSnippets).map(({ name }) => name)]
 
-test.each(inOperation)("the %s block runs", async (name) => {
+test.each(ofGuides)("the %s block runs", async (name) => {
   await run(process.execPath, [join(folder, `${name}.ts`)], { env: { ...process.env, DATABASE_URL: database.url } })
 })
 
-test.each(snippets.map(({ name }) => name).filter((name) => !/^(consume|settle)/.test(name) && !inOperation.includes(name)))(
+test.each(snippets.map(({ name }) => name).filter((name) => !/^(worker|consume|settle)/.test(name) && !ofGuides.includes(name)))(
   "the README's %s block runs and commits a user with a message",
   async (name) => {
     const before = await sluice.admin.metrics("emails")
@@ -71,4 +71,10 @@ test.each(["consume", "settle-in-transaction"])("the README's %s block settles w
   const before = await sluice.admin.metrics("emails")
   await run(process.execPath, [join(folder, `${name}.ts`)], { env: { ...process.env, DATABASE_URL: database.url } })
   expect((await sluice.admin.metrics("emails")).length).toBe(before.length - 1)
+})
+
+test("the README's worker block has a worker settle what was sent", async () => {
+  await sluice.queue("emails").send({ userId: 1 })
+  await run(process.execPath, [join(folder, "worker.ts")], { env: { ...process.env, DATABASE_URL: database.url } })
+  expect((await sluice.admin.metrics("emails")).length).toBe(0)
 })
