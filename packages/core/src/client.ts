@@ -6,6 +6,7 @@ import { defaultLimits, type PayloadLimits } from "./json.ts"
 import { createMaintenance, type Maintenance, type MaintenanceOptions } from "./maintenance/maintenance.ts"
 import { createNotifier } from "./notifier.ts"
 import { createQueue, type Queue, type QueueTypes } from "./queue/queue.ts"
+import { checkSendRate, createSendBudget, type SendBudget, type SendRate } from "./queue/send-rate.ts"
 import type { SendOptions } from "./queue/send.ts"
 import { createSession, typedError } from "./session.ts"
 import { createWakeHub } from "./wake-hub.ts"
@@ -57,9 +58,18 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
   checkBoolean(notify, "notify")
 
   const loops = new Set<Pick<Maintenance, "stop">>()
+  const budgets = new Map<string, SendBudget>()
   let closed = false
   /** Queues sent to inside `client.transaction`, to be woken after its commit. */
   const sentIn = new WeakMap<object, Set<string>>()
+
+  function budgetOf(name: string, rate: SendRate): SendBudget {
+    const { limit, ms } = checkSendRate(rate)
+    const budget = budgets.get(name) ?? createSendBudget(name, { limit, ms })
+    if (budget.limit !== limit || budget.ms !== ms) throw new InvalidOptionError("sendRate", rate, `is another than the one that "${name}" has in this client`)
+    budgets.set(name, budget)
+    return budget
+  }
 
   function wake(queue: string): void {
     hub.wakeLocal(queue)
@@ -78,9 +88,9 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
       if (typeof types === "object" && types !== null && "~standard" in types) {
         throw new InvalidOptionError("types", types, "is a schema itself: pass it as { payload: schema }")
       }
-      checkOptions(types, ["payload"], "types")
+      checkOptions(types, ["payload", "sendRate"], "types")
       checkSchema(types.payload)
-      return createQueue(session, hub, onSent, (worker) => loops.add(worker), name, types.payload)
+      return createQueue(session, hub, onSent, (worker) => loops.add(worker), name, types.payload, types.sendRate && budgetOf(name, types.sendRate))
     },
     transaction: async (work) => {
       if (typeof work !== "function") throw new InvalidOptionError("work", work, `must be a function, got ${describe(work)}`)

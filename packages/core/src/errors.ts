@@ -148,6 +148,48 @@ export class StaleLeaseError extends SluiceError {
   }
 }
 
+/** A send above the `sendRate` of its queue in this process. Nothing was sent. */
+export class RateLimitedError extends SluiceError {
+  readonly queue: string
+  /** Milliseconds after which it would be let through. */
+  readonly retryAfter: number
+
+  constructor(queue: string, retryAfter: number) {
+    super("rate_limited", `This process sends to "${queue}" faster than its sendRate. Try again in ${retryAfter} ms.`)
+    this.queue = queue
+    this.retryAfter = retryAfter
+  }
+}
+
+/** `send` with `onConflict: "error"` met a message of the same key. Nothing was sent. */
+export class KeyConflictError extends SluiceError {
+  readonly queue: string
+  readonly key: string
+  /** Of the message that has the key. */
+  readonly id: string
+  readonly index: number | undefined
+
+  constructor(queue: string, key: string, id: string, index: number | undefined) {
+    super("key_conflict", `Message ${id} of "${queue}" has the key "${key}" already. Nothing was sent.`)
+    this.queue = queue
+    this.key = key
+    this.id = id
+    this.index = index
+  }
+}
+
+/** `send` was to wait for a message that is dead, cancelled or expired already. Nothing was sent. */
+export class DependencyFailedError extends SluiceError {
+  readonly queue: string
+  readonly id: string
+
+  constructor(queue: string, id: string) {
+    super("dependency_failed", `Message ${id} of "${queue}" has ended already, and not as done, so what waits for it would be cancelled. With ifFailed: "run" or "wait" it can be sent.`)
+    this.queue = queue
+    this.id = id
+  }
+}
+
 /** A payload or headers that cannot be stored as they are. `path` leads to the value, `index` to the item of a batch. */
 export class PayloadInvalidError extends SluiceError {
   readonly path: string

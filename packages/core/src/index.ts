@@ -15,6 +15,7 @@ export type {
 } from "./admin/inspect.ts"
 export type { Admin } from "./admin/admin.ts"
 export type { Backoff } from "./admin/backoff.ts"
+export type { Limits, RateLimit } from "./admin/limits.ts"
 export type { InstallOptions, InstallResult, MigrationSql } from "./admin/install.ts"
 export type { MessageWrites } from "./admin/messages.ts"
 export type { CreatedQueueInfo, CreateQueueOptions, DropQueueOptions, QueueInfo, QueueOptions } from "./admin/queues.ts"
@@ -31,10 +32,12 @@ export {
   AbortedError,
   ConnectionError,
   DeadLetterCycleError,
+  DependencyFailedError,
   HandlerTimeoutError,
   InvalidNameError,
   InvalidOptionError,
   IsolationLevelError,
+  KeyConflictError,
   MessageCancelledError,
   PayloadInvalidError,
   PayloadTooLargeError,
@@ -44,6 +47,7 @@ export {
   QueueInUseError,
   QueueNotFoundError,
   QueueOptionsDifferError,
+  RateLimitedError,
   SchemaNotEmptyError,
   SchemaNotInstalledError,
   SchemaVersionError,
@@ -67,8 +71,11 @@ export type { PopBatchOptions } from "./queue/pop.ts"
 export type { Queue, QueueTypes, WorkOptions } from "./queue/queue.ts"
 export type { PollOptions } from "./queue/read-with-poll.ts"
 export type { ReadBatchOptions, ReadOptions } from "./queue/read.ts"
+export type { EditOutcome, MessageChanges } from "./queue/edit.ts"
 export type { BatchItem } from "./queue/send-batch.ts"
+export type { SendRate } from "./queue/send-rate.ts"
 export type { MessageOptions, SendOptions } from "./queue/send.ts"
+export type { Predecessor, SpecialOptions } from "./queue/send-with.ts"
 export type { SettleOptions, SettleResult } from "./queue/settle.ts"
 export { sqlState } from "./sql-state.ts"
 export type { SchemaIssue, SchemaResult, StandardSchema } from "./standard-schema.ts"

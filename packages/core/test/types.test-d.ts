@@ -62,7 +62,7 @@ test("a duration has a unit", () => {
   void jobs.send(1, { delay: "3 weeks" })
 })
 
-test("options of later versions are not there yet", () => {
+test("an option that there is not", () => {
   // @ts-expect-error: unknown option
-  void overPg.queue("jobs").send(1, { key: "once" })
+  void overPg.queue("jobs").send(1, { deduplicate: "once" })
 })

@@ -4,10 +4,11 @@ import { InvalidOptionError } from "../errors.ts"
 import type { Session } from "../session.ts"
 import type { TxOption } from "../types.ts"
 import { type Backoff, decodeBackoff, encodeBackoff, type StoredBackoff } from "./backoff.ts"
+import { decodeRate, encodeLimits, type Limits, limitKeys, type StoredRate } from "./limits.ts"
 import { decodePartition, encodeStorage, type StorageOptions } from "./storage-options.ts"
 
 /** What can be set on a queue, at its creation or later. `storage`, and of `partition` all but `retention` and `unread`, are fixed at its creation. */
-export interface QueueOptions extends StorageOptions {
+export interface QueueOptions extends StorageOptions, Limits {
   /** Levels of priority, 1 to 16. Default 4. */
   readonly levels?: number
   /** How long a reader holds a message unless it says otherwise. Default "30s". */
@@ -56,7 +57,7 @@ export interface CreatedQueueInfo extends QueueInfo {
   readonly created: boolean
 }
 
-const optionKeys = ["levels", "lease", "maxAttempts", "deadLetter", "notify", "archiveRetention", "storage", "partition", "backoff", "done", "onInvalid"] as const
+const optionKeys = ["levels", "lease", "maxAttempts", "deadLetter", "notify", "archiveRetention", "storage", "partition", "backoff", "done", "onInvalid", ...limitKeys] as const
 
 const statements = {
   create: { name: "create_queue", text: "select fault::text as fault, created, info::text as info from {schema}.try_create_queue($1::text, $2::text::jsonb, $3::bool)" },
@@ -135,14 +136,17 @@ function encodeQueueOptions(options: QueueOptions, name: string): string {
     backoff: encodeBackoff(options.backoff),
     archiveRetention: typeof keptMs === "number" ? `${keptMs} ms` : keptMs,
     ...encodeStorage(options),
+    ...encodeLimits(options),
   })
 }
 
 export function decodeQueueInfo(text: string): QueueInfo {
-  const info = JSON.parse(text) as Omit<QueueInfo, "createdAt" | "pausedAt" | "lease" | "archiveRetention" | "partition" | "backoff"> & {
+  const info = JSON.parse(text) as Omit<QueueInfo, "createdAt" | "pausedAt" | "lease" | "archiveRetention" | "partition" | "backoff" | "rateLimit" | "groupRateLimit"> & {
     createdAt: number
     pausedAt: number | null
     backoff: StoredBackoff | null
+    rateLimit: StoredRate | null
+    groupRateLimit: StoredRate | null
     lease: number
     archiveRetention: number | null
     partition: Parameters<typeof decodePartition>[0]
@@ -152,6 +156,8 @@ export function decodeQueueInfo(text: string): QueueInfo {
     createdAt: new Date(info.createdAt),
     pausedAt: info.pausedAt === null ? null : new Date(info.pausedAt),
     backoff: decodeBackoff(info.backoff),
+    rateLimit: decodeRate(info.rateLimit),
+    groupRateLimit: decodeRate(info.groupRateLimit),
     lease: formatDuration(info.lease),
     archiveRetention: info.archiveRetention === null ? null : formatDuration(info.archiveRetention),
     partition: decodePartition(info.partition),

@@ -12,6 +12,7 @@ import { archiveStatement } from "./archive.ts"
 import { cancel, type CancelOutcome } from "./cancel.ts"
 import { deleteStatement } from "./delete.ts"
 import { deadLetter, type DeadLetterOptions, release, retry, type RetryOptions, type RetryResult, snooze } from "./give-back.ts"
+import { edit, type EditOutcome, type MessageChanges } from "./edit.ts"
 import { metrics, type QueueMetrics } from "./metrics.ts"
 import { popBatch, type PopBatchOptions } from "./pop.ts"
 import { purge } from "./purge.ts"
@@ -19,6 +20,7 @@ import { readBatch, type ReadBatchOptions, type ReadOptions } from "./read.ts"
 import { type PollOptions, readWithPoll } from "./read-with-poll.ts"
 import { type BatchItem, sendBatch } from "./send-batch.ts"
 import { send, type SendOptions } from "./send.ts"
+import type { SendBudget, SendRate } from "./send-rate.ts"
 import { extend, setVt } from "./set-vt.ts"
 import { settleBatch, settleOne, type SettleOptions, type SettleResult } from "./settle.ts"
 
@@ -26,6 +28,8 @@ import { settleBatch, settleOne, type SettleOptions, type SettleResult } from ".
 export interface QueueTypes<Input, Output> {
   /** Any Standard Schema. Its input is checked at send and stored; its output is what readers get. */
   readonly payload?: StandardSchema<Input, Output>
+  /** How fast this process may send to the queue, all its `client.queue` of this name together; beyond that a send throws `RateLimitedError`. Default: as fast as it likes. */
+  readonly sendRate?: SendRate
 }
 
 /**
@@ -74,6 +78,10 @@ export interface Queue<Input = unknown, Output = Input, Tx = unknown> {
   /** Archives many in one statement. Those whose lease is stale are returned as `refused`, the others are settled. */
   archiveBatch(messages: readonly Leased[], options?: SettleOptions<Tx>): Promise<SettleResult>
 
+  /** Changes a message that waits. `"held"`: a reader has it by now. Null where there is none: it is done, or never was. */
+  edit(id: string, changes: MessageChanges<Input>, options?: TxOption<Tx>): Promise<EditOutcome | null>
+  /** Makes a delayed message ready now: `edit(id, { delay: 0 })`. */
+  promote(id: string, options?: TxOption<Tx>): Promise<EditOutcome | null>
   /**
    * Cancels a message. One that waits is gone at once. Of one that somebody holds its worker learns by its next beat, and its
    * handler's signal fires. Null where there is no such message: it is done, or never was.
@@ -109,6 +117,7 @@ export function createQueue<Input, Output, Tx>(
   onWorker: (worker: Worker) => void,
   name: string,
   schema: StandardSchema<Input, Output> | undefined,
+  budget: SendBudget | undefined,
 ): Queue<Input, Output, Tx> {
   const reader = schema as StandardSchema<unknown, Output> | undefined
   const settleMany = (statement: Statement, messages: readonly Leased[], options: SettleOptions<Tx> = {}) => {
@@ -128,11 +137,13 @@ export function createQueue<Input, Output, Tx>(
       return worker
     },
     send: async (payload, options = {}) => {
+      budget?.take(1)
       const id = await send(session, name, schema, payload, options)
       onSent(name, options)
       return id
     },
     sendBatch: async (items, options = {}) => {
+      if (Array.isArray(items)) budget?.take(items.length)
       const ids = await sendBatch(session, name, schema, items, options)
       if (ids.length > 0) onSent(name, options)
       return ids
@@ -160,6 +171,8 @@ export function createQueue<Input, Output, Tx>(
     archive: async (message, options = {}) => settleOne(session, archiveStatement, name, message, options),
     deleteBatch: async (messages, options) => settleMany(deleteStatement, messages, options),
     archiveBatch: async (messages, options) => settleMany(archiveStatement, messages, options),
+    edit: async (id, changes, options = {}) => edit(session, name, schema, id, changes, options),
+    promote: async (id, options = {}) => edit(session, name, schema, id, { delay: 0 }, options),
     cancel: async (id, options = {}) => cancel(session, name, id, options),
     purge: async (options = {}) => purge(session, name, options),
     metrics: async (options = {}) => (await metrics(session, name, options))[0]!,
