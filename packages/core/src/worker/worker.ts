@@ -143,8 +143,11 @@ export function createWorker<Tx>(session: Session<Tx>, hub: WakeHub, handlers: r
     start,
     stop,
     drain: async () => {
+      // A look at a queue that was empty says nothing of what was sent since.
+      happened++
       const quiet = new Promise<void>((resolve) => (onQuiet = resolve))
       await start()
+      for (const { queue } of parts) hub.wakeLocal(queue)
       await Promise.race([quiet, lanesEnded])
       await stop()
     },
