@@ -15,6 +15,8 @@ export interface Orders<Tx> {
   insertPayment(tx: Tx, orderId: string): Promise<void>
   /** `delivery` says which delivery of the message led to it. */
   insertShipment(tx: Tx, orderId: string, delivery: number): Promise<void>
+  /** Counts the shipments of a shop. */
+  insertReport(tx: Tx, shop: string): Promise<void>
 }
 
 /** The order service, wired to one library: `Tx` is that library's own transaction. */

@@ -20,5 +20,6 @@ export const createTables: string = `
     order_id text not null references ${shopSchema}.orders,
     delivery int not null
   );
+  create table ${shopSchema}.reports (shop text not null, shipped int not null);
   insert into ${shopSchema}.products values ('teapot', 1000), ('unicorn', 0);
 `

@@ -1,6 +1,6 @@
 import { createClient } from "@sluice/core"
 import { drizzleDriver, type DrizzleLike } from "@sluice/drizzle"
-import { and, eq, gte, sql } from "drizzle-orm"
+import { and, count, eq, gte, like, sql } from "drizzle-orm"
 import { drizzle as drizzleOverPg } from "drizzle-orm/node-postgres"
 import { bigint, integer, type PgDatabase, type PgQueryResultHKT, pgSchema, text } from "drizzle-orm/pg-core"
 import { drizzle as drizzleOverPostgresJs } from "drizzle-orm/postgres-js"
@@ -32,8 +32,10 @@ const shipmentTable = shop.table("shipments", {
   delivery: integer().notNull(),
 })
 
+const reportTable = shop.table("reports", { shop: text().notNull(), shipped: integer().notNull() })
+
 /** What the queries below need of a transaction, whichever library Drizzle runs on. */
-type Tx = Pick<PgDatabase<PgQueryResultHKT>, "insert" | "update">
+type Tx = Pick<PgDatabase<PgQueryResultHKT>, "insert" | "select" | "update">
 
 const orders: Orders<Tx> = {
   async insertOrder(tx, order) {
@@ -52,6 +54,10 @@ const orders: Orders<Tx> = {
   },
   async insertShipment(tx, orderId, delivery) {
     await tx.insert(shipmentTable).values({ orderId, delivery })
+  },
+  async insertReport(tx, shop) {
+    const [sales] = await tx.select({ shipped: count() }).from(shipmentTable).where(like(shipmentTable.orderId, `${shop}-__`))
+    await tx.insert(reportTable).values({ shop, shipped: sales!.shipped })
   },
 }
 

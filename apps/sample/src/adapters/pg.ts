@@ -36,4 +36,8 @@ const orders: Orders<PoolClient> = {
   async insertShipment(tx, orderId, delivery) {
     await tx.query("insert into sluice_demo.shipments (order_id, delivery) values ($1, $2)", [orderId, delivery])
   },
+  async insertReport(tx, shop) {
+    const text = "insert into sluice_demo.reports select $1, count(*) from sluice_demo.shipments where order_id like $1 || '-__'"
+    await tx.query(text, [shop])
+  },
 }

@@ -36,4 +36,7 @@ const orders: Orders<TransactionSql> = {
   async insertShipment(tx, orderId, delivery) {
     await tx`insert into sluice_demo.shipments (order_id, delivery) values (${orderId}, ${delivery})`
   },
+  async insertReport(tx, shop) {
+    await tx`insert into sluice_demo.reports select ${shop}, count(*) from sluice_demo.shipments where order_id like ${`${shop}-__`}`
+  },
 }

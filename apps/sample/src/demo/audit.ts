@@ -52,11 +52,15 @@ export async function audit(planned: readonly PlannedOrder[], shop: string, url:
         shippingMessages: settled[1]!.items.filter(about),
       }
     })
-    return summarize(records)
+    const reports = await pool.query<{ shipped: number }>("select shipped from sluice_demo.reports where shop = $1", [shop])
+    const told = reports.rows.map(({ shipped }) => shipped)
+    return summarize(records, told)
   })
 }
 
-function summarize(records: readonly OrderRecord[]): Audit {
+function summarize(records: readonly OrderRecord[], reports: readonly number[]): Audit {
+  const shipped = records.reduce((sum, { deliveries }) => sum + deliveries.length, 0)
+  const wrong = reports.length === 1 && reports[0] === shipped ? [] : [`The reports say ${reports.join(" and ") || "nothing"} where ${shipped} shipped`]
   const findings = records.map(findProblems)
   const messages = records.flatMap(({ paymentMessages, shippingMessages }) => [...paymentMessages, ...shippingMessages])
   const done = messages.filter(({ outcome }) => outcome === "done")
@@ -69,7 +73,7 @@ function summarize(records: readonly OrderRecord[]): Audit {
     redriven: done.filter(cameBack).length,
     lost: findings.filter(({ missing }) => missing.length > 0).length,
     duplicates: findings.filter(({ surplus }) => surplus.length > 0).length,
-    problems: findings.flatMap(({ missing, surplus }) => [...missing, ...surplus]),
+    problems: [...findings.flatMap(({ missing, surplus }) => [...missing, ...surplus]), ...wrong],
   }
 }
 

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises"
-import type { DeadMessage, Handler, Worker } from "@sluice/core"
+import type { DeadMessage, Handler, Queue, Worker } from "@sluice/core"
 import type { OpenShop } from "../adapters/open-shop.ts"
 import { OutOfStockError, placeOrder } from "../orders.ts"
 import { takePayments } from "../payments.ts"
+import { reportSales } from "../sales-report.ts"
 import { shipOrders } from "../shipping.ts"
 import { createProvider } from "./create-provider.ts"
 import type { Flow } from "./flows.ts"
@@ -28,8 +29,8 @@ export async function runFlow(
   const signal = AbortSignal.any([stop, over.signal])
   const [counter, office] = await Promise.all([openShop(placedWith, url, key), openShop(fulfilledWith, url, key)])
   const workers: Worker[] = []
-  const employ = (name: string, handler: Handler): Worker => {
-    const worker = office.sluice.worker([handler], { name: `${key}.${name}`, concurrency: 4, pollInterval: "100ms" })
+  const employ = (name: string, ...handlers: Handler[]): Worker => {
+    const worker = office.sluice.worker(handlers, { name: `${key}.${name}`, concurrency: 4, pollInterval: "100ms" })
     worker.on("error", ({ error }) => over.abort(error))
     workers.push(worker)
     return worker
@@ -53,9 +54,11 @@ export async function runFlow(
     await Promise.all([orAborted(doomed.kill(), signal), outstayLease(counter, office, signal)])
 
     onStage("shipping; a payment is to die and come back")
-    await employ("warehouse", shipOrders(office)).start()
+    await employ("warehouse", shipOrders(office), reportSales(office)).start()
     const dead = await redriveUnpaid(office, provider, signal)
-    await untilEmpty(office, signal)
+    await untilEmpty([office.payments, office.shipping], signal)
+    await counter.reports.send({ shop: key }) // by hand: the demo does not last until the night
+    await untilEmpty([office.reports], signal)
     return dead
   } finally {
     clearTimeout(timer)
@@ -83,8 +86,8 @@ async function placeAll(shop: OpenShop, planned: readonly PlannedOrder[]): Promi
 }
 
 /** Until no message is left, those under somebody's lease included. */
-async function untilEmpty({ payments, shipping }: OpenShop, signal: AbortSignal): Promise<void> {
-  for (const queue of [payments, shipping]) {
+async function untilEmpty(queues: readonly Pick<Queue, "metrics">[], signal: AbortSignal): Promise<void> {
+  for (const queue of queues) {
     while ((await queue.metrics()).length > 0) await sleep(50, undefined, { signal })
   }
 }
