@@ -6,8 +6,9 @@ import { defaultLimits, type PayloadLimits } from "./json.ts"
 import { createMaintenance, type Maintenance, type MaintenanceOptions } from "./maintenance/maintenance.ts"
 import { createNotifier } from "./notifier.ts"
 import { createQueue, type Queue, type QueueTypes } from "./queue/queue.ts"
-import type { SendOptions } from "./queue/send.ts"
+import { createSchedules, type Schedules } from "./schedules/schedules.ts"
 import { createSession, typedError } from "./session.ts"
+import type { TxOption } from "./types.ts"
 import { createWakeHub } from "./wake-hub.ts"
 
 export interface ClientOptions {
@@ -32,7 +33,9 @@ export interface Client<Tx = unknown> {
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>
   /** Wakes the readers of a queue: for use after a commit of your own, which Sluice cannot see. Resolves when the hint is out. */
   wake(queue: string): Promise<void>
-  /** The loop that keeps storage flat. Start it in one process or in many. */
+  /** What sends messages by cron or at intervals. */
+  readonly schedules: Schedules<Tx>
+  /** The loop that keeps storage flat and sends what schedules have due. Start it in one process or in many. */
   maintenance(options?: MaintenanceOptions): Maintenance
   /** Ends what this client opened: its maintenance and its LISTEN connection, and the driver's pool where the driver made it. */
   close(): Promise<void>
@@ -61,7 +64,7 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
     if (notify) notifier.notify(queue)
   }
 
-  function onSent(queue: string, { tx }: SendOptions<Tx>): void {
+  function onSent(queue: string, { tx }: TxOption<Tx>): void {
     if (tx === undefined) wake(queue)
     else sentIn.get(tx as object)?.add(queue)
   }
@@ -103,8 +106,9 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
       notifier.notify(queue)
       await notifier.flush()
     },
+    schedules: createSchedules(session, onSent),
     maintenance: (how = {}) => {
-      const loop = createMaintenance(session, how, () => closed)
+      const loop = createMaintenance(session, how, () => closed, wake)
       loops.add(loop)
       return loop
     },

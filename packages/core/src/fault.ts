@@ -9,6 +9,7 @@ import {
   QueueInUseError,
   QueueNotFoundError,
   QueueOptionsDifferError,
+  ScheduleNotFoundError,
   SluiceError,
   StorageFixedError,
   WrongKindError,
@@ -26,6 +27,8 @@ interface Fault {
   readonly differences: readonly OptionDifference[]
   readonly inFlight: number
   readonly deadLetterOf: readonly string[]
+  readonly schedules: readonly string[]
+  readonly schedule: string
   readonly stored: StoredStorage
   readonly requested: StoredStorage
   readonly argument: string
@@ -66,7 +69,9 @@ export function errorFromFault(text: string): SluiceError {
     case "storage_fixed":
       return new StorageFixedError(fault.queue, readableStorage(fault.stored), readableStorage(fault.requested))
     case "queue_in_use":
-      return new QueueInUseError(fault.queue, fault.inFlight, fault.deadLetterOf)
+      return new QueueInUseError(fault.queue, fault.inFlight, fault.deadLetterOf, fault.schedules)
+    case "schedule_not_found":
+      return new ScheduleNotFoundError(fault.schedule)
     case "isolation":
       return new IsolationLevelError(fault.actual)
     case "invalid_argument":

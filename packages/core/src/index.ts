@@ -39,6 +39,7 @@ export {
   QueueInUseError,
   QueueNotFoundError,
   QueueOptionsDifferError,
+  ScheduleNotFoundError,
   SchemaNotEmptyError,
   SchemaNotInstalledError,
   SchemaVersionError,
@@ -63,6 +64,9 @@ export type { RetryOptions, RetryResult } from "./queue/retry.ts"
 export type { BatchItem } from "./queue/send-batch.ts"
 export type { MessageOptions, SendOptions } from "./queue/send.ts"
 export type { SettleOptions, SettleResult } from "./queue/settle.ts"
+export type { ScheduleInfo } from "./schedules/schedule-info.ts"
+export type { CronTiming, IntervalTiming, MissedRuns, PreviewOptions, ScheduleOptions, ScheduleTiming } from "./schedules/schedule-options.ts"
+export type { ScheduleFilter, Schedules } from "./schedules/schedules.ts"
 export { sqlState } from "./sql-state.ts"
 export type { SchemaIssue, SchemaResult, StandardSchema } from "./standard-schema.ts"
 export type { Json, JsonObject, TxOption } from "./types.ts"

@@ -12,17 +12,20 @@ type Kind = (typeof kinds)[number]
 const classes: Record<Kind | "everybody" | "nobody", string> = {
   producer: "send send_batch try_send try_send_batch",
   consumer: `read pop delete archive release set_vt extend retry try_read try_pop try_delete try_archive try_release try_set_vt try_retry
-    maintain flip_step due_partitions partition_step expire_archive clear_leftovers`,
-  reader: `storage_differences metrics try_metrics list_queues count_queues try_get_queue try_list_messages try_count_messages try_list_archive try_count_archive`,
+    maintain flip_step due_partitions partition_step expire_archive clear_leftovers
+    due_schedules fire_schedule`,
+  reader: `storage_differences metrics try_metrics list_queues count_queues try_get_queue try_list_messages try_count_messages try_list_archive try_count_archive
+    try_get_schedule list_schedules`,
   admin: `create_queue update_queue drop_queue purge admin_delete admin_archive admin_set_vt try_create_queue try_update_queue try_drop_queue
-    try_purge try_admin_delete try_admin_archive try_admin_set_vt`,
+    try_purge try_admin_delete try_admin_archive try_admin_set_vt
+    try_upsert_schedule try_pause_schedule try_resume_schedule try_remove_schedule try_run_schedule`,
   everybody: "installed_version",
   nobody: `archive_info archive_of archive_table archives argument_fault blocks_fetched bury clock clone_functions cloned count_messages count_sent
-    create_storage dead_ahead dead_letter_cycle differences drop_counters drop_range drop_storage existing_fault expired filter_fault
+    create_storage dead_ahead dead_letter_cycle differences drop_counters drop_range drop_storage epoch_ms existing_fault expired filter_fault
     first_id first_ready flip_move flip_pays flip_truncate flip_wanted flipping found_elsewhere grant_role has_floor hold_if_free hold_storage
     isolation_fault last_sent leaf_settings lock_ready lock_space look_below maintained_lately make_range message_info message_leaf
     message_state message_table messages_of new_lease options_fault other_leaf own own_relation own_schema partition_fault partition_measure partition_steps partitioned
-    priority_fault queue_fault queue_info raise_fault range_bound range_may_go reopen role_functions searches_arrays set_queue set_role set_segments
+    priority_fault queue_fault queue_info raise_fault range_bound range_may_go reopen role_functions schedule_fault schedule_info schedule_timing schedule_wanted searches_arrays send_run set_queue set_role set_segments
     set_storage stale_fault storage_of storage_functions storage_info storage_wanted sweep sweep_level`,
 }
 const classOf = new Map(Object.entries(classes).flatMap(([kind, names]) => names.trim().split(/\s+/).map((name) => [name, kind] as const)))
