@@ -108,7 +108,7 @@ async function untilPlanned<Tx>(session: Session<Tx>, statement: Statement, valu
   }
 }
 
-async function preview<Tx>(session: Session<Tx>, schedule: string | ScheduleTiming, { tx, ...options }: PreviewOptions & TxOption<Tx>): Promise<Date[]> {
+async function preview<Tx>(session: Session<Tx>, schedule: string | ScheduleTiming, options: PreviewOptions & TxOption<Tx>): Promise<Date[]> {
   checkOptions(options, ["count", "from", "tx"], "options")
   const { count, from } = checkPreview(options)
   checkSubject(schedule)
@@ -117,7 +117,7 @@ async function preview<Tx>(session: Session<Tx>, schedule: string | ScheduleTimi
     return runsAfter(checkTiming(schedule, "schedule", now), now, count)
   }
   validateName(schedule, "schedule")
-  const { info, now } = await stored(session, schedule, { tx })
+  const { info, now } = await stored(session, schedule, options)
   return runsAfter(JSON.parse(info) as Timing, from ?? now, count)
 }
 
