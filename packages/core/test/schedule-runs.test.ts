@@ -254,7 +254,7 @@ describe("the loop", () => {
     const reports: MaintenanceReport[] = []
     const reading = createClient(pgDriver({ connectionString: url }))
     const firing = createClient(pgDriver({ connectionString: url }))
-    const read = reading.queue(queue).readWithPoll({ wait: "18s", interval: "17s" })
+    const read = reading.queue(queue).readWithPoll({ wait: "60s", interval: "59s" })
     await schedules.upsert("s", { queue, every: "1s", payload: "tick" })
     const loop = firing.maintenance({ onReport: (report) => void reports.push(report) })
     loop.start()

@@ -112,6 +112,24 @@ describe("upsert", () => {
     }
   })
 
+  test("refuses a plan that a run has overtaken, and asks for another: no due time is sent twice", async () => {
+    const name = freshName()
+    const options = await hourly()
+    await schedules.upsert(name, options)
+    await setClock(pool, "2030-01-01T01:00:00Z")
+    await client.maintenance().run()
+    const spec = JSON.stringify({ ...options, cron: "*/30 * * * *", timezone: "UTC", missed: "skip", payload: null })
+    const [early, late] = [Date.parse("2030-01-01T00:59:59Z"), Date.parse("2030-01-01T01:00:00Z")]
+    const answer = async (from: number, next: number) =>
+      (await pool.query("select info, plan from sluice.try_upsert_schedule($1, $2, $3, $4)", [name, spec, from, next])).rows[0]
+    expect(await answer(early, late)).toMatchObject({ info: null, plan: { cron: "*/30 * * * *", from: late } })
+    expect(await answer(late, late + 1_800_000)).toMatchObject({ info: { nextAt: late + 1_800_000 }, plan: null })
+    await schedules.pause(name)
+    const resume = async (from: number, next: number) => (await pool.query("select info, plan from sluice.try_resume_schedule($1, $2, $3)", [name, from, next])).rows[0]
+    expect(await resume(early, late)).toMatchObject({ info: null, plan: { from: late } })
+    expect(await resume(late, late + 1_800_000)).toMatchObject({ info: { paused: false }, plan: null })
+  })
+
   test("takes one round trip where nothing changes, and two where a run has to be planned", async () => {
     let statements = 0
     const driver = pgDriver(pool)
@@ -206,7 +224,7 @@ describe("runNow", () => {
   test("wakes a reader, which does not poll before", async () => {
     const name = freshName()
     const { queue } = await schedules.upsert(name, await hourly())
-    const read = client.queue(queue).readWithPoll({ wait: "15s", interval: "14s" })
+    const read = client.queue(queue).readWithPoll({ wait: "60s", interval: "59s" })
     await schedules.runNow(name)
     expect(await read).toHaveLength(1)
   })
