@@ -130,6 +130,25 @@ describe("upsert", () => {
     expect(await resume(late, late + 1_800_000)).toMatchObject({ info: { paused: false }, plan: null })
   })
 
+  test("that waits for another to make the schedule keeps the next run of that one, whose first may be sent", async () => {
+    const name = freshName()
+    const options = { queue: await freshQueue(), every: 3_600_000 }
+    const [from, next] = [Date.parse(START), Date.parse(START) + 3_600_000]
+    const spec = JSON.stringify({ ...options, missed: "skip", payload: null })
+    const upsert = "select info from sluice.try_upsert_schedule($1, $2, $3, $4)"
+    let second!: Promise<{ rows: { info: { nextAt: number } }[] }>
+    await inTransaction(pool, async (tx) => {
+      await tx.query(upsert, [name, spec, from, next])
+      await setClock(pool, "2030-01-01T01:00:00Z")
+      const { rows } = await tx.query("select sluice.fire_schedule($1, $2::float8, array[$2::float8], $3, null) as answer", [name, next, next + 3_600_000])
+      expect(rows[0].answer).toMatchObject({ did: "fired" })
+      second = pool.query(upsert, [name, spec, from, next])
+      const waits = "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+      await expect.poll(async () => (await pool.query(waits)).rowCount, { timeout: 10_000 }).toBe(1)
+    })
+    expect((await second).rows[0]!.info.nextAt).toBe(next + 3_600_000)
+  })
+
   test("takes one round trip where nothing changes, and two where a run has to be planned", async () => {
     let statements = 0
     const driver = pgDriver(pool)
