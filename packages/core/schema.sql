@@ -90,6 +90,25 @@
 -- column rate_use.used: integer not null
 -- column role.kind: text not null
 -- column role.name: text not null
+-- column schedule.anchor: timestamp with time zone not null
+-- column schedule.created_at: timestamp with time zone not null
+-- column schedule.cron: text
+-- column schedule.ends_at: timestamp with time zone
+-- column schedule.error: text
+-- column schedule.every: bigint
+-- column schedule.failed_at: timestamp with time zone
+-- column schedule.headers: jsonb
+-- column schedule.last_at: timestamp with time zone
+-- column schedule.missed: text not null
+-- column schedule.name: text not null collate C
+-- column schedule.next_at: timestamp with time zone
+-- column schedule.paused: boolean not null default false
+-- column schedule.payload: jsonb not null
+-- column schedule.priority: smallint
+-- column schedule.queue: integer not null
+-- column schedule.starts_at: timestamp with time zone
+-- column schedule.timezone: text
+-- column schedule.wake_at: timestamp with time zone
 -- column segment.at: timestamp with time zone not null
 -- column segment.current: smallint not null
 -- column segment.generation: bigint not null
@@ -146,6 +165,13 @@
 -- constraint rate_use.rate_use_pkey: PRIMARY KEY (queue, grp, slice)
 -- constraint role.role_kind_check: CHECK ((kind = ANY (ARRAY['producer'::text, 'consumer'::text, 'reader'::text, 'admin'::text])))
 -- constraint role.role_pkey: PRIMARY KEY (kind, name)
+-- constraint schedule.schedule_check: CHECK (((timezone IS NULL) = (cron IS NULL)))
+-- constraint schedule.schedule_check1: CHECK ((((every > 0) AND (cron IS NULL)) OR ((every IS NULL) AND (cron IS NOT NULL))))
+-- constraint schedule.schedule_check2: CHECK (((wake_at IS NULL) = (next_at IS NULL)))
+-- constraint schedule.schedule_missed_check: CHECK ((missed = ANY (ARRAY['skip'::text, 'once'::text, 'all'::text])))
+-- constraint schedule.schedule_name_check: CHECK ((name ~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$'::text))
+-- constraint schedule.schedule_pkey: PRIMARY KEY (name)
+-- constraint schedule.schedule_queue_fkey: FOREIGN KEY (queue) REFERENCES queue(id)
 -- constraint segment.segment_pkey: PRIMARY KEY (storage, generation)
 -- constraint storage.storage_check: CHECK ((((width IS NULL) = (layout = 'ring'::text)) AND (width > 0)))
 -- constraint storage.storage_check1: CHECK ((((keep IS NULL) = (layout = 'ring'::text)) AND (keep >= 0)))
@@ -907,6 +933,23 @@ returns jsonb language sql volatile security definer search_path=<schema>, pg_te
 
 
 
+-- function due_schedules(p_from double precision, p_limit integer)
+returns jsonb language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off as
+
+declare
+  v_now timestamptz := clock();
+  v_from timestamptz := coalesce(to_timestamp(p_from / 1000), '-infinity');
+begin
+  return jsonb_build_object(
+    'now', epoch_ms(v_now),
+    'wait', (select epoch_ms(wake_at) - epoch_ms(v_now) from schedule where wake_at > v_now order by wake_at limit 1),
+    'due', (select coalesce(jsonb_agg(schedule_timing(d) || jsonb_build_object(
+                     'name', d.name, 'missed', d.missed, 'next', epoch_ms(d.next_at), 'bytes', pg_column_size(d.payload)) order by d.wake_at), '[]')
+              from (select * from schedule where wake_at > v_from and wake_at <= v_now order by wake_at limit p_limit) d));
+end
+
+
+
 -- function ended_badly(q queue, p_id bigint)
 returns boolean language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
 
@@ -922,6 +965,11 @@ begin
   return coalesce(v_there, false);
 end
 
+
+
+-- function epoch_ms(p_at timestamp with time zone)
+returns double precision language sql immutable as
+ select round(extract(epoch from p_at) * 1000)::float8 
 
 
 -- function error_document(p_error jsonb)
@@ -1000,6 +1048,47 @@ returns jsonb language sql immutable search_path=<schema>, pg_temp as
   select case when p_filter is not null then argument_fault('filter',
     jsonb_typeof(p_filter) = 'object' and jsonb_typeof(coalesce(p_filter->'headers', '{}')) = 'object'
     and p_filter - 'headers' - 'payload' = '{}' and p_filter <> '{}') end
+
+
+
+-- function fire_schedule(p_name text, p_due double precision, p_times double precision[], p_next double precision, p_error text)
+returns jsonb language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  s schedule;
+  v_now timestamptz := clock();
+  v_time float8;
+  v_queue text;
+  v_fault jsonb;
+begin
+  if isolation_fault() is not null then
+    return jsonb_build_object('fault', isolation_fault());
+  end if;
+  select * into s from schedule where name = p_name for update skip locked;
+  if epoch_ms(s.next_at) is distinct from p_due or epoch_ms(v_now) < any (p_times || p_due) or p_due > any (p_times) or p_next <= any (p_times || p_due) then
+    return '{"did": "lost"}';
+  end if;
+  begin
+    if p_error is not null then
+      raise exception using message = p_error;
+    end if;
+    foreach v_time in array p_times loop
+      select fault, queue into v_fault, v_queue from send_run(s, to_timestamp(v_time / 1000));
+      perform raise_fault(v_fault);
+    end loop;
+  exception when others then
+    update schedule set error = sqlerrm, failed_at = v_now, wake_at = v_now + interval '10 seconds' where name = p_name;
+    return jsonb_build_object('did', 'failed');
+  end;
+  update schedule set
+    next_at = to_timestamp(p_next / 1000),
+    wake_at = case when p_next is not null then greatest(to_timestamp(p_next / 1000), v_now) end,
+    last_at = coalesce(to_timestamp(p_times[cardinality(p_times)] / 1000), last_at),
+    error = case when p_times = '{}' then error end,
+    failed_at = case when p_times = '{}' then failed_at end
+   where name = p_name;
+  return jsonb_build_object('did', 'fired', 'queue', v_queue);
+end
 
 
 
@@ -1498,6 +1587,15 @@ returns SETOF jsonb language sql stable security definer search_path=<schema>, p
      and (p_prefix is null or starts_with(q.name, p_prefix))
      and (p_after is null or q.name > p_after)
    order by q.name limit p_limit
+
+
+
+-- function list_schedules(p_prefix text, p_after text, p_limit integer)
+returns SETOF jsonb language sql stable security definer search_path=<schema>, pg_temp as
+
+  select schedule_info(s) from schedule s
+   where (p_prefix is null or starts_with(s.name, p_prefix)) and (p_after is null or s.name > p_after)
+   order by s.name limit p_limit
 
 
 
@@ -2496,10 +2594,60 @@ returns text[] language sql immutable as
 
   select case p_kind
     when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_send_with,try_edit,try_cancel}'
-    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers}'
-    when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive}'
-    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt}'
+    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule}'
+    when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive,try_get_schedule,list_schedules}'
+    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule}'
   end::text[]
+
+
+
+-- function schedule_fault(p_name text)
+returns jsonb language sql immutable as
+ select jsonb_build_object('code', 'schedule_not_found', 'schedule', p_name) 
+
+
+-- function schedule_info(s schedule)
+returns jsonb language sql stable search_path=<schema>, pg_temp as
+
+  select schedule_timing(s) || jsonb_build_object(
+    'name', s.name, 'queue', (select name from queue where id = s.queue), 'missed', s.missed, 'priority', s.priority,
+    'headers', coalesce(s.headers, '{}'), 'payload', s.payload, 'paused', s.paused, 'createdAt', epoch_ms(s.created_at),
+    'nextAt', epoch_ms(s.next_at), 'lastAt', epoch_ms(s.last_at), 'error', s.error, 'failedAt', epoch_ms(s.failed_at))
+
+
+
+-- function schedule_timing(s schedule)
+returns jsonb language sql stable search_path=<schema>, pg_temp as
+
+  select jsonb_build_object('cron', s.cron, 'timezone', s.timezone, 'every', s.every, 'anchor', epoch_ms(s.anchor),
+    'start', epoch_ms(s.starts_at), 'end', epoch_ms(s.ends_at))
+
+
+
+-- function schedule_wanted(s schedule, p_name text, q queue, p_spec jsonb, p_now timestamp with time zone)
+returns schedule language plpgsql stable search_path=<schema>, pg_temp as
+
+declare
+  w schedule := s;
+begin
+  w.name := p_name;
+  w.queue := q.id;
+  w.cron := p_spec->>'cron';
+  w.timezone := p_spec->>'timezone';
+  w.every := (p_spec->>'every')::bigint;
+  w.starts_at := to_timestamp((p_spec->>'start')::float8 / 1000);
+  w.ends_at := to_timestamp((p_spec->>'end')::float8 / 1000);
+  w.missed := p_spec->>'missed';
+  w.priority := (p_spec->>'priority')::smallint;
+  w.headers := nullif(p_spec->'headers', 'null');
+  w.payload := p_spec->'payload';
+  w.created_at := coalesce(s.created_at, p_now);
+  w.paused := coalesce(s.paused, false);
+  if s.name is null or (w.cron, w.timezone, w.every, w.starts_at) is distinct from (s.cron, s.timezone, s.every, s.starts_at) then
+    w.anchor := coalesce(w.starts_at, p_now);
+  end if;
+  return w;
+end
 
 
 
@@ -2573,6 +2721,17 @@ begin
            to_start = coalesce((p_item->>'keyUntil' = 'started'), false) or p_item ? 'debounce'
      where u.queue = q.id and u.key = k.key;
   end if;
+end
+
+
+
+-- function send_run(s schedule, p_at timestamp with time zone, OUT fault jsonb, OUT id bigint, OUT queue text)
+returns record language plpgsql volatile search_path=<schema>, pg_temp as
+
+begin
+  select q.name into queue from queue q where q.id = s.queue and q.dropped_at is null;
+  select t.fault, t.id into fault, id from try_send(queue, s.payload, coalesce(s.headers, '{}') || jsonb_build_object(
+    'schedule', s.name, 'scheduledFor', to_char(p_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')), null, null, s.priority) t;
 end
 
 
@@ -3278,6 +3437,7 @@ declare
   v_now timestamptz := clock();
   v_in_flight int;
   v_buries text[];
+  v_schedules text[];
 begin
   select * into q from queue where name = p_name and dropped_at is null for update;
   if q.id is null then
@@ -3288,12 +3448,13 @@ begin
     return;
   end if;
   v_buries := array(select name from queue where dead_letter = q.id and dropped_at is null order by name);
+  v_schedules := array(select name from schedule where queue = q.id order by name);
   for v_look in 1 .. 2 loop
     exit when p_force;
     execute format('select count(*) from %I where queue = $1 and message_state(lease, vt, clock()) = ''inFlight''', message_table(q.storage))
        into v_in_flight using q.id;
-    if v_in_flight > 0 or v_buries <> '{}' then
-      return query select jsonb_build_object('code', 'queue_in_use', 'queue', p_name, 'inFlight', v_in_flight, 'deadLetterOf', v_buries), true;
+    if v_in_flight > 0 or v_buries <> '{}' or v_schedules <> '{}' then
+      return query select jsonb_build_object('code', 'queue_in_use', 'queue', p_name, 'inFlight', v_in_flight, 'deadLetterOf', v_buries, 'schedules', v_schedules), true;
       return;
     end if;
     /* A lease that an open transaction just took shows when that ends: wait for it, then look again. */
@@ -3303,6 +3464,8 @@ begin
       perform id from message where queue = q.id order by id for update;
     end if;
   end loop;
+  /* Before the lock on the storage: a run that is being sent holds its schedule and waits for that. */
+  delete from schedule where queue = q.id;
   update queue set dropped_at = v_now, dead_letter = null where id = q.id;
   update queue set dead_letter = null where dead_letter = q.id;
   /* Also what sends that were open during an earlier drop left behind; older strays are for maintenance. */
@@ -3395,6 +3558,14 @@ returns TABLE(fault jsonb, info jsonb) language sql stable security definer sear
 
   select case when q.id is null then queue_fault(p_name, 'work') end, queue_info(q)
     from (select 1) one left join queue q on q.name = p_name and q.dropped_at is null and q.kind = 'work'
+
+
+
+-- function try_get_schedule(p_name text)
+returns TABLE(fault jsonb, info jsonb, now double precision) language sql volatile security definer search_path=<schema>, pg_temp as
+
+  select case when s.name is null then schedule_fault(p_name) end, schedule_info(s), epoch_ms(clock())
+    from (select 1) one left join schedule s on s.name = p_name
 
 
 
@@ -3554,6 +3725,19 @@ begin
     perform pg_notify(current_schema() || '_wake', q.name);
   end if;
   return query select case when q.id is null then queue_fault(p_queue, 'work') end, case when q.id is not null then queue_info(q) end;
+end
+
+
+
+-- function try_pause_schedule(p_name text)
+returns TABLE(fault jsonb, info jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  s schedule;
+begin
+  update schedule set paused = true, next_at = null, wake_at = null where name = p_name and not paused;
+  select * into s from schedule where name = p_name;
+  return query select case when s.name is null then schedule_fault(p_name) end, schedule_info(s);
 end
 
 
@@ -3855,6 +4039,51 @@ begin
   end loop;
   if v_left < p_limit and not p_preview then
     perform pg_notify(current_schema() || '_wake', q.name);
+  end if;
+end
+
+
+
+-- function try_remove_schedule(p_name text)
+returns boolean language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+begin
+  delete from schedule where name = p_name;
+  return found;
+end
+
+
+
+-- function try_resume_schedule(p_name text, p_from double precision, p_next double precision)
+returns TABLE(fault jsonb, info jsonb, plan jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  s schedule;
+begin
+  select * into s from schedule where name = p_name for update;
+  if s.name is null or not s.paused then
+    return query select case when s.name is null then schedule_fault(p_name) end, schedule_info(s), null::jsonb;
+  elsif p_from is null or p_from < epoch_ms(s.last_at) then
+    return query select null::jsonb, null::jsonb, schedule_timing(s) || jsonb_build_object('from', greatest(epoch_ms(clock()), epoch_ms(s.last_at)));
+  else
+    update schedule set paused = false, next_at = to_timestamp(p_next / 1000), wake_at = to_timestamp(p_next / 1000) where name = p_name returning * into s;
+    return query select null::jsonb, schedule_info(s), null::jsonb;
+  end if;
+end
+
+
+
+-- function try_run_schedule(p_name text)
+returns TABLE(fault jsonb, id bigint, queue text) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  s schedule;
+begin
+  select * into s from schedule where name = p_name;
+  if s.name is null then
+    return query select schedule_fault(p_name), null::bigint, null::text;
+  else
+    return query select * from send_run(s, clock());
   end if;
 end
 
@@ -4177,6 +4406,60 @@ end
 
 
 
+-- function try_upsert_schedule(p_name text, p_spec jsonb, p_from double precision, p_next double precision)
+returns TABLE(fault jsonb, info jsonb, plan jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  q queue;
+  s schedule;
+  w schedule;
+  v_now timestamptz := clock();
+  v_from float8;
+begin
+  select * into q from queue where name = p_spec->>'queue' and dropped_at is null for key share;
+  if q.kind is distinct from 'work' or (p_spec->>'priority')::int >= q.levels then
+    return query select case when q.kind is distinct from 'work' then queue_fault(p_spec->>'queue', 'work')
+      else priority_fault(q, (p_spec->>'priority')::int, null) end, null::jsonb, null::jsonb;
+    return;
+  end if;
+  select * into s from schedule where name = p_name;
+  /* Every process says this as it starts: nothing is locked or written where nothing changes. */
+  if s.name is not null and s is not distinct from schedule_wanted(s, p_name, q, p_spec, v_now) then
+    return query select null::jsonb, schedule_info(s), null::jsonb;
+    return;
+  end if;
+  loop
+    select * into s from schedule where name = p_name for update;
+    w := schedule_wanted(s, p_name, q, p_spec, coalesce(to_timestamp(p_from / 1000), v_now));
+    if s.name is null or not s.paused and schedule_timing(w) || '{"anchor": 0}' <> schedule_timing(s) || '{"anchor": 0}' then
+      /* Also where a run went out since: the plan could be that run once more. */
+      if p_from is null or p_from < epoch_ms(s.last_at) then
+        v_from := greatest(epoch_ms(v_now), epoch_ms(s.last_at));
+        w := schedule_wanted(s, p_name, q, p_spec, to_timestamp(v_from / 1000));
+        return query select null::jsonb, null::jsonb, schedule_timing(w) || jsonb_build_object('from', v_from);
+        return;
+      end if;
+      w.next_at := to_timestamp(p_next / 1000);
+      w.wake_at := w.next_at;
+    end if;
+    if s.name is not null then
+      exit;
+    end if;
+    insert into schedule select w.* on conflict do nothing;
+    if found then
+      return query select null::jsonb, schedule_info(w), null::jsonb;
+      return;
+    end if;
+    /* Another process made it meanwhile, and may have sent its first run. */
+  end loop;
+  update schedule set queue = w.queue, cron = w.cron, timezone = w.timezone, every = w.every, anchor = w.anchor, starts_at = w.starts_at, ends_at = w.ends_at,
+    missed = w.missed, priority = w.priority, headers = w.headers, payload = w.payload, next_at = w.next_at, wake_at = w.wake_at
+   where name = p_name;
+  return query select null::jsonb, schedule_info(w), null::jsonb;
+end
+
+
+
 -- function update_queue(name text, patch jsonb)
 returns jsonb language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
@@ -4305,6 +4588,9 @@ end
 -- index queue_pkey: CREATE UNIQUE INDEX queue_pkey ON queue USING btree (id)
 -- index rate_use_pkey: CREATE UNIQUE INDEX rate_use_pkey ON rate_use USING btree (queue, grp, slice)
 -- index role_pkey: CREATE UNIQUE INDEX role_pkey ON role USING btree (kind, name)
+-- index schedule_pkey: CREATE UNIQUE INDEX schedule_pkey ON schedule USING btree (name)
+-- index schedule_queue: CREATE INDEX schedule_queue ON schedule USING btree (queue)
+-- index schedule_wake: CREATE INDEX schedule_wake ON schedule USING btree (wake_at)
 -- index segment_pkey: CREATE UNIQUE INDEX segment_pkey ON segment USING btree (storage, generation)
 -- index storage_pkey: CREATE UNIQUE INDEX storage_pkey ON storage USING btree (id)
 -- index unique_key_pkey: CREATE UNIQUE INDEX unique_key_pkey ON unique_key USING btree (queue, key)
@@ -4329,6 +4615,7 @@ end
 -- table queue: 
 -- table rate_use: 
 -- table role: 
+-- table schedule: 
 -- table segment: 
 -- table storage: 
 -- table unique_key: 

@@ -23,7 +23,7 @@ const insertClicks = async (tx: PoolClient, all: readonly { url: string }[]): Pr
 void [reports, clicks, welcome, print, isAsleep, NoSuchAddress, insertClicks]
 `
 
-/** What each block of the README, of docs/operations.md and of docs/workers.md takes for granted. */
+/** What each block of the README, and of the guides, takes for granted. */
 export const preludes: Record<string, string> = {
   drizzle: `import { drizzle } from "drizzle-orm/node-postgres"
 import { pgTable, integer, text } from "drizzle-orm/pg-core"
@@ -53,6 +53,7 @@ setTimeout(() => void sluice.close(), 1000)
 `,
   "worker-events": `${working}const worker = sluice.worker([emails.handler(() => Promise.reject(new Error("no")), { backoff: () => "1h" })])
 `,
+  schedules: client,
 }
 
 /** What is left of the emails that are sent, once a worker has had them. */

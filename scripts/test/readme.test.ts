@@ -14,7 +14,7 @@ const run = promisify(execFile)
 const root = join(import.meta.dirname, "../..")
 const folder = join(import.meta.dirname, "snippets")
 const readme = readFileSync(join(root, "README.md"), "utf8")
-const guides = ["docs/operations.md", "docs/workers.md"].map((path) => readFileSync(join(root, path), "utf8"))
+const guides = ["operations", "workers", "schedules"].map((page) => readFileSync(join(root, `docs/${page}.md`), "utf8"))
 const snippets = [readme, ...guides].flatMap(extractSnippets)
 const database = await databasePerFile()
 const sluice = createClient(pgDriver(database.url))
@@ -37,7 +37,7 @@ beforeAll(async () => {
 afterAll(() => sluice.close())
 
 test("every block of TypeScript in the README and in the guides is named, so that it is compiled and run", () => {
-  expect([readme, ...guides].map(unnamedSnippets)).toEqual([0, 0, 0])
+  for (const page of [readme, ...guides]) expect(unnamedSnippets(page)).toBe(0)
   expect(snippets.map(({ name }) => name)).toEqual(Object.keys(preludes))
 })
 

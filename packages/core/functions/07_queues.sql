@@ -188,7 +188,7 @@ begin
 end
 $$
 -- next
-/* Refused while leases are live or other queues bury their dead here, unless forced. existed: whether there was one.
+/* Refused while leases are live, other queues bury their dead here or schedules send here, unless forced. existed: whether there was one.
    Messages go in order of id, as settles lock. A dedicated storage waits for every transaction that uses it, and goes whole. */
 create or replace function {schema}.try_drop_queue(p_name text, p_force boolean, p_keep_archive boolean)
 returns table (fault jsonb, existed boolean)
@@ -203,6 +203,7 @@ declare
   v_now timestamptz := clock();
   v_in_flight int;
   v_buries text[];
+  v_schedules text[];
 begin
   select * into q from queue where name = p_name and dropped_at is null for update;
   if q.id is null then
@@ -213,12 +214,13 @@ begin
     return;
   end if;
   v_buries := array(select name from queue where dead_letter = q.id and dropped_at is null order by name);
+  v_schedules := array(select name from schedule where queue = q.id order by name);
   for v_look in 1 .. 2 loop
     exit when p_force;
     execute format('select count(*) from %I where queue = $1 and message_state(lease, vt, clock()) = ''inFlight''', message_table(q.storage))
        into v_in_flight using q.id;
-    if v_in_flight > 0 or v_buries <> '{}' then
-      return query select jsonb_build_object('code', 'queue_in_use', 'queue', p_name, 'inFlight', v_in_flight, 'deadLetterOf', v_buries), true;
+    if v_in_flight > 0 or v_buries <> '{}' or v_schedules <> '{}' then
+      return query select jsonb_build_object('code', 'queue_in_use', 'queue', p_name, 'inFlight', v_in_flight, 'deadLetterOf', v_buries, 'schedules', v_schedules), true;
       return;
     end if;
     /* A lease that an open transaction just took shows when that ends: wait for it, then look again. */
@@ -228,6 +230,8 @@ begin
       perform id from message where queue = q.id order by id for update;
     end if;
   end loop;
+  /* Before the lock on the storage: a run that is being sent holds its schedule and waits for that. */
+  delete from schedule where queue = q.id;
   update queue set dropped_at = v_now, dead_letter = null where id = q.id;
   update queue set dead_letter = null where dead_letter = q.id;
   /* Also what sends that were open during an earlier drop left behind; older strays are for maintenance. */

@@ -8,7 +8,9 @@ import { createNotifier } from "./notifier.ts"
 import { createQueue, type Queue, type QueueTypes } from "./queue/queue.ts"
 import { checkSendRate, createSendBudget, type SendBudget, type SendRate } from "./queue/send-rate.ts"
 import type { SendOptions } from "./queue/send.ts"
+import { createSchedules, type Schedules } from "./schedules/schedules.ts"
 import { createSession, typedError } from "./session.ts"
+import type { TxOption } from "./types.ts"
 import { createWakeHub } from "./wake-hub.ts"
 import type { Handler } from "./worker/handler.ts"
 import type { WorkerOptions } from "./worker/options.ts"
@@ -38,7 +40,9 @@ export interface Client<Tx = unknown> {
   wake(queue: string): Promise<void>
   /** A loop that has messages handled, of one queue or of many. `start` sets it to work. */
   worker(handlers: readonly Handler<Tx>[], options?: WorkerOptions): Worker
-  /** The loop that keeps storage flat. Every worker runs it; start it yourself where there is none. */
+  /** What sends messages by cron or at intervals. */
+  readonly schedules: Schedules<Tx>
+  /** The loop that keeps storage flat and sends what schedules have due. Every worker runs it; start it yourself where there is none. */
   maintenance(options?: MaintenanceOptions): Maintenance
   /** Ends what this client opened: its workers, as `stop` does, its maintenance and its LISTEN connection, and the driver's pool where the driver made it. */
   close(): Promise<void>
@@ -76,7 +80,7 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
     if (notify) notifier.notify(queue)
   }
 
-  function onSent(queue: string, { tx }: SendOptions<Tx>): void {
+  function onSent(queue: string, { tx }: TxOption<Tx>): void {
     if (tx === undefined) wake(queue)
     else sentIn.get(tx as object)?.add(queue)
   }
@@ -90,7 +94,7 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
       }
       checkOptions(types, ["payload", "sendRate"], "types")
       checkSchema(types.payload)
-      return createQueue(session, hub, onSent, (worker) => loops.add(worker), name, types.payload, types.sendRate && budgetOf(name, types.sendRate))
+      return createQueue(session, hub, onSent, { wake, onWorker: (worker) => loops.add(worker) }, name, types.payload, types.sendRate && budgetOf(name, types.sendRate))
     },
     transaction: async (work) => {
       if (typeof work !== "function") throw new InvalidOptionError("work", work, `must be a function, got ${describe(work)}`)
@@ -119,12 +123,13 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
       await notifier.flush()
     },
     worker: (handlers, how = {}) => {
-      const worker = createWorker(session, hub, handlers, how)
+      const worker = createWorker(session, hub, wake, handlers, how)
       loops.add(worker)
       return worker
     },
+    schedules: createSchedules(session, onSent),
     maintenance: (how = {}) => {
-      const loop = createMaintenance(session, how, () => closed)
+      const loop = createMaintenance(session, how, () => closed, wake)
       loops.add(loop)
       return loop
     },

@@ -80,21 +80,34 @@ export class DeadLetterCycleError extends SluiceError {
   }
 }
 
-/** `dropQueue` without `force` met live leases, or other queues that bury their dead here. */
+/** `dropQueue` without `force` met live leases, other queues that bury their dead here, or schedules that send here. */
 export class QueueInUseError extends SluiceError {
   readonly queue: string
   readonly inFlight: number
   readonly deadLetterOf: readonly string[]
+  readonly schedules: readonly string[]
 
-  constructor(queue: string, inFlight: number, deadLetterOf: readonly string[]) {
+  constructor(queue: string, inFlight: number, deadLetterOf: readonly string[], schedules: readonly string[]) {
     const reasons = [
       ...(inFlight > 0 ? [`${inFlight} of its messages are in flight`] : []),
       ...(deadLetterOf.length > 0 ? [`it is the dead-letter queue of ${deadLetterOf.join(", ")}`] : []),
+      ...(schedules.length > 0 ? [`schedules send to it: ${schedules.join(", ")}`] : []),
     ]
     super("queue_in_use", `The queue "${queue}" is in use: ${reasons.join(" and ")}. Drop it all the same with { force: true }.`)
     this.queue = queue
     this.inFlight = inFlight
     this.deadLetterOf = deadLetterOf
+    this.schedules = schedules
+  }
+}
+
+/** No schedule has this name. */
+export class ScheduleNotFoundError extends SluiceError {
+  readonly schedule: string
+
+  constructor(schedule: string) {
+    super("schedule_not_found", `There is no schedule "${schedule}". Make it with client.schedules.upsert("${schedule}", { … }).`)
+    this.schedule = schedule
   }
 }
 

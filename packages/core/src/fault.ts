@@ -13,6 +13,7 @@ import {
   QueueInUseError,
   QueueNotFoundError,
   QueueOptionsDifferError,
+  ScheduleNotFoundError,
   SluiceError,
   StorageFixedError,
   WrongKindError,
@@ -30,6 +31,8 @@ interface Fault {
   readonly differences: readonly OptionDifference[]
   readonly inFlight: number
   readonly deadLetterOf: readonly string[]
+  readonly schedules: readonly string[]
+  readonly schedule: string
   readonly stored: StoredStorage
   readonly requested: StoredStorage
   readonly argument: string
@@ -74,13 +77,15 @@ export function errorFromFault(text: string): SluiceError {
     case "storage_fixed":
       return new StorageFixedError(fault.queue, readableStorage(fault.stored), readableStorage(fault.requested))
     case "queue_in_use":
-      return new QueueInUseError(fault.queue, fault.inFlight, fault.deadLetterOf)
+      return new QueueInUseError(fault.queue, fault.inFlight, fault.deadLetterOf, fault.schedules)
     case "key_conflict":
       return new KeyConflictError(fault.queue, fault.key, fault.id, fault.index)
     case "dependency_failed":
       return new DependencyFailedError(fault.queue, fault.id)
     case "no_groups":
       return new InvalidOptionError(fault.index === undefined ? "group" : `items[${fault.index}].group`, undefined, `"${fault.queue}" has no groups: set fifo, fair, groupConcurrency or another limit with client.admin.updateQueue("${fault.queue}", { … })`)
+    case "schedule_not_found":
+      return new ScheduleNotFoundError(fault.schedule)
     case "isolation":
       return new IsolationLevelError(fault.actual)
     case "invalid_argument":

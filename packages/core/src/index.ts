@@ -48,6 +48,7 @@ export {
   QueueNotFoundError,
   QueueOptionsDifferError,
   RateLimitedError,
+  ScheduleNotFoundError,
   SchemaNotEmptyError,
   SchemaNotInstalledError,
   SchemaVersionError,
@@ -77,6 +78,9 @@ export type { SendRate } from "./queue/send-rate.ts"
 export type { MessageOptions, SendOptions } from "./queue/send.ts"
 export type { Predecessor, SpecialOptions } from "./queue/send-with.ts"
 export type { SettleOptions, SettleResult } from "./queue/settle.ts"
+export type { ScheduleInfo } from "./schedules/schedule-info.ts"
+export type { CronTiming, IntervalTiming, MissedRuns, PreviewOptions, ScheduleOptions, ScheduleTiming } from "./schedules/schedule-options.ts"
+export type { ScheduleFilter, Schedules } from "./schedules/schedules.ts"
 export { sqlState } from "./sql-state.ts"
 export type { SchemaIssue, SchemaResult, StandardSchema } from "./standard-schema.ts"
 export type { Json, JsonObject, TxOption } from "./types.ts"

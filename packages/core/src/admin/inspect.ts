@@ -186,7 +186,7 @@ async function items<Tx, T>(session: Session<Tx>, statement: Statement, values: 
 }
 
 /** One row more than asked for tells whether there is a next page. */
-async function page<Tx, T>(session: Session<Tx>, statement: Statement, filters: SqlValue[], options: PageOptions<Tx>, decode: (text: string) => T, key: (item: T) => string): Promise<Page<T>> {
+export async function page<Tx, T>(session: Session<Tx>, statement: Statement, filters: SqlValue[], options: PageOptions<Tx>, decode: (text: string) => T, key: (item: T) => string): Promise<Page<T>> {
   const limit = checkInteger(options.limit ?? 100, "limit", 1, 1000)
   const found = await items(session, statement, [...filters, options.after ?? null, limit + 1], options, decode)
   const shown = found.slice(0, limit)

@@ -114,7 +114,7 @@ export function createQueue<Input, Output, Tx>(
   session: Session<Tx>,
   hub: WakeHub,
   onSent: OnSent<Tx>,
-  onWorker: (worker: Worker) => void,
+  host: { readonly wake: (queue: string) => void; readonly onWorker: (worker: Worker) => void },
   name: string,
   schema: StandardSchema<Input, Output> | undefined,
   budget: SendBudget | undefined,
@@ -131,8 +131,8 @@ export function createQueue<Input, Output, Tx>(
     batchHandler: (run: (messages: readonly Message<never>[], context: TransactionContext<Tx>) => unknown, options: BatchHandlerOptions) => createBatchHandler(session, name, schema, run, options),
     work: async (run: (message: Message<never>, context: TransactionContext<Tx>) => unknown, options: WorkOptions = {}) => {
       const [ofHandler, ofWorker] = divide(options)
-      const worker = createWorker(session, hub, [handler(run, ofHandler)], ofWorker)
-      onWorker(worker)
+      const worker = createWorker(session, hub, host.wake, [handler(run, ofHandler)], ofWorker)
+      host.onWorker(worker)
       await worker.start()
       return worker
     },
