@@ -14,7 +14,7 @@ const orderPlaced: StandardSchema<OrderPlaced> = v.object({
 })
 
 /** Asks for a report on a shop. */
-export interface SalesReport {
+interface SalesReport {
   readonly shop: string
 }
 

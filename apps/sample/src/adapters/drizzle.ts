@@ -55,9 +55,9 @@ const orders: Orders<Tx> = {
   async insertShipment(tx, orderId, delivery) {
     await tx.insert(shipmentTable).values({ orderId, delivery })
   },
-  async insertReport(tx, shop) {
-    const [sales] = await tx.select({ shipped: count() }).from(shipmentTable).where(like(shipmentTable.orderId, `${shop}-__`))
-    await tx.insert(reportTable).values({ shop, shipped: sales!.shipped })
+  async insertReport(tx, name) {
+    const [sales] = await tx.select({ shipped: count() }).from(shipmentTable).where(like(shipmentTable.orderId, `${name}-__`))
+    await tx.insert(reportTable).values({ shop: name, shipped: sales!.shipped })
   },
 }
 

@@ -89,6 +89,6 @@ function report(rows: readonly FlowRow[]): boolean {
 
 const proved = `Every order that was placed was paid and shipped once, and every order that was rolled back or cancelled was not, though in
 each flow a worker was killed with SIGKILL between its effects and their settles, a reader outlived its lease and was refused,
-and the payment provider failed. Lost and duplicates are counted in the tables, not by the workers.
+and the payment provider failed. The nightly report says so too. Lost and duplicates are counted in the tables, not by the workers.
 
 Read on: apps/sample/src/orders.ts, payments.ts and shipping.ts (no driver in sight), apps/sample/src/adapters, README.md.`

@@ -3,71 +3,81 @@ import type { DeadMessage, Handler, Queue, Worker } from "@sluice/core"
 import type { OpenShop } from "../adapters/open-shop.ts"
 import { OutOfStockError, placeOrder } from "../orders.ts"
 import { takePayments } from "../payments.ts"
-import { reportSales } from "../sales-report.ts"
+import { reportSales, scheduleReports } from "../sales-report.ts"
 import { shipOrders } from "../shipping.ts"
-import { createProvider } from "./create-provider.ts"
+import { createProvider, type DemoProvider } from "./create-provider.ts"
 import type { Flow } from "./flows.ts"
-import { forkDoomed } from "./fork-doomed.ts"
+import { type DoomedWorker, forkDoomed } from "./fork-doomed.ts"
 import { openShop } from "./open-shop.ts"
 import { orAborted } from "./or-aborted.ts"
 import { outstayLease } from "./outstay-lease.ts"
-import type { PlannedOrder } from "./plan-orders.ts"
+import type { Fate, PlannedOrder } from "./plan-orders.ts"
 import { redriveUnpaid } from "./redrive-unpaid.ts"
 
 const patience = 30_000
 
 /** Places the orders with one adapter and has workers fulfil them with another, with everything going wrong on the way. Returns the payment that died. */
-export async function runFlow(
-  { key, placedWith, fulfilledWith }: Flow,
-  planned: readonly PlannedOrder[],
-  url: string,
-  onStage: (stage: string) => void,
-  stop: AbortSignal,
-): Promise<DeadMessage> {
+export async function runFlow(flow: Flow, planned: readonly PlannedOrder[], url: string, onStage: (stage: string) => void, stop: AbortSignal): Promise<DeadMessage> {
   const over = new AbortController()
   const timer = setTimeout(() => over.abort(new Error(`It took longer than ${patience / 1000} s.`)), patience)
   const signal = AbortSignal.any([stop, over.signal])
-  const [counter, office] = await Promise.all([openShop(placedWith, url, key), openShop(fulfilledWith, url, key)])
+  const [counter, office] = await Promise.all([flow.placedWith, flow.fulfilledWith].map((adapter) => openShop(adapter, url, flow.key)))
+  const doomed = forkDoomed(signal)
   const workers: Worker[] = []
   const employ = (name: string, ...handlers: Handler[]): Worker => {
-    const worker = office.sluice.worker(handlers, { name: `${key}.${name}`, concurrency: 4, pollInterval: "100ms" })
+    const worker = office!.sluice.worker(handlers, { name: `${flow.key}.${name}`, concurrency: 4, pollInterval: "100ms" })
     worker.on("error", ({ error }) => over.abort(error))
     workers.push(worker)
     return worker
   }
-  const doomed = forkDoomed(signal)
   onStage(`placing ${planned.length} orders`)
-  const placing = placeAll(counter, planned)
+  const placing = placeAll(counter!, planned)
   try {
     const messages = await orAborted(placing, signal)
-    const messageOf = (fate: PlannedOrder["fate"]): string => messages.get(planned.find((order) => order.fate === fate)!.id)!
-    await counter.payments.cancel(messageOf("withdrawn"))
-
+    const messageOf = (fate: Fate): string => messages.get(planned.find((order) => order.fate === fate)!.id)!
+    await counter!.payments.cancel(messageOf("withdrawn"))
     onStage("killing a worker, keeping a reader from settling in time")
-    await orAborted(doomed.takePayments({ adapter: placedWith, url, shop: key, payments: 3 }), signal)
-    const provider = createProvider(planned)
-    const cashier = employ("cashier", takePayments(office, provider))
-    cashier.on("start", ({ message }) => {
-      if (message.id === messageOf("unanswered")) counter.payments.cancel(message.id).catch((error: unknown) => over.abort(error))
-    })
-    await cashier.start()
-    await Promise.all([orAborted(doomed.kill(), signal), outstayLease(counter, office, signal)])
-
-    onStage("shipping; a payment is to die and come back")
-    await employ("warehouse", shipOrders(office), reportSales(office)).start()
-    const dead = await redriveUnpaid(office, provider, signal)
-    await untilEmpty([office.payments, office.shipping], signal)
-    await counter.reports.send({ shop: key }) // by hand: the demo does not last until the night
-    await untilEmpty([office.reports], signal)
-    return dead
+    await orAborted(doomed.takePayments({ adapter: flow.placedWith, url, shop: flow.key, payments: 3 }), signal)
+    return await fulfil({ key: flow.key, counter: counter!, office: office!, unanswered: messageOf("unanswered"), doomed, provider: createProvider(planned), employ, onStage, signal })
   } finally {
     clearTimeout(timer)
     over.abort(new Error("The flow is over."))
     // Transactions first: postgres.js throws where nobody can catch it if its client is ended under one. What hangs ends with the database.
     const ended = Promise.allSettled([placing, ...workers.map((worker) => worker.stop({ timeout: "2s" }))])
     await Promise.race([ended, sleep(5000, undefined, { ref: false })])
-    await Promise.race([Promise.all([counter.close(), office.close()]), sleep(5000, undefined, { ref: false })])
+    await Promise.race([Promise.all([counter!.close(), office!.close()]), sleep(5000, undefined, { ref: false })])
   }
+}
+
+interface Stage {
+  readonly key: string
+  readonly counter: OpenShop
+  readonly office: OpenShop
+  /** The message of the order that the provider does not answer. */
+  readonly unanswered: string
+  readonly doomed: DoomedWorker
+  readonly provider: DemoProvider
+  employ(name: string, ...handlers: Handler[]): Worker
+  onStage(stage: string): void
+  readonly signal: AbortSignal
+}
+
+async function fulfil({ key, counter, office, unanswered, doomed, provider, employ, onStage, signal }: Stage): Promise<DeadMessage> {
+  const cashier = employ("cashier", takePayments(office, provider))
+  const cancelled = new Promise<void>((resolve, reject) => {
+    cashier.on("start", ({ message }) => {
+      if (message.id === unanswered) counter.payments.cancel(message.id).then(() => resolve(), reject)
+    })
+  })
+  await cashier.start()
+  await Promise.all([orAborted(doomed.kill(), signal), orAborted(cancelled, signal), outstayLease(counter, office, signal)])
+  onStage("shipping; a payment is to die and come back")
+  await employ("warehouse", shipOrders(office), reportSales(office)).start()
+  const dead = await redriveUnpaid(office, provider, signal)
+  await untilEmpty([office.payments, office.shipping], signal)
+  await runNight(counter, office, key)
+  await untilEmpty([office.reports], signal)
+  return dead
 }
 
 /** Returns the ids of the messages by those of the orders. The plain orders come first, and so to the worker that will be killed. */
@@ -83,6 +93,13 @@ async function placeAll(shop: OpenShop, planned: readonly PlannedOrder[]): Promi
   await Promise.all(planned.filter(({ fate }) => fate === "plain").map(place))
   await Promise.all(planned.filter(({ fate }) => fate !== "plain").map(place))
   return messages
+}
+
+/** The demo does not last until three at night, and if it did, one report would be enough. */
+async function runNight(counter: OpenShop, office: OpenShop, shop: string): Promise<void> {
+  const [schedule] = await Promise.all([counter, office].map((each) => scheduleReports(each, shop)))
+  await counter.sluice.schedules.pause(schedule!)
+  await counter.sluice.schedules.runNow(schedule!)
 }
 
 /** Until no message is left, those under somebody's lease included. */
