@@ -8,6 +8,7 @@ import { createNotifier } from "./notifier.ts"
 import { createQueue, type Queue, type QueueTypes } from "./queue/queue.ts"
 import { checkSendRate, createSendBudget, type SendBudget, type SendRate } from "./queue/send-rate.ts"
 import type { SendOptions } from "./queue/send.ts"
+import { createResults, RESULTS, type ResultOptions } from "./results.ts"
 import { createSession, typedError } from "./session.ts"
 import { createWakeHub } from "./wake-hub.ts"
 import type { Handler } from "./worker/handler.ts"
@@ -38,6 +39,11 @@ export interface Client<Tx = unknown> {
   wake(queue: string): Promise<void>
   /** A loop that has messages handled, of one queue or of many. `start` sets it to work. */
   worker(handlers: readonly Handler<Tx>[], options?: WorkerOptions): Worker
+  /**
+   * What the handler of a message returned, in any process, null where it returned nothing; waits for it. The queue must keep results. Throws `MessageFailedError` where the message
+   * ended otherwise than as done, and `ResultTimeoutError`. However many wait, one statement looks for all of them.
+   */
+  result<Value = unknown>(id: string, options?: ResultOptions): Promise<Value>
   /** The loop that keeps storage flat. Every worker runs it; start it yourself where there is none. */
   maintenance(options?: MaintenanceOptions): Maintenance
   /** Ends what this client opened: its workers, as `stop` does, its maintenance and its LISTEN connection, and the driver's pool where the driver made it. */
@@ -56,6 +62,7 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
   const hub = createWakeHub(driver, channel, checkBoolean(listen, "listen"))
   const notifier = createNotifier(session, channel)
   checkBoolean(notify, "notify")
+  const results = createResults(session, hub)
 
   const loops = new Set<Pick<Maintenance, "stop">>()
   const budgets = new Map<string, SendBudget>()
@@ -90,7 +97,7 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
       }
       checkOptions(types, ["payload", "sendRate"], "types")
       checkSchema(types.payload)
-      return createQueue(session, hub, onSent, (worker) => loops.add(worker), name, types.payload, types.sendRate && budgetOf(name, types.sendRate))
+      return createQueue(session, hub, onSent, { onResult: () => wake(RESULTS), onWorker: (worker) => loops.add(worker) }, name, types.payload, types.sendRate && budgetOf(name, types.sendRate))
     },
     transaction: async (work) => {
       if (typeof work !== "function") throw new InvalidOptionError("work", work, `must be a function, got ${describe(work)}`)
@@ -119,10 +126,11 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
       await notifier.flush()
     },
     worker: (handlers, how = {}) => {
-      const worker = createWorker(session, hub, handlers, how)
+      const worker = createWorker(session, hub, () => wake(RESULTS), handlers, how)
       loops.add(worker)
       return worker
     },
+    result: async <Value>(id: string, how: ResultOptions = {}) => (await results.wait(id, how)) as Value,
     maintenance: (how = {}) => {
       const loop = createMaintenance(session, how, () => closed)
       loops.add(loop)

@@ -10,6 +10,7 @@ export type {
   Outcome,
   Page,
   PageOptions,
+  Progress,
   QueueFilter,
   QueuesAccessor,
 } from "./admin/inspect.ts"
@@ -39,6 +40,7 @@ export {
   IsolationLevelError,
   KeyConflictError,
   MessageCancelledError,
+  MessageFailedError,
   PayloadInvalidError,
   PayloadTooLargeError,
   PermissionDeniedError,
@@ -48,6 +50,7 @@ export {
   QueueNotFoundError,
   QueueOptionsDifferError,
   RateLimitedError,
+  ResultTimeoutError,
   SchemaNotEmptyError,
   SchemaNotInstalledError,
   SchemaVersionError,
@@ -77,11 +80,12 @@ export type { SendRate } from "./queue/send-rate.ts"
 export type { MessageOptions, SendOptions } from "./queue/send.ts"
 export type { Predecessor, SpecialOptions } from "./queue/send-with.ts"
 export type { SettleOptions, SettleResult } from "./queue/settle.ts"
+export type { ResultOptions } from "./results.ts"
 export { sqlState } from "./sql-state.ts"
 export type { SchemaIssue, SchemaResult, StandardSchema } from "./standard-schema.ts"
 export type { Json, JsonObject, TxOption } from "./types.ts"
 export type { WorkerEvents } from "./worker/events.ts"
-export type { BatchHandlerOptions, Handler, HandlerContext, HandlerOptions, TransactionContext } from "./worker/handler.ts"
+export type { BatchHandlerOptions, Handler, HandlerContext, HandlerOptions, MessageContext, TransactionContext } from "./worker/handler.ts"
 export type { WorkerOptions } from "./worker/options.ts"
 export { outcome } from "./worker/outcome.ts"
 export type { HandlerOutcome, Outcomes, RetryOutcome } from "./worker/outcome.ts"

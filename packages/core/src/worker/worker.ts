@@ -40,7 +40,7 @@ export interface Worker {
 /** How long handlers have to end after their signals fired. */
 const GRACE = 1000
 
-export function createWorker<Tx>(session: Session<Tx>, hub: WakeHub, handlers: readonly Handler<Tx>[], options: WorkerOptions): Worker {
+export function createWorker<Tx>(session: Session<Tx>, hub: WakeHub, onResult: () => void, handlers: readonly Handler<Tx>[], options: WorkerOptions): Worker {
   const checked = checkWorker(session, handlers, options)
   const { concurrency, prefetch, name, hostname, port, signal } = checked
   const emitter = createEmitter()
@@ -63,6 +63,7 @@ export function createWorker<Tx>(session: Session<Tx>, hub: WakeHub, handlers: r
   const parts: readonly Part<Tx>[] = handlers.map((handler) => createPart(session, hub, handler, {
     ...checked,
     worker: name,
+    onResult,
     places,
     calls,
     emitter,
