@@ -59,6 +59,10 @@
 -- column migration.breaking: boolean not null
 -- column migration.name: text not null
 -- column migration.version: integer not null
+-- column progress.at: timestamp with time zone not null
+-- column progress.id: bigint not null
+-- column progress.note: text
+-- column progress.value: double precision not null
 -- column queue.archive_retention: interval
 -- column queue.backoff: jsonb default '{"max": 600000, "base": 1000, "kind": "exponential", "jitter": 0.2}'::jsonb
 -- column queue.concurrency: integer
@@ -82,12 +86,20 @@
 -- column queue.on_invalid: text not null default 'deadLetter'::text
 -- column queue.paused_at: timestamp with time zone
 -- column queue.rate: jsonb
+-- column queue.result_retention: interval
 -- column queue.storage: integer not null default 0
 -- column queue.ungrouped: bigint
 -- column rate_use.grp: bigint not null
 -- column rate_use.queue: integer not null
 -- column rate_use.slice: bigint not null
 -- column rate_use.used: integer not null
+-- column result.at: timestamp with time zone not null
+-- column result.error: jsonb
+-- column result.id: bigint not null
+-- column result.outcome: text not null
+-- column result.queue: integer not null
+-- column result.until: timestamp with time zone not null
+-- column result.value: jsonb
 -- column role.kind: text not null
 -- column role.name: text not null
 -- column schedule.anchor: timestamp with time zone not null
@@ -145,6 +157,7 @@
 -- constraint floor.floor_pkey: PRIMARY KEY (storage, queue, priority, version)
 -- constraint message.message_pkey: PRIMARY KEY (queue, id, segment)
 -- constraint migration.migration_pkey: PRIMARY KEY (version)
+-- constraint progress.progress_pkey: PRIMARY KEY (id)
 -- constraint queue.queue_archive_retention_check: CHECK (((archive_retention > '00:00:00'::interval) AND isfinite(archive_retention)))
 -- constraint queue.queue_check: CHECK (((deepest >= levels) AND (deepest <= 16)))
 -- constraint queue.queue_check1: CHECK ((dead_letter <> id))
@@ -160,9 +173,12 @@
 -- constraint queue.queue_notify_check: CHECK ((notify = ANY (ARRAY['off'::text, 'transaction'::text])))
 -- constraint queue.queue_on_invalid_check: CHECK ((on_invalid = ANY (ARRAY['deadLetter'::text, 'raise'::text])))
 -- constraint queue.queue_pkey: PRIMARY KEY (id)
+-- constraint queue.queue_result_retention_check: CHECK (((result_retention > '00:00:00'::interval) AND isfinite(result_retention)))
 -- constraint queue.queue_storage_fkey: FOREIGN KEY (storage) REFERENCES storage(id)
 -- constraint queue.queue_ungrouped_check: CHECK ((ungrouped = 0))
 -- constraint rate_use.rate_use_pkey: PRIMARY KEY (queue, grp, slice)
+-- constraint result.result_outcome_check: CHECK ((outcome = ANY (ARRAY['done'::text, 'dead'::text, 'cancelled'::text, 'expired'::text])))
+-- constraint result.result_pkey: PRIMARY KEY (id)
 -- constraint role.role_kind_check: CHECK ((kind = ANY (ARRAY['producer'::text, 'consumer'::text, 'reader'::text, 'admin'::text])))
 -- constraint role.role_pkey: PRIMARY KEY (kind, name)
 -- constraint schedule.schedule_check: CHECK (((timezone IS NULL) = (cron IS NULL)))
@@ -242,7 +258,7 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
     'id', a.id::text, 'queue', (select name from queue where id = a.queue), 'outcome', a.outcome,
     'priority', a.priority, 'attempt', a.attempt, 'enqueuedAt', extract(epoch from a.enqueued_at) * 1000,
     'archivedAt', extract(epoch from a.archived_at) * 1000, 'origin', (select name from queue where id = a.origin),
-    'headers', coalesce(a.headers, '{}'), 'payload', a.payload, 'errors', coalesce(a.errors, '[]'))
+    'headers', coalesce(a.headers, '{}'), 'payload', a.payload, 'errors', coalesce(a.errors, '[]'), 'key', a.key, 'group', a.group_name)
 
 
 
@@ -329,7 +345,7 @@ begin
       continue;
     end if;
     v_queues := v_queues || jsonb_build_object(q.name, jsonb_build_object(
-      'paused', q.paused_at is not null, 'lease', extract(epoch from q.lease) * 1000, 'onInvalid', q.on_invalid));
+      'paused', q.paused_at is not null, 'lease', extract(epoch from q.lease) * 1000, 'onInvalid', q.on_invalid, 'results', q.result_retention is not null));
     if v_ids <> '{}' then
       v_lost := v_lost || keep(q, v_ids, array(select jsonb_array_elements_text(v_all->'leases'))::bigint[], v_now + 2 * v_every,
         v_now + coalesce((v_all->>'lease')::float8 * interval '1 millisecond', q.lease));
@@ -362,10 +378,17 @@ returns integer language plpgsql volatile search_path=<schema>, pg_temp, enable_
 declare
   d queue;
   v_count int;
+  v_gone bigint[];
+  v_errors jsonb[];
   v_delete text := format('delete from %I m
      where m.queue = $1 and m.id = any ($2) and m.attempt >= $3 and ($4 is null or m.lease is distinct from $4)
     returning m.*', message_leaf(q.storage, p_live));
 begin
+  if q.result_retention is not null then
+    execute format('select array_agg(m.id), array_agg(m.errors->-1) from %I m where m.queue = $1 and m.id = any ($2) and m.attempt >= $3 and ($4 is null or m.lease is distinct from $4)',
+      message_leaf(q.storage, p_live)) into v_gone, v_errors using q.id, p_ids, q.max_attempts, p_spare;
+    perform keep_results(q, v_gone, 'dead', null, v_errors, p_now);
+  end if;
   select * into d from queue where id = q.dead_letter and dropped_at is null;
   if d.id is null or not hold_storage(d) then
     execute format('with gone as (%s)
@@ -469,9 +492,20 @@ begin
   perform drop_counters();
   perform clear_cancellations();
   perform clear_keys();
+  perform clear_results();
   perform regroup(q) from queue q where q.grouped_at > clock() - interval '10 minutes' and q.dropped_at is null and hold_if_free(q);
   delete from worker where beat_at < clock() - case state when 'stopped' then interval '1 hour' else interval '1 day' end;
   return v_count;
+end
+
+
+
+-- function clear_results(p_limit integer)
+returns void language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off defaults 5000 as
+
+begin
+  delete from result where id in (select r.id from result r where r.until < clock() order by r.until limit p_limit for update skip locked);
+  delete from progress where at < clock() - interval '1 day';
 end
 
 
@@ -780,7 +814,7 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
   select jsonb_build_object('code', 'options_differ', 'queue', q.name,
            'differences', jsonb_agg(jsonb_build_object('option', key, 'stored', stored, 'requested', value) order by key))
     from (select key, queue_info(q)->key as stored,
-                 case when key in ('lease', 'archiveRetention') then coalesce(to_jsonb(extract(epoch from (value #>> '{}')::interval) * 1000), 'null')
+                 case when key in ('lease', 'archiveRetention', 'results') then coalesce(to_jsonb(extract(epoch from (value #>> '{}')::interval) * 1000), 'null')
                       when key = 'backoff' then coalesce(backoff_wanted(value), 'null')
                       when key in ('rateLimit', 'groupRateLimit') then coalesce(rate_wanted(value), 'null')
                       when key in ('storage', 'partition') then storage_info(storage_wanted(p_options))->key
@@ -833,6 +867,9 @@ begin
   end if;
   get diagnostics v_count = row_count;
   delete from cancellation where queue = q.id and id = any (p_ids);
+  if q.result_retention is not null then
+    perform keep_results(q, p_ids, p_outcome, null, null, p_now);
+  end if;
   return v_count;
 end
 
@@ -1507,6 +1544,17 @@ end
 
 
 
+-- function keep_results(q queue, p_ids bigint[], p_outcome text, p_values jsonb, p_errors jsonb[], p_now timestamp with time zone)
+returns void language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
+
+begin
+  insert into result (id, queue, outcome, value, error, at, until)
+  select u.id, q.id, p_outcome, p_values->(u.n::int - 1), u.error, p_now, p_now + q.result_retention from unnest(p_ids, p_errors) with ordinality u(id, error, n)
+  on conflict (id) do update set queue = excluded.queue, outcome = excluded.outcome, value = excluded.value, error = excluded.error, at = excluded.at, until = excluded.until;
+end
+
+
+
 -- function key_holder(q queue, k unique_key, p_now timestamp with time zone, OUT held boolean, OUT waits boolean)
 returns record language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
 
@@ -1978,7 +2026,9 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
     'priority', m.priority, 'attempt', m.attempt, 'enqueuedAt', extract(epoch from m.enqueued_at) * 1000,
     'visibleAt', case when m.vt < 'infinity' then extract(epoch from m.vt) * 1000 end,
     'origin', (select name from queue where id = m.origin),
-    'headers', coalesce(m.headers, '{}'), 'payload', m.payload, 'errors', coalesce(m.errors, '[]'))
+    'headers', coalesce(m.headers, '{}'), 'payload', m.payload, 'errors', coalesce(m.errors, '[]'), 'key', m.key, 'group', m.group_name,
+    'expireAt', extract(epoch from m.expire_at) * 1000,
+    'progress', (select jsonb_build_object('value', p.value, 'note', p.note, 'at', extract(epoch from p.at) * 1000) from progress p where p.id = m.id))
 
 
 
@@ -2067,9 +2117,10 @@ returns jsonb language sql immutable search_path=<schema>, pg_temp as
     when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
     else coalesce(
       (select argument_fault(key, false) from jsonb_object_keys(p_options) key
-        where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify', 'archiveRetention', 'storage', 'partition', 'backoff', 'done', 'onInvalid',
+        where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify', 'archiveRetention', 'storage', 'partition', 'backoff', 'done', 'onInvalid', 'results',
           'fifo', 'fair', 'concurrency', 'groupConcurrency', 'rateLimit', 'groupRateLimit') order by key limit 1),
       limits_fault(p_options),
+      argument_fault('results', p_options->>'results' is null or partition_measure('time', p_options->'results') > 0),
       argument_fault('backoff', coalesce(jsonb_typeof(p_options->'backoff'), 'null') = 'null' or backoff_wanted(p_options->'backoff') is not null),
       argument_fault('done', coalesce(p_options->>'done', 'delete') in ('delete', 'archive')),
       argument_fault('onInvalid', coalesce(p_options->>'onInvalid', 'raise') in ('deadLetter', 'raise')),
@@ -2280,7 +2331,7 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
     'levels', q.levels, 'lease', extract(epoch from q.lease) * 1000, 'maxAttempts', q.max_attempts,
     'deadLetter', (select name from queue where id = q.dead_letter), 'notify', q.notify,
     'archiveRetention', extract(epoch from q.archive_retention) * 1000,
-    'backoff', q.backoff, 'done', q.done, 'onInvalid', q.on_invalid, 'pausedAt', extract(epoch from q.paused_at) * 1000,
+    'backoff', q.backoff, 'done', q.done, 'onInvalid', q.on_invalid, 'pausedAt', extract(epoch from q.paused_at) * 1000, 'results', extract(epoch from q.result_retention) * 1000,
     'fifo', q.fifo, 'fair', q.fair, 'concurrency', q.concurrency, 'groupConcurrency', q.group_concurrency, 'rateLimit', q.rate, 'groupRateLimit', q.group_rate)
     || storage_info((select s from storage s where s.id = q.storage))
 
@@ -2565,6 +2616,16 @@ end
 
 
 
+-- function results_of(p_ids bigint[])
+returns TABLE(id bigint, outcome text, value jsonb, error jsonb) language plpgsql stable security definer search_path=<schema>, pg_temp, enable_seqscan=off, enable_hashjoin=off, enable_mergejoin=off as
+
+#variable_conflict use_column
+begin
+  return query select r.id, r.outcome, r.value, r.error from unnest(p_ids) u(id), lateral (select * from result x where x.id = u.id offset 0) r where r.until > clock();
+end
+
+
+
 -- function resume_queue(name text)
 returns void language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
@@ -2593,8 +2654,8 @@ end
 returns text[] language sql immutable as
 
   select case p_kind
-    when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_send_with,try_edit,try_cancel}'
-    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule}'
+    when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_send_with,try_edit,try_cancel,results_of}'
+    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule,try_progress}'
     when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive,try_get_schedule,list_schedules}'
     when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule}'
   end::text[]
@@ -2800,6 +2861,7 @@ begin
     notify = coalesce(p_patch->>'notify', notify),
     backoff = case when p_patch ? 'backoff' then backoff_wanted(p_patch->'backoff') else backoff end,
     done = coalesce(p_patch->>'done', done),
+    result_retention = case when p_patch ? 'results' then (p_patch->>'results')::interval else result_retention end,
     on_invalid = coalesce(p_patch->>'onInvalid', on_invalid),
     archive_retention = case when p_patch ? 'archiveRetention' then (p_patch->>'archiveRetention')::interval else archive_retention end
   where id = p_id returning * into q;
@@ -3535,16 +3597,25 @@ end
 
 
 
--- function try_finish(p_queue text, p_done_ids bigint[], p_done_leases bigint[], p_ids bigint[], p_leases bigint[], p_what jsonb)
+-- function try_finish(p_queue text, p_done_ids bigint[], p_done_leases bigint[], p_results jsonb, p_ids bigint[], p_leases bigint[], p_what jsonb)
 returns TABLE(fault jsonb, id bigint, outcome text, visible_at timestamp with time zone) language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
 
+declare
+  q queue;
+  v_fault jsonb;
+  v_done bigint[];
 begin
   if p_done_ids <> '{}' then
-    if (select q.done from queue q where q.name = p_queue and q.dropped_at is null) = 'archive' then
-      return query select d.fault, d.id, 'done', null::timestamptz from try_archive(p_queue, p_done_ids, p_done_leases) d;
+    select * into q from queue where name = p_queue and dropped_at is null;
+    if q.done = 'archive' then
+      select (array_agg(d.fault))[1], array_agg(d.id) into v_fault, v_done from try_archive(p_queue, p_done_ids, p_done_leases) d;
     else
-      return query select d.fault, d.id, 'done', null::timestamptz from try_delete(p_queue, p_done_ids, p_done_leases) d;
+      select (array_agg(d.fault))[1], array_agg(d.id) into v_fault, v_done from try_delete(p_queue, p_done_ids, p_done_leases) d;
     end if;
+    if v_fault is null and q.result_retention is not null then
+      perform keep_results(q, v_done, 'done', (select jsonb_agg(p_results->(width_bucket(u.id, p_done_ids) - 1) order by u.n) from unnest(v_done) with ordinality u(id, n)), null, clock());
+    end if;
+    return query select v_fault, u.id, 'done', null::timestamptz from unnest(v_done) u(id);
   end if;
   if p_ids <> '{}' then
     return query select * from try_settle(p_queue, p_ids, p_leases, p_what);
@@ -3852,6 +3923,28 @@ begin
   end loop;
   if p_own and v_taken > 0 and v_buried = 0 and p_filter is null and blocks_fetched(q.storage) - v_blocks > 16 + 8 * v_taken then
     perform sweep(q);
+  end if;
+end
+
+
+
+-- function try_progress(p_queue text, p_id bigint, p_lease bigint, p_value double precision, p_note text)
+returns TABLE(fault jsonb, id bigint) language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off as
+
+#variable_conflict use_column
+declare
+  q queue;
+  v_held boolean;
+begin
+  select * into q from queue where name = p_queue and dropped_at is null;
+  if q.kind is distinct from 'work' or not hold_storage(q) then
+    return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
+  end if;
+  execute format('select true from %I where queue = $1 and id = $2 and lease = $3', message_table(q.storage)) into v_held using q.id, p_id, p_lease;
+  if v_held then
+    return query insert into progress as p (id, value, note, at) values (p_id, p_value, p_note, clock())
+      on conflict (id) do update set value = excluded.value, note = excluded.note, at = excluded.at returning null::jsonb, p.id;
   end if;
 end
 
@@ -4583,10 +4676,13 @@ end
 -- index message_group_ready: CREATE INDEX message_group_ready ON ONLY message USING btree (queue, grp, priority, vt, id) WHERE ((grp IS NOT NULL) AND (vt < 'infinity'::timestamp with time zone))
 -- index message_pkey: CREATE UNIQUE INDEX message_pkey ON ONLY message USING btree (queue, id, segment)
 -- index migration_pkey: CREATE UNIQUE INDEX migration_pkey ON migration USING btree (version)
+-- index progress_pkey: CREATE UNIQUE INDEX progress_pkey ON progress USING btree (id)
 -- index queue_dead_letter: CREATE INDEX queue_dead_letter ON queue USING btree (dead_letter) WHERE (dead_letter IS NOT NULL)
 -- index queue_name: CREATE UNIQUE INDEX queue_name ON queue USING btree (name) WHERE (dropped_at IS NULL)
 -- index queue_pkey: CREATE UNIQUE INDEX queue_pkey ON queue USING btree (id)
 -- index rate_use_pkey: CREATE UNIQUE INDEX rate_use_pkey ON rate_use USING btree (queue, grp, slice)
+-- index result_pkey: CREATE UNIQUE INDEX result_pkey ON result USING btree (id)
+-- index result_until: CREATE INDEX result_until ON result USING btree (until)
 -- index role_pkey: CREATE UNIQUE INDEX role_pkey ON role USING btree (kind, name)
 -- index schedule_pkey: CREATE UNIQUE INDEX schedule_pkey ON schedule USING btree (name)
 -- index schedule_queue: CREATE INDEX schedule_queue ON schedule USING btree (queue)
@@ -4612,8 +4708,10 @@ end
 -- table message_0: FOR VALUES IN ('0') fillfactor=90, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0
 -- table message_1: FOR VALUES IN ('1') fillfactor=90, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0
 -- table migration: 
+-- table progress: fillfactor=50
 -- table queue: 
 -- table rate_use: 
+-- table result: 
 -- table role: 
 -- table schedule: 
 -- table segment: 

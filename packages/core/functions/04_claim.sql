@@ -86,10 +86,17 @@ as $$
 declare
   d queue;
   v_count int;
+  v_gone bigint[];
+  v_errors jsonb[];
   v_delete text := format('delete from %I m
      where m.queue = $1 and m.id = any ($2) and m.attempt >= $3 and ($4 is null or m.lease is distinct from $4)
     returning m.*', message_leaf(q.storage, p_live));
 begin
+  if q.result_retention is not null then
+    execute format('select array_agg(m.id), array_agg(m.errors->-1) from %I m where m.queue = $1 and m.id = any ($2) and m.attempt >= $3 and ($4 is null or m.lease is distinct from $4)',
+      message_leaf(q.storage, p_live)) into v_gone, v_errors using q.id, p_ids, q.max_attempts, p_spare;
+    perform keep_results(q, v_gone, 'dead', null, v_errors, p_now);
+  end if;
   select * into d from queue where id = q.dead_letter and dropped_at is null;
   if d.id is null or not hold_storage(d) then
     execute format('with gone as (%s)
@@ -156,6 +163,9 @@ begin
   end if;
   get diagnostics v_count = row_count;
   delete from cancellation where queue = q.id and id = any (p_ids);
+  if q.result_retention is not null then
+    perform keep_results(q, p_ids, p_outcome, null, null, p_now);
+  end if;
   return v_count;
 end
 $$

@@ -5,7 +5,7 @@ language sql stable set search_path = {schema}, pg_temp as $$
     'levels', q.levels, 'lease', extract(epoch from q.lease) * 1000, 'maxAttempts', q.max_attempts,
     'deadLetter', (select name from queue where id = q.dead_letter), 'notify', q.notify,
     'archiveRetention', extract(epoch from q.archive_retention) * 1000,
-    'backoff', q.backoff, 'done', q.done, 'onInvalid', q.on_invalid, 'pausedAt', extract(epoch from q.paused_at) * 1000,
+    'backoff', q.backoff, 'done', q.done, 'onInvalid', q.on_invalid, 'pausedAt', extract(epoch from q.paused_at) * 1000, 'results', extract(epoch from q.result_retention) * 1000,
     'fifo', q.fifo, 'fair', q.fair, 'concurrency', q.concurrency, 'groupConcurrency', q.group_concurrency, 'rateLimit', q.rate, 'groupRateLimit', q.group_rate)
     || storage_info((select s from storage s where s.id = q.storage))
 $$
@@ -25,7 +25,7 @@ language sql stable set search_path = {schema}, pg_temp as $$
   select jsonb_build_object('code', 'options_differ', 'queue', q.name,
            'differences', jsonb_agg(jsonb_build_object('option', key, 'stored', stored, 'requested', value) order by key))
     from (select key, queue_info(q)->key as stored,
-                 case when key in ('lease', 'archiveRetention') then coalesce(to_jsonb(extract(epoch from (value #>> '{}')::interval) * 1000), 'null')
+                 case when key in ('lease', 'archiveRetention', 'results') then coalesce(to_jsonb(extract(epoch from (value #>> '{}')::interval) * 1000), 'null')
                       when key = 'backoff' then coalesce(backoff_wanted(value), 'null')
                       when key in ('rateLimit', 'groupRateLimit') then coalesce(rate_wanted(value), 'null')
                       when key in ('storage', 'partition') then storage_info(storage_wanted(p_options))->key
@@ -131,6 +131,7 @@ begin
     notify = coalesce(p_patch->>'notify', notify),
     backoff = case when p_patch ? 'backoff' then backoff_wanted(p_patch->'backoff') else backoff end,
     done = coalesce(p_patch->>'done', done),
+    result_retention = case when p_patch ? 'results' then (p_patch->>'results')::interval else result_retention end,
     on_invalid = coalesce(p_patch->>'onInvalid', on_invalid),
     archive_retention = case when p_patch ? 'archiveRetention' then (p_patch->>'archiveRetention')::interval else archive_retention end
   where id = p_id returning * into q;
@@ -298,9 +299,10 @@ language sql immutable set search_path = {schema}, pg_temp as $$
     when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
     else coalesce(
       (select argument_fault(key, false) from jsonb_object_keys(p_options) key
-        where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify', 'archiveRetention', 'storage', 'partition', 'backoff', 'done', 'onInvalid',
+        where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify', 'archiveRetention', 'storage', 'partition', 'backoff', 'done', 'onInvalid', 'results',
           'fifo', 'fair', 'concurrency', 'groupConcurrency', 'rateLimit', 'groupRateLimit') order by key limit 1),
       limits_fault(p_options),
+      argument_fault('results', p_options->>'results' is null or partition_measure('time', p_options->'results') > 0),
       argument_fault('backoff', coalesce(jsonb_typeof(p_options->'backoff'), 'null') = 'null' or backoff_wanted(p_options->'backoff') is not null),
       argument_fault('done', coalesce(p_options->>'done', 'delete') in ('delete', 'archive')),
       argument_fault('onInvalid', coalesce(p_options->>'onInvalid', 'raise') in ('deadLetter', 'raise')),

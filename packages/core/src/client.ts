@@ -7,8 +7,8 @@ import { createMaintenance, type Maintenance, type MaintenanceOptions } from "./
 import { createNotifier } from "./notifier.ts"
 import { createQueue, type Queue, type QueueTypes } from "./queue/queue.ts"
 import { checkSendRate, createSendBudget, type SendBudget, type SendRate } from "./queue/send-rate.ts"
-import type { SendOptions } from "./queue/send.ts"
 import { createSchedules, type Schedules } from "./schedules/schedules.ts"
+import { createResults, type ResultOptions } from "./results.ts"
 import { createSession, typedError } from "./session.ts"
 import type { TxOption } from "./types.ts"
 import { createWakeHub } from "./wake-hub.ts"
@@ -42,6 +42,11 @@ export interface Client<Tx = unknown> {
   worker(handlers: readonly Handler<Tx>[], options?: WorkerOptions): Worker
   /** What sends messages by cron or at intervals. */
   readonly schedules: Schedules<Tx>
+  /**
+   * What the handler of a message returned, in any process, null where it returned nothing; waits for it. The queue must keep results. Throws `MessageFailedError` where the message
+   * ended otherwise than as done, and `ResultTimeoutError`. However many wait, one statement looks for all of them.
+   */
+  result<Value = unknown>(id: string, options?: ResultOptions): Promise<Value>
   /** The loop that keeps storage flat and sends what schedules have due. Every worker runs it; start it yourself where there is none. */
   maintenance(options?: MaintenanceOptions): Maintenance
   /** Ends what this client opened: its workers, as `stop` does, its maintenance and its LISTEN connection, and the driver's pool where the driver made it. */
@@ -60,6 +65,7 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
   const hub = createWakeHub(driver, channel, checkBoolean(listen, "listen"))
   const notifier = createNotifier(session, channel)
   checkBoolean(notify, "notify")
+  const results = createResults(session, hub)
 
   const loops = new Set<Pick<Maintenance, "stop">>()
   const budgets = new Map<string, SendBudget>()
@@ -128,6 +134,7 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
       return worker
     },
     schedules: createSchedules(session, onSent),
+    result: async <Value>(id: string, how: ResultOptions = {}) => (await results.wait(id, how)) as Value,
     maintenance: (how = {}) => {
       const loop = createMaintenance(session, how, () => closed, wake)
       loops.add(loop)

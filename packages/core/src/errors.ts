@@ -348,6 +348,34 @@ export class PoolTooSmallError extends SluiceError {
   }
 }
 
+/** What `client.result` waited for ended otherwise than as done. */
+export class MessageFailedError extends SluiceError {
+  readonly id: string
+  readonly outcome: "dead" | "cancelled" | "expired"
+  /** Of the last attempt, as it is kept: name, message, stack, attempt, at. Null where there is none. */
+  readonly error: unknown
+
+  constructor(id: string, outcome: "dead" | "cancelled" | "expired", error: unknown) {
+    const reason = (error as { message?: string } | null)?.message
+    super("message_failed", `Message ${id} ended as ${outcome}${reason ? `: ${reason}` : "."}`)
+    this.id = id
+    this.outcome = outcome
+    this.error = error
+  }
+}
+
+/** `client.result` waited in vain: the message has not ended, or its queue keeps no results. */
+export class ResultTimeoutError extends SluiceError {
+  readonly id: string
+  readonly timeout: string
+
+  constructor(id: string, timeout: string) {
+    super("result_timeout", `There is no result of message ${id} after ${timeout}. Its queue must keep them: client.admin.updateQueue(name, { results: "1h" }).`)
+    this.id = id
+    this.timeout = timeout
+  }
+}
+
 /** The `signal` of a call was aborted. What the call had leased is released. `cause` is the signal's reason. */
 export class AbortedError extends SluiceError {
   constructor(cause: unknown) {

@@ -51,7 +51,7 @@ function readable(difference: OptionDifference): OptionDifference {
   if (option === "partition") return { option, stored: decodePartition(stored as StoredPartition | null), requested: decodePartition(requested as StoredPartition | null) }
   if (option === "rateLimit" || option === "groupRateLimit") return { option, stored: decodeRate(stored as StoredRate | null), requested: decodeRate(requested as StoredRate | null) }
   if (option === "backoff") return { option, stored: decodeBackoff(stored as StoredBackoff | null), requested: decodeBackoff(requested as StoredBackoff | null) }
-  if (option !== "lease" && option !== "archiveRetention") return difference
+  if (option !== "lease" && option !== "archiveRetention" && option !== "results") return difference
   const written = (ms: unknown): unknown => (ms === null ? null : formatDuration(ms as number))
   return { option, stored: written(stored), requested: written(requested) }
 }

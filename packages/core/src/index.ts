@@ -10,6 +10,7 @@ export type {
   Outcome,
   Page,
   PageOptions,
+  Progress,
   QueueFilter,
   QueuesAccessor,
 } from "./admin/inspect.ts"
@@ -39,6 +40,7 @@ export {
   IsolationLevelError,
   KeyConflictError,
   MessageCancelledError,
+  MessageFailedError,
   PayloadInvalidError,
   PayloadTooLargeError,
   PermissionDeniedError,
@@ -49,6 +51,7 @@ export {
   QueueOptionsDifferError,
   RateLimitedError,
   ScheduleNotFoundError,
+  ResultTimeoutError,
   SchemaNotEmptyError,
   SchemaNotInstalledError,
   SchemaVersionError,
@@ -81,11 +84,12 @@ export type { SettleOptions, SettleResult } from "./queue/settle.ts"
 export type { ScheduleInfo } from "./schedules/schedule-info.ts"
 export type { CronTiming, IntervalTiming, MissedRuns, PreviewOptions, ScheduleOptions, ScheduleTiming } from "./schedules/schedule-options.ts"
 export type { ScheduleFilter, Schedules } from "./schedules/schedules.ts"
+export type { ResultOptions } from "./results.ts"
 export { sqlState } from "./sql-state.ts"
 export type { SchemaIssue, SchemaResult, StandardSchema } from "./standard-schema.ts"
 export type { Json, JsonObject, TxOption } from "./types.ts"
 export type { WorkerEvents } from "./worker/events.ts"
-export type { BatchHandlerOptions, Handler, HandlerContext, HandlerOptions, TransactionContext } from "./worker/handler.ts"
+export type { BatchHandlerOptions, Handler, HandlerContext, HandlerOptions, MessageContext, TransactionContext } from "./worker/handler.ts"
 export type { WorkerOptions } from "./worker/options.ts"
 export { outcome } from "./worker/outcome.ts"
 export type { HandlerOutcome, Outcomes, RetryOutcome } from "./worker/outcome.ts"

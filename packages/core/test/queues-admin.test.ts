@@ -38,6 +38,7 @@ describe("createQueue", () => {
       done: "delete",
       onInvalid: "deadLetter",
       pausedAt: null,
+      results: null,
       concurrency: null,
       groupConcurrency: null,
       rateLimit: null,

@@ -10,17 +10,17 @@ type Kind = (typeof kinds)[number]
 
 /** Every function of the schema, put into a class by hand: who a function is for must be decided, not forgotten. */
 const classes: Record<Kind | "everybody" | "nobody", string> = {
-  producer: "send send_batch cancel try_send try_send_batch try_send_with try_edit try_cancel",
+  producer: "send send_batch cancel try_send try_send_batch try_send_with try_edit try_cancel results_of",
   consumer: `read pop delete archive release set_vt extend retry snooze dead_letter try_read try_pop try_delete try_archive try_settle try_set_vt
     try_lock try_finish beat leave_worker maintain flip_step due_partitions partition_step expire_archive clear_leftovers due_schedules
-    fire_schedule`,
+    fire_schedule try_progress`,
   reader: `storage_differences metrics try_metrics list_queues count_queues try_get_queue try_list_messages try_count_messages try_list_archive
     try_count_archive try_get_schedule list_schedules`,
   admin: `create_queue update_queue drop_queue purge admin_delete admin_archive admin_set_vt try_create_queue try_update_queue try_drop_queue
     pause_queue resume_queue redrive try_pause try_redrive try_purge try_admin_delete try_admin_archive try_admin_set_vt try_upsert_schedule
     try_pause_schedule try_resume_schedule try_remove_schedule try_run_schedule`,
   everybody: "installed_version",
-  nobody: `archive_info archive_of archive_table archives argument_fault backoff_delay backoff_wanted blocks_fetched bury clear_cancellations
+  nobody: `clear_results keep_results archive_info archive_of archive_table archives argument_fault backoff_delay backoff_wanted blocks_fetched bury clear_cancellations
     clear_keys clock clone_functions cloned count_messages count_rates count_sent create_storage dead_ahead dead_letter_cycle dead_sources
     differences discard discard_expired discard_rows drop_counters drop_range drop_storage ended_badly epoch_ms error_document
     existing_fault expired filter_fault first_id first_ready flip_move flip_pays flip_truncate flip_wanted flipping found_elsewhere

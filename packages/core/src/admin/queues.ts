@@ -28,6 +28,8 @@ export interface QueueOptions extends StorageOptions, Limits {
   readonly backoff?: Backoff | null
   /** What workers do with a message that is done. Default `"delete"`; `"archive"` keeps it, and cancelled ones too. */
   readonly done?: "delete" | "archive"
+  /** How long what became of its messages is kept for `client.result`: what their handlers returned, or why there is none. Default null: not at all. */
+  readonly results?: Duration | null
   /** What workers do with a message whose payload the schema refuses: dead-letter it at once (default), or let it fail, and be retried. */
   readonly onInvalid?: "deadLetter" | "raise"
 }
@@ -57,7 +59,7 @@ export interface CreatedQueueInfo extends QueueInfo {
   readonly created: boolean
 }
 
-const optionKeys = ["levels", "lease", "maxAttempts", "deadLetter", "notify", "archiveRetention", "storage", "partition", "backoff", "done", "onInvalid", ...limitKeys] as const
+const optionKeys = ["levels", "lease", "maxAttempts", "deadLetter", "notify", "archiveRetention", "storage", "partition", "backoff", "done", "onInvalid", "results", ...limitKeys] as const
 
 const statements = {
   create: { name: "create_queue", text: "select fault::text as fault, created, info::text as info from {schema}.try_create_queue($1::text, $2::text::jsonb, $3::bool)" },
@@ -125,6 +127,8 @@ function encodeQueueOptions(options: QueueOptions, name: string): string {
   if (keptMs && options.partition?.archive) {
     throw new InvalidOptionError("archiveRetention", archiveRetention, "is for the shared archive: one of the queue's own goes by partition.retention")
   }
+  const resultMs = options.results === undefined || options.results === null ? options.results : milliseconds(options.results, "results")
+  if (typeof resultMs === "number" && resultMs < 1) throw new InvalidOptionError("results", options.results, "must be 1ms or longer; null keeps none")
   return JSON.stringify({
     levels,
     lease: leaseMs === undefined ? undefined : `${leaseMs} ms`,
@@ -134,6 +138,7 @@ function encodeQueueOptions(options: QueueOptions, name: string): string {
     done,
     onInvalid,
     backoff: encodeBackoff(options.backoff),
+    results: typeof resultMs === "number" ? `${resultMs} ms` : resultMs,
     archiveRetention: typeof keptMs === "number" ? `${keptMs} ms` : keptMs,
     ...encodeStorage(options),
     ...encodeLimits(options),
@@ -141,10 +146,11 @@ function encodeQueueOptions(options: QueueOptions, name: string): string {
 }
 
 export function decodeQueueInfo(text: string): QueueInfo {
-  const info = JSON.parse(text) as Omit<QueueInfo, "createdAt" | "pausedAt" | "lease" | "archiveRetention" | "partition" | "backoff" | "rateLimit" | "groupRateLimit"> & {
+  const info = JSON.parse(text) as Omit<QueueInfo, "createdAt" | "pausedAt" | "lease" | "archiveRetention" | "partition" | "backoff" | "results" | "rateLimit" | "groupRateLimit"> & {
     createdAt: number
     pausedAt: number | null
     backoff: StoredBackoff | null
+    results: number | null
     rateLimit: StoredRate | null
     groupRateLimit: StoredRate | null
     lease: number
@@ -156,6 +162,7 @@ export function decodeQueueInfo(text: string): QueueInfo {
     createdAt: new Date(info.createdAt),
     pausedAt: info.pausedAt === null ? null : new Date(info.pausedAt),
     backoff: decodeBackoff(info.backoff),
+    results: info.results === null ? null : formatDuration(info.results),
     rateLimit: decodeRate(info.rateLimit),
     groupRateLimit: decodeRate(info.groupRateLimit),
     lease: formatDuration(info.lease),

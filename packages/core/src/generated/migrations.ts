@@ -324,6 +324,31 @@ create table {schema}.rate_use (
 )`,
     ],
   },
+  {
+    version: 13,
+    name: "results",
+    breaking: false,
+    statements: [
+      `/* How long what became of a queue's messages is kept for who waits for it; null is not at all. */
+alter table {schema}.queue add result_retention interval check (result_retention > interval '0' and isfinite(result_retention))`,
+      `create table {schema}.result (
+  id bigint primary key,
+  queue int not null,
+  outcome text not null check (outcome in ('done', 'dead', 'cancelled', 'expired')),
+  value jsonb,
+  error jsonb,
+  at timestamptz not null,
+  until timestamptz not null
+)`,
+      `create index result_until on {schema}.result (until)`,
+      `create table {schema}.progress (
+  id bigint primary key,
+  value float8 not null,
+  note text,
+  at timestamptz not null
+) with (fillfactor = 50)`,
+    ],
+  },
 ]
 
 /** Run after the last migration: functions hold no data, so each version brings them whole. */
@@ -812,10 +837,17 @@ as $$
 declare
   d queue;
   v_count int;
+  v_gone bigint[];
+  v_errors jsonb[];
   v_delete text := format('delete from %I m
      where m.queue = $1 and m.id = any ($2) and m.attempt >= $3 and ($4 is null or m.lease is distinct from $4)
     returning m.*', message_leaf(q.storage, p_live));
 begin
+  if q.result_retention is not null then
+    execute format('select array_agg(m.id), array_agg(m.errors->-1) from %I m where m.queue = $1 and m.id = any ($2) and m.attempt >= $3 and ($4 is null or m.lease is distinct from $4)',
+      message_leaf(q.storage, p_live)) into v_gone, v_errors using q.id, p_ids, q.max_attempts, p_spare;
+    perform keep_results(q, v_gone, 'dead', null, v_errors, p_now);
+  end if;
   select * into d from queue where id = q.dead_letter and dropped_at is null;
   if d.id is null or not hold_storage(d) then
     execute format('with gone as (%s)
@@ -879,6 +911,9 @@ begin
   end if;
   get diagnostics v_count = row_count;
   delete from cancellation where queue = q.id and id = any (p_ids);
+  if q.result_retention is not null then
+    perform keep_results(q, p_ids, p_outcome, null, null, p_now);
+  end if;
   return v_count;
 end
 $$`,
@@ -1847,7 +1882,7 @@ language sql stable set search_path = {schema}, pg_temp as $$
     'levels', q.levels, 'lease', extract(epoch from q.lease) * 1000, 'maxAttempts', q.max_attempts,
     'deadLetter', (select name from queue where id = q.dead_letter), 'notify', q.notify,
     'archiveRetention', extract(epoch from q.archive_retention) * 1000,
-    'backoff', q.backoff, 'done', q.done, 'onInvalid', q.on_invalid, 'pausedAt', extract(epoch from q.paused_at) * 1000,
+    'backoff', q.backoff, 'done', q.done, 'onInvalid', q.on_invalid, 'pausedAt', extract(epoch from q.paused_at) * 1000, 'results', extract(epoch from q.result_retention) * 1000,
     'fifo', q.fifo, 'fair', q.fair, 'concurrency', q.concurrency, 'groupConcurrency', q.group_concurrency, 'rateLimit', q.rate, 'groupRateLimit', q.group_rate)
     || storage_info((select s from storage s where s.id = q.storage))
 $$`,
@@ -1865,7 +1900,7 @@ language sql stable set search_path = {schema}, pg_temp as $$
   select jsonb_build_object('code', 'options_differ', 'queue', q.name,
            'differences', jsonb_agg(jsonb_build_object('option', key, 'stored', stored, 'requested', value) order by key))
     from (select key, queue_info(q)->key as stored,
-                 case when key in ('lease', 'archiveRetention') then coalesce(to_jsonb(extract(epoch from (value #>> '{}')::interval) * 1000), 'null')
+                 case when key in ('lease', 'archiveRetention', 'results') then coalesce(to_jsonb(extract(epoch from (value #>> '{}')::interval) * 1000), 'null')
                       when key = 'backoff' then coalesce(backoff_wanted(value), 'null')
                       when key in ('rateLimit', 'groupRateLimit') then coalesce(rate_wanted(value), 'null')
                       when key in ('storage', 'partition') then storage_info(storage_wanted(p_options))->key
@@ -1967,6 +2002,7 @@ begin
     notify = coalesce(p_patch->>'notify', notify),
     backoff = case when p_patch ? 'backoff' then backoff_wanted(p_patch->'backoff') else backoff end,
     done = coalesce(p_patch->>'done', done),
+    result_retention = case when p_patch ? 'results' then (p_patch->>'results')::interval else result_retention end,
     on_invalid = coalesce(p_patch->>'onInvalid', on_invalid),
     archive_retention = case when p_patch ? 'archiveRetention' then (p_patch->>'archiveRetention')::interval else archive_retention end
   where id = p_id returning * into q;
@@ -2128,9 +2164,10 @@ language sql immutable set search_path = {schema}, pg_temp as $$
     when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
     else coalesce(
       (select argument_fault(key, false) from jsonb_object_keys(p_options) key
-        where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify', 'archiveRetention', 'storage', 'partition', 'backoff', 'done', 'onInvalid',
+        where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify', 'archiveRetention', 'storage', 'partition', 'backoff', 'done', 'onInvalid', 'results',
           'fifo', 'fair', 'concurrency', 'groupConcurrency', 'rateLimit', 'groupRateLimit') order by key limit 1),
       limits_fault(p_options),
+      argument_fault('results', p_options->>'results' is null or partition_measure('time', p_options->'results') > 0),
       argument_fault('backoff', coalesce(jsonb_typeof(p_options->'backoff'), 'null') = 'null' or backoff_wanted(p_options->'backoff') is not null),
       argument_fault('done', coalesce(p_options->>'done', 'delete') in ('delete', 'archive')),
       argument_fault('onInvalid', coalesce(p_options->>'onInvalid', 'raise') in ('deadLetter', 'raise')),
@@ -2408,7 +2445,9 @@ language sql stable set search_path = {schema}, pg_temp as $$
     'priority', m.priority, 'attempt', m.attempt, 'enqueuedAt', extract(epoch from m.enqueued_at) * 1000,
     'visibleAt', case when m.vt < 'infinity' then extract(epoch from m.vt) * 1000 end,
     'origin', (select name from queue where id = m.origin),
-    'headers', coalesce(m.headers, '{}'), 'payload', m.payload, 'errors', coalesce(m.errors, '[]'))
+    'headers', coalesce(m.headers, '{}'), 'payload', m.payload, 'errors', coalesce(m.errors, '[]'), 'key', m.key, 'group', m.group_name,
+    'expireAt', extract(epoch from m.expire_at) * 1000,
+    'progress', (select jsonb_build_object('value', p.value, 'note', p.note, 'at', extract(epoch from p.at) * 1000) from progress p where p.id = m.id))
 $$`,
   `/* Up to p_limit messages of a queue, in the order of the primary key: a page costs what it shows, however long the queue is. */
 create or replace function {schema}.messages_of(q {schema}.queue, p_from bigint, p_to bigint, p_state text, p_limit int, p_now timestamptz, p_wait boolean)
@@ -2476,7 +2515,7 @@ language sql stable set search_path = {schema}, pg_temp as $$
     'id', a.id::text, 'queue', (select name from queue where id = a.queue), 'outcome', a.outcome,
     'priority', a.priority, 'attempt', a.attempt, 'enqueuedAt', extract(epoch from a.enqueued_at) * 1000,
     'archivedAt', extract(epoch from a.archived_at) * 1000, 'origin', (select name from queue where id = a.origin),
-    'headers', coalesce(a.headers, '{}'), 'payload', a.payload, 'errors', coalesce(a.errors, '[]'))
+    'headers', coalesce(a.headers, '{}'), 'payload', a.payload, 'errors', coalesce(a.errors, '[]'), 'key', a.key, 'group', a.group_name)
 $$`,
   `/* Of a queue's own archive, or of the shared one; of the whole table where p_queue is null. In the order of an index. */
 create or replace function {schema}.archive_of(p_table text, p_queue int, p_from bigint, p_to bigint, p_outcome text, p_limit int)
@@ -3307,6 +3346,7 @@ begin
   perform drop_counters();
   perform clear_cancellations();
   perform clear_keys();
+  perform clear_results();
   perform regroup(q) from queue q where q.grouped_at > clock() - interval '10 minutes' and q.dropped_at is null and hold_if_free(q);
   delete from worker where beat_at < clock() - case state when 'stopped' then interval '1 hour' else interval '1 day' end;
   return v_count;
@@ -3426,18 +3466,28 @@ begin
 end
 $$`,
   `/* What a worker finished, in one statement: those that are done are deleted or archived, as the queue says; of the others p_what
-   tells what becomes of them, as in try_settle. outcome is null of none: who is not in the answer no longer held the message. */
+   tells what becomes of them, as in try_settle. p_results: what the handlers returned for those that are done, where the queue keeps
+   it. Who is not in the answer no longer held the message. */
 create or replace function {schema}.try_finish(
-  p_queue text, p_done_ids bigint[], p_done_leases bigint[], p_ids bigint[], p_leases bigint[], p_what jsonb
+  p_queue text, p_done_ids bigint[], p_done_leases bigint[], p_results jsonb, p_ids bigint[], p_leases bigint[], p_what jsonb
 ) returns table (fault jsonb, id bigint, outcome text, visible_at timestamptz)
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  q queue;
+  v_fault jsonb;
+  v_done bigint[];
 begin
   if p_done_ids <> '{}' then
-    if (select q.done from queue q where q.name = p_queue and q.dropped_at is null) = 'archive' then
-      return query select d.fault, d.id, 'done', null::timestamptz from try_archive(p_queue, p_done_ids, p_done_leases) d;
+    select * into q from queue where name = p_queue and dropped_at is null;
+    if q.done = 'archive' then
+      select (array_agg(d.fault))[1], array_agg(d.id) into v_fault, v_done from try_archive(p_queue, p_done_ids, p_done_leases) d;
     else
-      return query select d.fault, d.id, 'done', null::timestamptz from try_delete(p_queue, p_done_ids, p_done_leases) d;
+      select (array_agg(d.fault))[1], array_agg(d.id) into v_fault, v_done from try_delete(p_queue, p_done_ids, p_done_leases) d;
     end if;
+    if v_fault is null and q.result_retention is not null then
+      perform keep_results(q, v_done, 'done', (select jsonb_agg(p_results->(width_bucket(u.id, p_done_ids) - 1) order by u.n) from unnest(v_done) with ordinality u(id, n)), null, clock());
+    end if;
+    return query select v_fault, u.id, 'done', null::timestamptz from unnest(v_done) u(id);
   end if;
   if p_ids <> '{}' then
     return query select * from try_settle(p_queue, p_ids, p_leases, p_what);
@@ -3475,7 +3525,7 @@ begin
       continue;
     end if;
     v_queues := v_queues || jsonb_build_object(q.name, jsonb_build_object(
-      'paused', q.paused_at is not null, 'lease', extract(epoch from q.lease) * 1000, 'onInvalid', q.on_invalid));
+      'paused', q.paused_at is not null, 'lease', extract(epoch from q.lease) * 1000, 'onInvalid', q.on_invalid, 'results', q.result_retention is not null));
     if v_ids <> '{}' then
       v_lost := v_lost || keep(q, v_ids, array(select jsonb_array_elements_text(v_all->'leases'))::bigint[], v_now + 2 * v_every,
         v_now + coalesce((v_all->>'lease')::float8 * interval '1 millisecond', q.lease));
@@ -4527,6 +4577,51 @@ begin
   return query select null::jsonb, 'edited', nullif(v_vt, 'infinity');
 end
 $$`,
+  `/* What became of messages whose queue keeps that. A message that came back from the dead has the newest. */
+create or replace function {schema}.keep_results(q {schema}.queue, p_ids bigint[], p_outcome text, p_values jsonb, p_errors jsonb[], p_now timestamptz) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+begin
+  insert into result (id, queue, outcome, value, error, at, until)
+  select u.id, q.id, p_outcome, p_values->(u.n::int - 1), u.error, p_now, p_now + q.result_retention from unnest(p_ids, p_errors) with ordinality u(id, error, n)
+  on conflict (id) do update set queue = excluded.queue, outcome = excluded.outcome, value = excluded.value, error = excluded.error, at = excluded.at, until = excluded.until;
+end
+$$`,
+  `/* Of those that have ended. By the primary key, however many are asked for. */
+create or replace function {schema}.results_of(p_ids bigint[]) returns table (id bigint, outcome text, value jsonb, error jsonb)
+language plpgsql stable set search_path = {schema}, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+#variable_conflict use_column
+begin
+  return query select r.id, r.outcome, r.value, r.error from unnest(p_ids) u(id), lateral (select * from result x where x.id = u.id offset 0) r where r.until > clock();
+end
+$$`,
+  `/* How far a handler is. Not in the message's row, which a transaction may have locked; only the holder of the lease may say it. */
+create or replace function {schema}.try_progress(p_queue text, p_id bigint, p_lease bigint, p_value float8, p_note text) returns table (fault jsonb, id bigint)
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+#variable_conflict use_column
+declare
+  q queue;
+  v_held boolean;
+begin
+  select * into q from queue where name = p_queue and dropped_at is null;
+  if q.kind is distinct from 'work' or not hold_storage(q) then
+    return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
+  end if;
+  execute format('select true from %I where queue = $1 and id = $2 and lease = $3', message_table(q.storage)) into v_held using q.id, p_id, p_lease;
+  if v_held then
+    return query insert into progress as p (id, value, note, at) values (p_id, p_value, p_note, clock())
+      on conflict (id) do update set value = excluded.value, note = excluded.note, at = excluded.at returning null::jsonb, p.id;
+  end if;
+end
+$$`,
+  `/* Results whose time is over, and how far messages were that are gone since a day. */
+create or replace function {schema}.clear_results(p_limit int default 5000) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+begin
+  delete from result where id in (select r.id from result r where r.until < clock() order by r.until limit p_limit for update skip locked);
+  delete from progress where at < clock() - interval '1 day';
+end
+$$`,
   `/* A new version brings new functions; those of each storage are made from them. */
 do $$ begin
   perform {schema}.clone_functions(id) from {schema}.storage where id <> 0 and to_regclass('{schema}.message_s' || id) is not null;
@@ -4538,8 +4633,8 @@ language sql stable set search_path = {schema}, pg_temp as 'select max(version) 
 create or replace function {schema}.role_functions(p_kind text) returns text[]
 language sql immutable as $$
   select case p_kind
-    when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_send_with,try_edit,try_cancel}'
-    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule}'
+    when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_send_with,try_edit,try_cancel,results_of}'
+    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule,try_progress}'
     when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive,try_get_schedule,list_schedules}'
     when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule}'
   end::text[]

@@ -5,7 +5,7 @@ import type { Session, Statement } from "../session.ts"
 import type { StandardSchema } from "../standard-schema.ts"
 import type { TxOption } from "../types.ts"
 import type { WakeHub } from "../wake-hub.ts"
-import { type BatchHandlerOptions, createBatchHandler, createHandler, type Handler, type HandlerContext, type HandlerOptions, handlerOptionKeys, type TransactionContext } from "../worker/handler.ts"
+import { type BatchHandlerOptions, createBatchHandler, createHandler, type Handler, type HandlerContext, type HandlerOptions, handlerOptionKeys, type MessageContext, type TransactionContext } from "../worker/handler.ts"
 import { type WorkerOptions, workerOptionKeys } from "../worker/options.ts"
 import { createWorker, type Worker } from "../worker/worker.ts"
 import { archiveStatement } from "./archive.ts"
@@ -14,6 +14,7 @@ import { deleteStatement } from "./delete.ts"
 import { deadLetter, type DeadLetterOptions, release, retry, type RetryOptions, type RetryResult, snooze } from "./give-back.ts"
 import { edit, type EditOutcome, type MessageChanges } from "./edit.ts"
 import { metrics, type QueueMetrics } from "./metrics.ts"
+import { progress } from "./progress.ts"
 import { popBatch, type PopBatchOptions } from "./pop.ts"
 import { purge } from "./purge.ts"
 import { readBatch, type ReadBatchOptions, type ReadOptions } from "./read.ts"
@@ -61,6 +62,8 @@ export interface Queue<Input = unknown, Output = Input, Tx = unknown> {
   setVt<M extends Leased>(message: M, vt: Duration | Date, options?: SettleOptions<Tx>): Promise<M & Pick<Message, "visibleAt">>
   /** Moves the end of the lease by this much. Throws `StaleLeaseError`. */
   extend<M extends Leased>(message: M, by: Duration, options?: SettleOptions<Tx>): Promise<M & Pick<Message, "visibleAt">>
+  /** Says how far the work on a message is, for `admin.messages`; of one that is settled later it is forgotten within a day. Throws `StaleLeaseError`. */
+  progress(message: Leased, value: number, note?: string, options?: SettleOptions<Tx>): Promise<void>
   /** Gives the message back, ready at once. Throws `StaleLeaseError`. */
   release(message: Leased, options?: SettleOptions<Tx>): Promise<void>
   /** Gives a failed message back with its error, ready after `delay`, or the queue's backoff; at its limit of attempts it is dead-lettered. Throws `StaleLeaseError`. */
@@ -91,14 +94,14 @@ export interface Queue<Input = unknown, Output = Input, Tx = unknown> {
    * A function for each message, for `client.worker`. It returns when the message is done, throws when it failed, and may return or
    * throw an `outcome`. With `{ transactional: true }` it is given a transaction of the driver's library, in which the message is settled.
    */
-  handler(run: (message: Message<Output>, context: HandlerContext) => unknown, options?: HandlerOptions & { readonly transactional?: false }): Handler<Tx>
-  handler(run: (message: Message<Output>, context: TransactionContext<Tx>) => unknown, options: HandlerOptions & { readonly transactional: true }): Handler<Tx>
+  handler(run: (message: Message<Output>, context: MessageContext) => unknown, options?: HandlerOptions & { readonly transactional?: false }): Handler<Tx>
+  handler(run: (message: Message<Output>, context: MessageContext & TransactionContext<Tx>) => unknown, options: HandlerOptions & { readonly transactional: true }): Handler<Tx>
   /** A function for many messages at once. It may return an array with an outcome, an error or anything else, which is done, for each of them. */
   batchHandler(run: (messages: readonly Message<Output>[], context: HandlerContext) => unknown, options: BatchHandlerOptions & { readonly transactional?: false }): Handler<Tx>
   batchHandler(run: (messages: readonly Message<Output>[], context: TransactionContext<Tx>) => unknown, options: BatchHandlerOptions & { readonly transactional: true }): Handler<Tx>
   /** A worker for this queue alone, started: `client.worker([queue.handler(run, options)], options)`. */
-  work(run: (message: Message<Output>, context: HandlerContext) => unknown, options?: WorkOptions & { readonly transactional?: false }): Promise<Worker>
-  work(run: (message: Message<Output>, context: TransactionContext<Tx>) => unknown, options: WorkOptions & { readonly transactional: true }): Promise<Worker>
+  work(run: (message: Message<Output>, context: MessageContext) => unknown, options?: WorkOptions & { readonly transactional?: false }): Promise<Worker>
+  work(run: (message: Message<Output>, context: MessageContext & TransactionContext<Tx>) => unknown, options: WorkOptions & { readonly transactional: true }): Promise<Worker>
 
   /** Deletes every message, leased ones too, and returns how many. The archive stays. */
   purge(options?: TxOption<Tx>): Promise<number>
@@ -124,12 +127,12 @@ export function createQueue<Input, Output, Tx>(
     checkOptions(options, ["tx"], "options")
     return settleBatch(session, statement, name, messages, options)
   }
-  const handler = (run: (message: Message<never>, context: TransactionContext<Tx>) => unknown, options: HandlerOptions = {}) => createHandler(session, name, schema, run, options)
+  const handler = (run: (message: Message<never>, context: MessageContext & TransactionContext<Tx>) => unknown, options: HandlerOptions = {}) => createHandler(session, name, schema, run, options)
   return {
     name,
     handler,
     batchHandler: (run: (messages: readonly Message<never>[], context: TransactionContext<Tx>) => unknown, options: BatchHandlerOptions) => createBatchHandler(session, name, schema, run, options),
-    work: async (run: (message: Message<never>, context: TransactionContext<Tx>) => unknown, options: WorkOptions = {}) => {
+    work: async (run: (message: Message<never>, context: MessageContext & TransactionContext<Tx>) => unknown, options: WorkOptions = {}) => {
       const [ofHandler, ofWorker] = divide(options)
       const worker = createWorker(session, hub, host.wake, [handler(run, ofHandler)], ofWorker)
       host.onWorker(worker)
@@ -163,6 +166,7 @@ export function createQueue<Input, Output, Tx>(
     popBatch: async (options = {}) => popBatch(session, name, reader, options),
     setVt: async (message, vt, options = {}) => setVt(session, name, message, vt, options),
     extend: async (message, by, options = {}) => extend(session, name, message, by, options),
+    progress: async (message, value, note, options = {}) => progress(session, name, message, value, note, options),
     release: async (message, options = {}) => release(session, name, message, options),
     retry: async (message, options = {}) => retry(session, name, message, options),
     snooze: async (message, delay, options = {}) => snooze(session, name, message, delay, options),

@@ -4,6 +4,7 @@ import { type Duration, milliseconds } from "../duration.ts"
 import { InvalidOptionError, QueueNotFoundError, WorkerStoppedError } from "../errors.ts"
 import { createMaintenance } from "../maintenance/maintenance.ts"
 import { sleep } from "../maintenance/sleep.ts"
+import { RESULTS } from "../results.ts"
 import type { Session } from "../session.ts"
 import type { WakeHub } from "../wake-hub.ts"
 import { type BeatAnswer, leaveWorker } from "./beat.ts"
@@ -63,6 +64,7 @@ export function createWorker<Tx>(session: Session<Tx>, hub: WakeHub, wake: (queu
   const parts: readonly Part<Tx>[] = handlers.map((handler) => createPart(session, hub, handler, {
     ...checked,
     worker: name,
+    onResult: () => wake(RESULTS),
     places,
     calls,
     emitter,
