@@ -58,6 +58,8 @@ begin
                $3, id, least(priority, $4 - 1), $5, enqueued_at, headers, payload, errors from gone',
         w.tab, case w.source when 'archive' then '$3' else q.dead_letter::text end, message_table(q.storage))
         using v_ids, q.storage, q.id, q.levels, v_now;
+      /* Of an earlier life. */
+      delete from cancellation where queue = q.id and id = any (v_ids);
     end if;
     v_left := v_left - cardinality(v_ids);
     return query select null::jsonb, unnest(v_items);
