@@ -111,6 +111,7 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
     worker: (handlers, how = {}) => {
       const worker = createWorker(session, hub, handlers, how)
       loops.add(worker)
+      worker.on("stopped", () => loops.delete(worker))
       return worker
     },
     maintenance: (how = {}) => {

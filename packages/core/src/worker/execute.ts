@@ -72,7 +72,7 @@ export function createExecutor<Tx>(session: Session<Tx>, queue: string, spec: Ha
     } catch (error) {
       settlements = helds.map(({ message, controller }) => failed(error, message, spec, controller?.signal))
     }
-    const told = helds.map((held, i) => settle(held, settlements[i]!, started))
+    const told = helds.map((held, i) => settle(held, typeof held.doomed === "object" ? held.doomed : settlements[i]!, started))
     // Not ever more of them where the database is slower than the handlers.
     if (settler.isFull()) await Promise.all(told)
   }
