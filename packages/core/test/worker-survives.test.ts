@@ -157,24 +157,25 @@ test("a server that refuses for a while: what is held is settled when it is back
 test("a worker that has failed again and again, and waits ever longer, looks again as soon as its beat comes through", async () => {
   const own = openPool(url, 3)
   const inner = pgDriver(own)
-  let broken = true
-  let [failedReads, reads, beats] = [0, 0, 0]
+  let broken = false
+  const failed = { read: 0, beat: 0 }
+  const came = { read: 0, beat: 0 }
   const other = createClient({ ...inner, query: async (text, values, options) => {
-    if (options?.name === "sluice_read") broken ? failedReads++ : reads++
-    if (options?.name === "sluice_beat" && !broken) beats++
-    if (broken && started) throw new Error("the server is away")
+    const name = options?.name?.slice("sluice_".length) as keyof typeof came
+    ;(broken ? failed : came)[name]++
+    if (broken) throw new Error("the server is away")
     return inner.query(text, values, options) as never
   } }, { listen: false, notify: false })
-  let started = false
   const jobs = await queue<number>()
   const { worker } = watch([other.queue(jobs.name).handler(() => {}, { lease: "60ms" })], {}, other)
   await worker.start()
-  started = true
+  broken = true
   // After the second the next look would come in 2 s: in a hundred beats.
-  await until(() => failedReads >= 2)
+  await until(() => failed.read >= 2 && failed.beat >= 1)
+  came.read = came.beat = 0
   broken = false
-  await until(() => reads > 0)
-  expect(beats).toBeLessThan(20)
+  await until(() => came.read > 0)
+  expect(came.beat).toBeLessThan(20)
   await worker.stop()
   await other.close()
   await own.end()
