@@ -9,12 +9,13 @@ import { concurrencyCases } from "./queue/concurrency.ts"
 import { coreErrorCases } from "./queue/core-errors.ts"
 import { fencingCases } from "./queue/fencing.ts"
 import { joinedGroupCases, queueCases } from "./queue/groups.ts"
+import { scheduleCases } from "./queue/schedules.ts"
 import { transactionCases } from "./transaction.ts"
 import { wireCases } from "./wire.ts"
 
 export type GroupName =
   | "wire" | "errors" | "transaction" | "listen" | "isolation" | "lifecycle" | "budget"
-  | "queue" | "fencing" | "core errors" | "joined" | "concurrency" | "queue budget"
+  | "queue" | "fencing" | "core errors" | "joined" | "concurrency" | "schedules" | "queue budget"
 
 /** Every case of the kit, in the order in which a driver grows. */
 export const groups: readonly (ConformanceGroup & { readonly name: GroupName })[] = [
@@ -30,5 +31,6 @@ export const groups: readonly (ConformanceGroup & { readonly name: GroupName })[
   { name: "core errors", cases: coreErrorCases },
   { name: "joined", cases: joinedGroupCases },
   { name: "concurrency", cases: concurrencyCases },
+  { name: "schedules", cases: scheduleCases },
   { name: "queue budget", cases: queueBudgetCases },
 ]
