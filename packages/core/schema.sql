@@ -331,9 +331,14 @@ declare
   v_queues jsonb := '{}';
   v_lost bigint[] := '{}';
   v_cancelled bigint[] := '{}';
+  v_fault jsonb := isolation_fault();
 begin
-  if isolation_fault() is not null then
-    return jsonb_build_object('fault', isolation_fault());
+  if v_fault is null and p_starting then
+    v_fault := (select queue_fault(k, 'work') from jsonb_object_keys(p_held) k
+      where not exists (select from queue w where w.name = k and w.kind = 'work' and w.dropped_at is null) order by k limit 1);
+  end if;
+  if v_fault is not null then
+    return jsonb_build_object('fault', v_fault);
   end if;
   perform set_config('synchronous_commit', 'off', true);
   v_state := stamp_worker(p_worker, v_every, p_held, p_starting, v_now);
@@ -694,7 +699,7 @@ begin
                                          order by f.version desc limit 1), '-infinity')
                 order by m.vt, m.id limit 1000) r
        where r.attempt >= q.max_attempts or r.expire_at <= p_now);
-    return array(
+    v_ids := array(
       select r.id
         from unnest(v_ids) e(id),
              lateral (
@@ -714,7 +719,7 @@ begin
                                          order by f.version desc limit 1), '-infinity')
                 order by m.vt, m.id limit 1000) r
        where r.attempt >= q.max_attempts or r.expire_at <= p_now);
-    return array(
+    v_ids := array(
       select r.id
         from unnest(v_ids) e(id),
              lateral (
@@ -734,7 +739,7 @@ begin
                                          order by f.version desc limit 1), '-infinity')
                 order by m.vt, m.id limit 1000) r
        where r.attempt >= q.max_attempts or r.expire_at <= p_now);
-    return array(
+    v_ids := array(
       select r.id
         from unnest(v_ids) e(id),
              lateral (
@@ -742,6 +747,7 @@ begin
                 where m.queue = q.id and m.id = e.id and (m.attempt >= q.max_attempts or m.expire_at <= p_now) and m.vt <= p_now
                   for update skip locked) r);
   end if;
+  return without_cancelled(q, p_live, v_ids, p_now);
 end
 
 
@@ -4125,6 +4131,8 @@ begin
                $3, id, least(priority, $4 - 1), $5, enqueued_at, headers, payload, errors, group_of($6, group_name), group_name, key from gone',
         w.tab, case w.source when 'archive' then '$3' else q.dead_letter::text end, message_table(q.storage))
         using v_ids, q.storage, q.id, q.levels, v_now, q.ungrouped;
+      /* Of an earlier life. */
+      delete from cancellation where queue = q.id and id = any (v_ids);
       update dependency set failed = false where queue = q.id and parent = any (v_ids);
     end if;
     v_left := v_left - cardinality(v_ids);

@@ -63,7 +63,7 @@ begin
                                        order by f.version desc limit 1), '-infinity')
               order by m.vt, m.id limit 1000) r
      where r.attempt >= q.max_attempts or r.expire_at <= p_now);
-  return array(
+  v_ids := array(
     select r.id
       from unnest(v_ids) e(id),
            lateral (
@@ -71,6 +71,7 @@ begin
               where m.queue = q.id and m.id = e.id and (m.attempt >= q.max_attempts or m.expire_at <= p_now) and m.vt <= p_now
                 for update skip locked) r);
   -- end
+  return without_cancelled(q, p_live, v_ids, p_now);
 end
 $$
 -- next

@@ -45,9 +45,14 @@ declare
   v_queues jsonb := '{}';
   v_lost bigint[] := '{}';
   v_cancelled bigint[] := '{}';
+  v_fault jsonb := isolation_fault();
 begin
-  if isolation_fault() is not null then
-    return jsonb_build_object('fault', isolation_fault());
+  if v_fault is null and p_starting then
+    v_fault := (select queue_fault(k, 'work') from jsonb_object_keys(p_held) k
+      where not exists (select from queue w where w.name = k and w.kind = 'work' and w.dropped_at is null) order by k limit 1);
+  end if;
+  if v_fault is not null then
+    return jsonb_build_object('fault', v_fault);
   end if;
   perform set_config('synchronous_commit', 'off', true);
   v_state := stamp_worker(p_worker, v_every, p_held, p_starting, v_now);

@@ -58,6 +58,8 @@ begin
                $3, id, least(priority, $4 - 1), $5, enqueued_at, headers, payload, errors, group_of($6, group_name), group_name, key from gone',
         w.tab, case w.source when 'archive' then '$3' else q.dead_letter::text end, message_table(q.storage))
         using v_ids, q.storage, q.id, q.levels, v_now, q.ungrouped;
+      /* Of an earlier life. */
+      delete from cancellation where queue = q.id and id = any (v_ids);
       update dependency set failed = false where queue = q.id and parent = any (v_ids);
     end if;
     v_left := v_left - cardinality(v_ids);

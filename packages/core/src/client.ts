@@ -131,6 +131,7 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
     worker: (handlers, how = {}) => {
       const worker = createWorker(session, hub, wake, handlers, how)
       loops.add(worker)
+      worker.on("stopped", () => loops.delete(worker))
       return worker
     },
     schedules: createSchedules(session, onSent),

@@ -1,6 +1,6 @@
 import type { Driver, Unlisten } from "./driver.ts"
 import { notifyText } from "./notifier.ts"
-import { quietTimer } from "./timer.ts"
+import { LONGEST_TIMER, quietTimer } from "./timer.ts"
 
 /** One reader that waits for a queue. `reset` before looking: a wake that comes while it looks ends the next wait at once. */
 interface Waker {
@@ -125,7 +125,7 @@ function createWaker(onClose: () => void): Waker & { wake(): void } {
           end = undefined
           resolve()
         }
-        const timer = setTimeout(end, ms)
+        const timer = setTimeout(end, Math.min(ms, LONGEST_TIMER))
         signal?.addEventListener("abort", end)
       }),
     close: onClose,

@@ -69,7 +69,7 @@ const operations: Record<string, Operation> = {
     by: [SEGMENT, FLOOR, OLD_FLOORS, CLAIM, KEY],
   },
   "a look below the floor": { call: (queue) => withRow(`look_below${queue.suffix}(q, s.live, 1, now(), now())`, queue), by: [CLAIM, KEY] },
-  "a look for the dead": { call: (queue) => withRow(`dead_ahead${queue.suffix}(q, s.live, now())`, queue), by: [FLOOR, CLAIM, KEY] },
+  "a look for the dead": { call: (queue) => withRow(`dead_ahead${queue.suffix}(q, s.live, now())`, queue), by: [FLOOR, CLAIM, KEY, CANCELLED] },
 }
 
 async function hold({ connection }: Explainer, queue: LeafQueue): Promise<Held> {

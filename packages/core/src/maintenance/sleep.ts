@@ -1,3 +1,5 @@
+import { LONGEST_TIMER } from "../timer.ts"
+
 /** Resolves after `ms`, or when the signal aborts. */
 export function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
@@ -7,7 +9,7 @@ export function sleep(ms: number, signal: AbortSignal): Promise<void> {
       signal.removeEventListener("abort", done)
       resolve()
     }
-    const timer = setTimeout(done, ms)
+    const timer = setTimeout(done, Math.min(ms, LONGEST_TIMER))
     signal.addEventListener("abort", done)
   })
 }

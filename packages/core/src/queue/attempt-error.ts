@@ -22,6 +22,10 @@ export function encodeError(error: unknown): ErrorDocument | undefined {
 /** Of anything that can be thrown. */
 export function errorDocument(error: unknown, worker?: string): ErrorDocument {
   const by = worker === undefined ? {} : { worker }
-  if (!(error instanceof Error)) return { name: "Error", message: typeof error === "string" ? clean(error) : clean(describe(error)), ...by }
-  return { name: clean(error.name), message: clean(error.message), ...(error.stack && { stack: clean(error.stack) }), ...by }
+  try {
+    if (!(error instanceof Error)) return { name: "Error", message: typeof error === "string" ? clean(error) : clean(describe(error)), ...by }
+    return { name: clean(error.name), message: clean(error.message), ...(error.stack && { stack: clean(error.stack) }), ...by }
+  } catch {
+    return { name: "Error", message: "an error that cannot be read", ...by }
+  }
 }

@@ -17,8 +17,6 @@ export interface PollOptions extends Omit<ReadBatchOptions<never>, "tx"> {
 
 const FIRST_PAUSE = 5
 const LONGEST_PAUSE = 1000
-/** A timer that is set for longer fires at once. */
-const LONGEST_TIMER = 2 ** 31 - 1
 
 /**
  * Waits in the client: between two looks it holds neither a connection nor a transaction. Returns as soon as one message
@@ -46,7 +44,7 @@ export async function readWithPoll<Tx, Out>(
       const messages = await readBatch(session, queue, schema, readOptions)
       const left = deadline - performance.now()
       if (messages.length > 0 || left <= 0) return messages
-      await waker.wait(Math.min(pause, left, LONGEST_TIMER), options.signal)
+      await waker.wait(Math.min(pause, left), options.signal)
       throwIfAborted(options.signal)
     }
   } finally {

@@ -26,7 +26,8 @@ export async function callHandler<Tx>(spec: HandlerSpec<Tx>, helds: readonly Hel
   host.calls.add(controller)
   for (const held of helds) {
     held.begun = true
-    if (helds.length === 1) held.controller = controller
+    held.controller = controller
+    held.mates = helds
     host.onBegin(held)
   }
   const { timeout } = spec

@@ -49,12 +49,17 @@ export function createEmitter(): Emitter {
   function emit<Name extends keyof WorkerEvents>(name: Name, event: WorkerEvents[Name]): void {
     for (const listener of listeners.get(name) ?? []) {
       try {
-        ;(listener as (event: WorkerEvents[Name]) => void)(event)
+        const returned: unknown = (listener as (event: WorkerEvents[Name]) => unknown)(event)
+        if (returned instanceof Promise) returned.catch((error: unknown) => onThrown(name, error))
       } catch (error) {
-        // Of an error in the telling of errors nobody is left to be told.
-        if (name !== "error") emit("error", { error })
+        onThrown(name, error)
       }
     }
+  }
+
+  /** Of an error in the telling of errors nobody is left to be told. */
+  function onThrown(name: keyof WorkerEvents, error: unknown): void {
+    if (name !== "error") emit("error", { error })
   }
 
   return {

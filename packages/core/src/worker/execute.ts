@@ -77,7 +77,7 @@ export function createExecutor<Tx>(session: Session<Tx>, queue: string, spec: Ha
     } catch (error) {
       settlements = helds.map(({ message, controller }) => failed(error, message, spec, controller?.signal))
     }
-    const told = helds.map((held, i) => settle(held, settlements[i]!, started, results[i]))
+    const told = helds.map((held, i) => (typeof held.doomed === "object" ? settle(held, held.doomed, started) : settle(held, settlements[i]!, started, results[i])))
     // Not ever more of them where the database is slower than the handlers.
     if (settler.isFull()) await Promise.all(told)
   }

@@ -1,37 +1,43 @@
 import type { Session } from "../session.ts"
 import { beat, type BeatAnswer, type BeatLane, type WorkerInfo } from "./beat.ts"
 
-/** Beats from start to stop, every third of the shortest lease. */
+/** Beats from start to stop, every third of the shortest lease, and every 10 s where that is sooner. */
 export interface Heart {
   /** The first beat: registers the worker. Rejects where it fails. */
   start(): Promise<BeatAnswer>
-  /** A beat now, or the one in flight. Never rejects. */
-  beat(): Promise<void>
+  /** Beats once more where the last answer is older than this. Whether there is one; never rejects. */
+  isInformed(age: number): Promise<boolean>
   stop(): Promise<void>
 }
 
 export interface HeartHost {
   readonly info: WorkerInfo
   lanes(): readonly BeatLane[]
-  onAnswer(answer: BeatAnswer): void
+  /** With the lanes that the beat told of. */
+  onAnswer(answer: BeatAnswer, lanes: readonly BeatLane[]): void
   onError(error: unknown): void
 }
 
 const SHORTEST = 20
+/** Of a longer lease the worker would seem dead, and be told late that a message is cancelled. */
+const LONGEST = 10_000
 /** After a beat that failed: soon enough for leases that have a third of their time left. */
 const RETRY = 0.1
 
 export function createHeart<Tx>(session: Session<Tx>, host: HeartHost): Heart {
-  let every = 10_000
+  let every = LONGEST
+  /** When the last beat began that was answered. */
+  let asOf = -Infinity
   let timer: ReturnType<typeof setTimeout> | undefined
   let inFlight: Promise<void> | undefined
   let stopped = false
 
-  async function once(starting: boolean): Promise<BeatAnswer> {
-    const lanes = host.lanes()
+  async function once(lanes: readonly BeatLane[], starting: boolean): Promise<BeatAnswer> {
+    const now = performance.now()
     const answer = await beat(session, host.info, every, lanes, starting)
     const leases = lanes.map(({ queue, lease }) => lease ?? answer.queues[queue]?.lease ?? 30_000)
-    every = Math.max(SHORTEST, Math.min(...leases) / 3)
+    every = Math.min(LONGEST, Math.max(SHORTEST, Math.min(...leases) / 3))
+    asOf = now
     return answer
   }
 
@@ -39,7 +45,8 @@ export function createHeart<Tx>(session: Session<Tx>, host: HeartHost): Heart {
     clearTimeout(timer)
     let pause = every
     try {
-      host.onAnswer(await once(false))
+      const lanes = host.lanes()
+      host.onAnswer(await once(lanes, false), lanes)
       pause = every
     } catch (error) {
       pause = every * RETRY
@@ -55,11 +62,17 @@ export function createHeart<Tx>(session: Session<Tx>, host: HeartHost): Heart {
 
   return {
     start: async () => {
-      const answer = await once(true)
+      const answer = await once(host.lanes(), true)
       timer = setTimeout(() => void run(), every)
       return answer
     },
-    beat: run,
+    isInformed: async (age) => {
+      const since = performance.now() - age
+      if (asOf < since) await run()
+      // It may have been in flight already, and asked before.
+      if (asOf < since) await run()
+      return asOf >= since
+    },
     stop: async () => {
       stopped = true
       await inFlight

@@ -33,7 +33,7 @@ export interface LaneHost {
 
 /** One queue of a worker: claims what there is room for, and has it handled. */
 export interface Lane {
-  /** Resolves when nothing more will be claimed, and what was not begun is given back. */
+  /** Resolves when nothing more will be claimed; what was not begun is being given back. */
   claim(): Promise<void>
   /** Begins what waits, as far as it may. */
   pump(): void
@@ -48,8 +48,8 @@ const FIRST_PAUSE = 5
 const LONGEST_ERROR_PAUSE = 30_000
 /** Whoever could get no transaction for what it claimed need not claim more at once. */
 const PAUSE_AFTER_REFUSAL = 1000
-/** A call that waited longer than this may be of a queue that was paused meanwhile. */
-const FRESH = 400
+/** A call that was claimed longer ago than this may be of a queue that was paused meanwhile. */
+export const FRESH = 400
 
 export function createLane<Tx>(queue: string, spec: HandlerSpec<Tx>, concurrency: number, hub: WakeHub, host: LaneHost): Lane {
   const room = createSlots(concurrency + host.prefetch)
@@ -59,7 +59,7 @@ export function createLane<Tx>(queue: string, spec: HandlerSpec<Tx>, concurrency
   let notBefore = 0
 
   async function run({ helds, at }: Call): Promise<void> {
-    const stale = performance.now() - at > FRESH && !(await host.mayBegin())
+    const stale = performance.now() - at > FRESH && (!(await host.mayBegin()) || host.stopping.aborted)
     if (stale) await host.giveBack(helds)
     else if (!(await host.run(helds))) notBefore = performance.now() + PAUSE_AFTER_REFUSAL
     running--
@@ -101,9 +101,10 @@ export function createLane<Tx>(queue: string, spec: HandlerSpec<Tx>, concurrency
 
   /** Claims as many calls as there is room for, and returns how many messages it found, and whether there may be more. */
   async function claimFor(calls: number): Promise<{ found: number; more: boolean }> {
+    const at = performance.now()
     const messages = await read(calls * spec.size)
     const made: Call[] = []
-    for (let i = 0; i < messages.length; i += spec.size) made.push({ helds: messages.slice(i, i + spec.size).map(hold), at: performance.now() })
+    for (let i = 0; i < messages.length; i += spec.size) made.push({ helds: messages.slice(i, i + spec.size).map(hold), at })
     made.forEach(({ helds }) => host.onClaimed(helds))
     waiting.push(...made)
     leave(calls - made.length)
@@ -130,7 +131,7 @@ export function createLane<Tx>(queue: string, spec: HandlerSpec<Tx>, concurrency
     }
     waker.close()
     const rest = waiting.splice(0)
-    await Promise.all(rest.map(({ helds }) => host.giveBack(helds)))
+    for (const { helds } of rest) void host.giveBack(helds)
     leave(rest.length)
   }
 

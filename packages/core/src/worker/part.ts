@@ -17,7 +17,8 @@ export interface PartHost extends Pick<CallHost, "worker" | "calls">, Pick<LaneH
   onResult(): void
   /** Of the last beat. */
   answer(): BeatAnswer | undefined
-  beat(): Promise<void>
+  /** Whether what the last beat told is recent, or could be asked. */
+  isInformed(): Promise<boolean>
   happened(): number
   onHappened(): void
   onIdle(): void
@@ -32,7 +33,8 @@ export interface Part<Tx> {
   readonly lane: Lane
   /** What had happened when a claim last began that found nothing. */
   idleAt(): number
-  learn(answer: BeatAnswer): void
+  /** What a beat was answered that told of `asked`. */
+  learn(answer: BeatAnswer, asked: readonly Held[]): void
 }
 
 export function createPart<Tx>(session: Session<Tx>, hub: WakeHub, { queue, spec }: Handler<Tx>, host: PartHost): Part<Tx> {
@@ -59,10 +61,7 @@ export function createPart<Tx>(session: Session<Tx>, hub: WakeHub, { queue, spec
     run: executor.run,
     giveBack: executor.giveBack,
     mayClaim: () => host.answer()?.state !== "suspended",
-    mayBegin: async () => {
-      await host.beat()
-      return host.answer()?.state === "running" && info()?.paused !== true
-    },
+    mayBegin: async () => (await host.isInformed()) && host.answer()?.state === "running" && info()?.paused === false,
     onClaimed: (helds) => {
       for (const one of helds) {
         // Its lease ran out while we held it, and here it is again.
@@ -80,20 +79,21 @@ export function createPart<Tx>(session: Session<Tx>, hub: WakeHub, { queue, spec
     onError: (error) => emit("error", { error, queue }),
   })
 
-  function lose(one: Held): void {
-    one.doomed = "lost"
-    one.controller?.abort(new StaleLeaseError(queue, one.message.id, one.message.lease))
+  /** A call goes on while one of its messages is worth it. */
+  function doom(one: Held, doomed: NonNullable<Held["doomed"]>, reason: Error): void {
+    one.doomed = doomed
+    if (one.mates.every((mate) => mate.doomed !== undefined)) one.controller?.abort(reason)
   }
 
-  function learn({ lost, cancelled }: BeatAnswer): void {
-    const byId = new Map([...held].map((one) => [one.message.id, one]))
+  function lose(one: Held): void {
+    doom(one, "lost", new StaleLeaseError(queue, one.message.id, one.message.lease))
+  }
+
+  function learn({ lost, cancelled }: BeatAnswer, asked: readonly Held[]): void {
+    // Not one that was claimed since, under a newer lease.
+    const byId = new Map(asked.filter((one) => held.has(one)).map((one) => [one.message.id, one]))
     for (const id of lost) if (byId.has(id)) lose(byId.get(id)!)
-    for (const id of cancelled) {
-      const one = byId.get(id)
-      if (one === undefined) continue
-      one.doomed = { to: "cancel" }
-      one.controller?.abort(new MessageCancelledError(queue, id))
-    }
+    for (const id of cancelled) if (byId.has(id)) doom(byId.get(id)!, { to: "cancel" }, new MessageCancelledError(queue, id))
   }
 
   return { queue, lease: spec.lease, held, lane, idleAt: () => idleAt, learn }

@@ -34,7 +34,7 @@ export function failed(thrown: unknown, message: Message, spec: Decides, signal?
   if (reason instanceof WorkerStoppedError) return { to: "release" }
   const error = reason instanceof HandlerTimeoutError ? reason : thrown
   const verdict = verdictIn(error) ?? decided(error, message, spec)
-  return withBackoff(verdict === undefined ? { to: "retry", error } : { ...verdict, error: verdict.error ?? (verdictIn(error) === undefined ? error : undefined) }, message, spec)
+  return withBackoff(verdict === undefined ? { to: "retry", error: error ?? new Error(`The handler threw ${error}.`) } : { ...verdict, error: verdict.error ?? (verdictIn(error) === undefined ? error : undefined) }, message, spec)
 }
 
 /** The error of a payload that the queue's schema refuses. */

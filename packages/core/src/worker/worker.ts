@@ -1,7 +1,7 @@
 import { throwIfAborted } from "../abort.ts"
 import { checkOptions } from "../check.ts"
 import { type Duration, milliseconds } from "../duration.ts"
-import { InvalidOptionError, QueueNotFoundError, WorkerStoppedError } from "../errors.ts"
+import { InvalidOptionError, WorkerStoppedError } from "../errors.ts"
 import { createMaintenance } from "../maintenance/maintenance.ts"
 import { sleep } from "../maintenance/sleep.ts"
 import { RESULTS } from "../results.ts"
@@ -12,6 +12,7 @@ import { createEmitter, type Emitter } from "./events.ts"
 import type { Handler } from "./handler.ts"
 import { createHeart } from "./heart.ts"
 import { checkPool, checkWorker, type WorkerOptions } from "./options.ts"
+import { FRESH } from "./lane.ts"
 import { createPart, type Part } from "./part.ts"
 import { createSlots } from "./slots.ts"
 
@@ -28,7 +29,7 @@ export interface Worker {
   readonly name: string
   /** Resolves when it is at work. Throws `QueueNotFoundError`, `PoolTooSmallError`, and where the database cannot be reached. Keeps the process alive. */
   start(): Promise<void>
-  /** Claims no more, gives back at once what was not begun, waits for the handlers. Resolves when everything is settled. */
+  /** Claims no more, gives back at once what was not begun, waits for the handlers. Resolves when everything is settled. Called again, the shorter timeout holds. */
   stop(options?: StopOptions): Promise<void>
   /** Starts it where it was not, and stops it when its queues have nothing that is ready and no handler runs. */
   drain(): Promise<void>
@@ -57,9 +58,13 @@ export function createWorker<Tx>(session: Session<Tx>, hub: WakeHub, wake: (queu
   let happened = 0
   let onQuiet: (() => void) | undefined
   let onEmpty: (() => void) | undefined
+  let turn = 0
+  let failing = false
   let starting: Promise<void> | undefined
   let ending: Promise<void> | undefined
   let lanesEnded: Promise<unknown> = Promise.resolve()
+  let hurry: (() => void) | undefined
+  const hurried = new Promise<void>((resolve) => (hurry = resolve))
 
   const parts: readonly Part<Tx>[] = handlers.map((handler) => createPart(session, hub, handler, {
     ...checked,
@@ -70,11 +75,11 @@ export function createWorker<Tx>(session: Session<Tx>, hub: WakeHub, wake: (queu
     emitter,
     stopping: stopping.signal,
     answer: () => answer,
-    beat: () => heart.beat(),
+    isInformed: () => heart.isInformed(FRESH),
     begin: () => running < concurrency && ++running > 0,
     ended: () => {
       running--
-      for (const { lane } of parts) lane.pump()
+      pump()
     },
     happened: () => happened,
     onHappened: () => {
@@ -88,46 +93,60 @@ export function createWorker<Tx>(session: Session<Tx>, hub: WakeHub, wake: (queu
   const heart = createHeart(session, {
     info: { name, hostname, port, queues: handlers.map(({ queue }) => queue) },
     lanes: () => parts.map(({ queue, lease, held }) => ({ queue, lease, held: [...held] })),
-    onAnswer: (next) => {
+    onAnswer: (next, lanes) => {
       answer = next
-      for (const part of parts) part.learn(next)
+      parts.forEach((part, i) => part.learn(next, lanes[i]!.held))
+      // The database is back, and lanes that gave it time need not.
+      if (failing) for (const { queue } of parts) hub.wakeLocal(queue)
+      failing = false
       if (next.state === "stopping") void stop().catch(onError)
     },
-    onError,
+    onError: (error) => {
+      failing = true
+      onError(error)
+    },
   })
 
   const isEmpty = (): boolean => parts.every(({ held }) => held.size === 0)
+  const onAbort = (): void => void stop().catch(onError)
+
+  /** Each lane is the first in its turn: one where much waits does not keep the others waiting. */
+  function pump(): void {
+    turn++
+    for (let i = 0; i < parts.length; i++) parts[(turn + i) % parts.length]!.lane.pump()
+  }
 
   async function begin(): Promise<void> {
     checkPool(session.driver, handlers, concurrency)
     throwIfAborted(signal)
     answer = await heart.start()
-    const missing = handlers.find(({ queue }) => answer!.queues[queue] === undefined)
-    if (missing !== undefined) {
-      await heart.stop()
-      await leaveWorker(session, name)
-      throw new QueueNotFoundError(missing.queue)
-    }
+    if (signal?.aborted) onAbort()
     if (stopping.signal.aborted) return
-    signal?.addEventListener("abort", () => void stop().catch(onError), { once: true })
+    signal?.addEventListener("abort", onAbort)
     if (checked.maintenance) maintenance.start()
     lanesEnded = Promise.all(parts.map(({ lane }) => lane.claim()))
   }
 
   async function start(): Promise<void> {
     if (ending !== undefined) throw new InvalidOptionError("start", undefined, "comes after stop: make another worker")
-    starting ??= begin()
+    starting ??= begin().catch((error: unknown) => {
+      starting = undefined
+      throw error
+    })
     return starting
   }
 
-  async function end(timeout: number): Promise<void> {
+  async function end(): Promise<void> {
     stopping.abort()
+    signal?.removeEventListener("abort", onAbort)
     const begun = await starting?.then(() => true, () => false)
     if (begun !== true) return
     const settled = lanesEnded.then(() => new Promise<void>((resolve) => (isEmpty() ? resolve() : (onEmpty = resolve))))
-    await within(settled, timeout)
+    await Promise.race([settled, hurried])
     for (const call of calls) call.abort(new WorkerStoppedError(name))
-    if (!isEmpty()) await within(settled, GRACE)
+    // What a claim in flight brings is to be given back too.
+    await lanesEnded
+    await within(settled, GRACE)
     await Promise.all([heart.stop(), maintenance.stop()])
     await leaveWorker(session, name).catch(onError)
     emit("stopped", { worker: name })
@@ -136,7 +155,10 @@ export function createWorker<Tx>(session: Session<Tx>, hub: WakeHub, wake: (queu
   async function stop(how: StopOptions = {}): Promise<void> {
     checkOptions(how, ["timeout"], "options")
     const timeout = milliseconds(how.timeout === undefined ? "30s" : how.timeout, "timeout")
-    ending ??= end(timeout)
+    ending ??= end()
+    // Whoever asks again may be in more of a hurry.
+    await within(ending, timeout)
+    hurry!()
     return ending
   }
 

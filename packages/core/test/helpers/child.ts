@@ -8,6 +8,10 @@ export interface Child {
   next<T = any>(): Promise<T>
   /** Sends SIGKILL and waits for the end. */
   kill(): Promise<void>
+  /** Sends SIGSTOP: the process stands still, its connections stay. */
+  suspend(): void
+  /** Sends SIGCONT. */
+  resume(): void
   /** The exit code, null after a signal. */
   readonly ended: Promise<number | null>
 }
@@ -32,5 +36,7 @@ export function startChild(script: string, ...args: string[]): Child {
       child.kill("SIGKILL")
       await ended
     },
+    suspend: () => void child.kill("SIGSTOP"),
+    resume: () => void child.kill("SIGCONT"),
   }
 }
