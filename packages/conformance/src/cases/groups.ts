@@ -10,11 +10,14 @@ import { coreErrorCases } from "./queue/core-errors.ts"
 import { fencingCases } from "./queue/fencing.ts"
 import { joinedGroupCases, queueCases } from "./queue/groups.ts"
 import { transactionCases } from "./transaction.ts"
+import { workerBudgetCases } from "./worker/budget.ts"
+import { transactionalWorkerCases, workerCases } from "./worker/groups.ts"
 import { wireCases } from "./wire.ts"
 
 export type GroupName =
   | "wire" | "errors" | "transaction" | "listen" | "isolation" | "lifecycle" | "budget"
   | "queue" | "fencing" | "core errors" | "joined" | "concurrency" | "queue budget"
+  | "worker" | "transactional worker" | "worker budget"
 
 /** Every case of the kit, in the order in which a driver grows. */
 export const groups: readonly (ConformanceGroup & { readonly name: GroupName })[] = [
@@ -31,4 +34,7 @@ export const groups: readonly (ConformanceGroup & { readonly name: GroupName })[
   { name: "joined", cases: joinedGroupCases },
   { name: "concurrency", cases: concurrencyCases },
   { name: "queue budget", cases: queueBudgetCases },
+  { name: "worker", cases: workerCases },
+  { name: "transactional worker", cases: transactionalWorkerCases },
+  { name: "worker budget", cases: workerBudgetCases },
 ]
