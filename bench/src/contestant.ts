@@ -14,6 +14,15 @@ export interface OpenOptions {
   readonly connections: number
   /** Readers wait for what is sent here: whoever can only wake them at a price pays it now. */
   readonly wake?: boolean
+  /** False: waits by looking again and again. Default true. */
+  readonly listen?: boolean
+}
+
+export interface WorkOptions {
+  /** Handlers that run at once. */
+  readonly concurrency: number
+  /** Each in a transaction of its own, in which its message is settled. */
+  readonly transactional: boolean
 }
 
 /** Somebody who can be a queue. One small file each; `contestants.ts` lists them. */
@@ -33,6 +42,10 @@ export interface Session<Message extends Received = Received> {
   /** Waits for a message the way this contestant does it best; gives up after about a second. */
   receive(): Promise<Message[]>
   deleteBatch(messages: readonly Message[]): Promise<unknown>
+  /** Has what waits handled by a handler that does nothing, until nothing is left. Returns how many messages that were. */
+  workOff(options: WorkOptions): Promise<number>
+  /** Has each message that comes handled at once. Returns how to end it. */
+  work(handle: (payload: Payload) => void): Promise<() => Promise<void>>
   /** Starts what this contestant wants running beside it all the time. Returns how to end it. */
   maintain?(): () => Promise<void>
   close(): Promise<void>

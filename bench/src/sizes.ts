@@ -7,6 +7,9 @@ export interface Sizes {
   readonly sendBatches: number
   /** Messages of one turn, by the size of the batch they are read in. */
   readonly drain: Readonly<Record<number, number>>
+  /** Messages of one turn, by how many handlers run at once. */
+  readonly worker: Readonly<Record<number, number>>
+  readonly workerInTransactions: Readonly<Record<number, number>>
   readonly latency: number
   /** How many messages wait. */
   readonly backlogs: readonly [small: number, large: number]
@@ -20,6 +23,8 @@ export const fullSizes: Sizes = {
   sendAtOnce: 6400,
   sendBatches: 30,
   drain: { 1: 500, 10: 3000, 100: 20_000, 1000: 40_000 },
+  worker: { 1: 1000, 10: 6000, 100: 30_000 },
+  workerInTransactions: { 1: 500, 10: 2000 },
   latency: 60,
   backlogs: [10_000, 1_000_000],
   backlogReads: 50,
@@ -31,6 +36,8 @@ export const quickSizes: Sizes = {
   sendAtOnce: 1600,
   sendBatches: 5,
   drain: { 1: 100, 10: 500, 100: 2000, 1000: 3000 },
+  worker: { 1: 50, 10: 300, 100: 2000 },
+  workerInTransactions: { 1: 20, 10: 100 },
   latency: 10,
   backlogs: [2000, 50_000],
   backlogReads: 20,

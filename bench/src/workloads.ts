@@ -4,6 +4,7 @@ import { drain } from "./workloads/drain.ts"
 import { latency } from "./workloads/latency.ts"
 import { pinned } from "./workloads/pinned.ts"
 import { send } from "./workloads/send.ts"
+import { worker } from "./workloads/worker.ts"
 
 /** In the order in which they run. */
-export const workloads: readonly Workload[] = [send, drain, latency, pinned, backlog]
+export const workloads: readonly Workload[] = [send, drain, worker, latency, pinned, backlog]

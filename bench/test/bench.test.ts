@@ -15,6 +15,8 @@ const tinySizes: Sizes = {
   sendAtOnce: 40,
   sendBatches: 1,
   drain: { 1: 2, 10: 20 },
+  worker: { 1: 2, 10: 20 },
+  workerInTransactions: { 2: 4 },
   latency: 2,
   backlogs: [100, 300],
   backlogReads: 2,
@@ -31,13 +33,15 @@ test("every workload runs over every contestant and gives complete results", { t
     { serverUrl: inject("serverUrl"), stop: new AbortController().signal, log: (line) => lines.push(line), print: (text) => printed.push(text) },
   )
   const rows = result.workloads as Record<string, Record<string, unknown>[]>
-  expect(Object.keys(rows)).toEqual(["send", "drain", "latency", "pinned", "backlog"])
-  for (const [workload, cases] of [["send", ["one by one", "32 at once", "by 1000"]], ["drain", ["by 1", "by 10"]]] as const) {
+  expect(Object.keys(rows)).toEqual(["send", "drain", "worker", "latency", "pinned", "backlog"])
+  for (const [workload, cases] of [["send", ["one by one", "32 at once", "by 1000"]], ["drain", ["by 1", "by 10"]], ["worker", ["1 at once", "10 at once", "2 at once, in transactions"]]] as const) {
     const all = cases.flatMap((one) => names.map((contestant) => ({ case: one, contestant })))
     expect(rows[workload]).toMatchObject(all.map((row) => ({ ...row, median: positive, min: positive, max: positive, ratio: positive, rounds: [positive] })))
   }
   const each = (row: object): object[] => names.map((contestant) => ({ contestant, ...row }))
-  expect(rows.latency).toMatchObject(each({ p50: positive, p95: positive, p99: positive, ratio: positive }))
+  expect(rows.worker!.every(({ roundTrips }) => (roundTrips as number) > 0)).toBe(true)
+  const latencies = ["to a reader that waits", "to a worker's handler", "to a worker's handler, without LISTEN"]
+  expect(rows.latency).toMatchObject(latencies.flatMap((name) => each({ case: name, p50: positive, p95: positive, p99: positive, ratio: positive })))
   expect(rows.pinned).toMatchObject(each({ sizeAtStart: positive, windows: Array.from({ length: 5 }, () => ({ size: positive })) }))
   expect(rows.backlog).toMatchObject(each({ small: { median: positive }, large: { median: positive }, ratio: positive }))
   expect(JSON.parse(JSON.stringify(result)).server.settings).toHaveProperty("fsync")

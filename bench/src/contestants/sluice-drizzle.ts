@@ -8,12 +8,12 @@ import { sluiceSession } from "./sluice-session.ts"
 /** Over node-postgres, with the LISTEN of its pool. */
 export const sluiceDrizzle: Contestant = {
   name: "sluice-drizzle",
-  open(url, { connections }) {
-    const pool = new Pool({ connectionString: url, max: connections, idleTimeoutMillis: 0 })
+  open(url, options) {
+    const pool = new Pool({ connectionString: url, max: options.connections, idleTimeoutMillis: 0 })
     pool.on("error", () => {})
     const borrowed = pgDriver(pool)
     const driver = drizzleDriver(drizzle(pool), { listen: borrowed.listen })
-    return sluiceSession(driver, async () => {
+    return sluiceSession(driver, options, async () => {
       await borrowed.close?.()
       await pool.end()
     })

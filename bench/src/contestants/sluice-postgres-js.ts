@@ -6,8 +6,8 @@ import { sluiceSession } from "./sluice-session.ts"
 /** The library prepares by itself. */
 export const sluicePostgresJs: Contestant = {
   name: "sluice-postgres-js",
-  open(url, { connections }) {
-    const sql = postgres(url, { max: connections, onnotice: () => {} })
-    return sluiceSession(postgresJsDriver(sql), () => sql.end())
+  open(url, options) {
+    const sql = postgres(url, { max: options.connections, onnotice: () => {} })
+    return sluiceSession(postgresJsDriver(sql), options, () => sql.end())
   },
 }

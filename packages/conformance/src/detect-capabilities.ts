@@ -21,6 +21,7 @@ export function detectCapabilities(harness: DriverUnderTest, place: Place): Capa
     timeout: told("timeout"),
     columnNames: told("columnNames"),
     parallel: when("parallel", driver.maxConnections !== 1, "the driver has one connection"),
+    maxConnections: when("maxConnections", driver.maxConnections !== undefined, "the driver does not tell maxConnections"),
     tap: when("tap", place.tap !== undefined, place.tapless),
     listen: when("listen", driver.listen !== undefined, "the driver has no listen()"),
     savepoint: when("savepoint", driver.savepoint !== undefined, "the driver has no savepoint(): SAVEPOINT by hand"),

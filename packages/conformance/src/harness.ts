@@ -8,6 +8,8 @@ export type Capability =
   | "concurrent"
   /** One driver runs several statements at once: `maxConnections` is not 1. */
   | "parallel"
+  /** The driver tells how many connections it may use: `maxConnections`. */
+  | "maxConnections"
   /** Every connection is a server process of its own: not behind a pooler. */
   | "direct"
   /** The client may prepare statements: not `prepare: false`. */

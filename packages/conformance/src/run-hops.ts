@@ -57,7 +57,7 @@ async function openSide(name: string, makeDriver: MakeDriver, url: string): Prom
   const { driver } = harness
   // Its own wake-ups are the hop's to send.
   const client = createClient(driver, { listen: false, notify: false })
-  return { name, client, begin: beginOf(harness), listener: driver.listen && (() => listenerOn(driver)), close: harness.close }
+  return { name, client, driver, begin: beginOf(harness), listener: driver.listen && (() => listenerOn(driver)), close: harness.close }
 }
 
 /** A client on the same driver, told apart by when its LISTEN stands. */

@@ -22,7 +22,7 @@ export function pgModes(make: (setUp?: PgSetUp) => Mode["make"]): Mode[] {
     ...defaultIsolation.map((level) => ({
       name: level.toUpperCase(),
       make: make({ pool: { options: `-c default_transaction_isolation=${level.replace(" ", "\\ ")}` } }),
-      only: strictOnly,
+      only: strictOnly(level),
     })),
   ]
 }

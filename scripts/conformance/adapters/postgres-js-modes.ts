@@ -49,7 +49,7 @@ export function postgresJsModes(make: (setUp?: PostgresJsSetUp) => Mode["make"])
     ...defaultIsolation.map((level) => ({
       name: level.toUpperCase(),
       make: make({ client: { connection: { default_transaction_isolation: level } } }),
-      only: strictOnly,
+      only: strictOnly(level),
     })),
   ]
 }

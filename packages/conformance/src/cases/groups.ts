@@ -11,11 +11,14 @@ import { fencingCases } from "./queue/fencing.ts"
 import { joinedGroupCases, queueCases } from "./queue/groups.ts"
 import { scheduleCases } from "./queue/schedules.ts"
 import { transactionCases } from "./transaction.ts"
+import { workerBudgetCases } from "./worker/budget.ts"
+import { transactionalWorkerCases, workerCases } from "./worker/groups.ts"
 import { wireCases } from "./wire.ts"
 
 export type GroupName =
   | "wire" | "errors" | "transaction" | "listen" | "isolation" | "lifecycle" | "budget"
   | "queue" | "fencing" | "core errors" | "joined" | "concurrency" | "schedules" | "queue budget"
+  | "worker" | "transactional worker" | "worker budget"
 
 /** Every case of the kit, in the order in which a driver grows. */
 export const groups: readonly (ConformanceGroup & { readonly name: GroupName })[] = [
@@ -33,4 +36,7 @@ export const groups: readonly (ConformanceGroup & { readonly name: GroupName })[
   { name: "concurrency", cases: concurrencyCases },
   { name: "schedules", cases: scheduleCases },
   { name: "queue budget", cases: queueBudgetCases },
+  { name: "worker", cases: workerCases },
+  { name: "transactional worker", cases: transactionalWorkerCases },
+  { name: "worker budget", cases: workerBudgetCases },
 ]

@@ -1,4 +1,4 @@
-import type { Client, Message } from "@sluice/core"
+import { type Client, type Driver, type Handler, type Message, outcome } from "@sluice/core"
 import { equal, inTime, ok, rejects, sleep } from "../assert.ts"
 import type { DriverUnderTest } from "../harness.ts"
 import type { Rule } from "../rules.ts"
@@ -6,6 +6,7 @@ import type { Rule } from "../rules.ts"
 /** One end of a hop. */
 export interface HopSide {
   readonly client: Client
+  readonly driver: Driver
   /** A transaction of the user's own, opened by the library itself where the set-up can. */
   begin<T>(work: (tx: unknown) => Promise<T>): Promise<T>
   /** A client whose LISTEN stands once `listening` resolves; undefined for a driver without listen(). */
@@ -134,10 +135,46 @@ export const hopCases: readonly HopCase[] = [
     async run({ from, to, queue }) {
       const id = await from.client.queue(queue).send("again", { headers })
       const first = await to.client.queue(queue).read()
-      await to.client.queue(queue).retry(first!, { error: new Error("not yet") })
+      await to.client.queue(queue).retry(first!, { error: new Error("not yet"), delay: 0 })
       const second = await from.client.queue(queue).read()
       equal([second?.id, second?.attempt, second?.headers], [id, 2, headers], "the second delivery")
       ok(second!.lease !== first!.lease, "the second delivery must have a lease of its own")
+    },
+  },
+  {
+    name: "a worker there handles what was sent here, and the sender sees what became of it",
+    rule,
+    async run({ from, to, queue }) {
+      await from.client.admin.updateQueue(queue, { done: "archive" })
+      const sent = await from.client.queue(queue).sendBatch(["done", "fail", "later"].map((payload) => ({ payload, headers })))
+      const seen: unknown[] = []
+      await drain(to, to.client.queue(queue).handler(({ payload, headers: own }) => {
+        seen.push([payload, own])
+        if (payload === "fail") throw new Error("failed there")
+        return payload === "later" ? outcome.snooze("1h") : undefined
+      }, { concurrency: 1 }))
+      equal(seen, ["done", "fail", "later"].map((payload) => [payload, headers]), "what the other side handled")
+      const [done, failed, later] = sent as [string, string, string]
+      equal((await from.client.admin.archive.get(done))?.outcome, "done", "the sender's look at the first one")
+      const kept = await from.client.admin.messages.get(failed)
+      equal([kept?.attempt, kept?.errors.map(({ message }) => message)], [1, ["failed there"]], "the sender's look at the second one")
+      equal((await from.client.admin.messages.get(later))?.attempt, 0, "the sender's look at the third one")
+    },
+  },
+  {
+    name: "a transactional worker there: the sender sees its effects with the settle, and nothing of what failed",
+    rule,
+    async run({ from, to, queue }) {
+      const table = `public.${queue}`
+      await from.driver.query(`create table ${table} (n int4)`)
+      await from.client.queue(queue).sendBatch([1, 2, 3].map((payload) => ({ payload })))
+      await drain(to, to.client.queue(queue).handler(async ({ payload }, { tx }) => {
+        await to.driver.within(tx).query(`insert into ${table} values ($1::int4)`, [payload as number])
+        if (payload === 2) throw new Error("failed there")
+      }, { transactional: true, batch: 2 }))
+      const rows = await from.driver.query<{ n: number }>(`select n from ${table} order by n`)
+      equal(rows.map(({ n }) => n), [1, 3], "effects that the sender sees")
+      equal((await from.client.queue(queue).metrics()).delayed, 1, "messages that wait for another attempt")
     },
   },
   {
@@ -160,6 +197,11 @@ export const hopCases: readonly HopCase[] = [
     },
   },
 ]
+
+async function drain(side: HopSide, handler: Handler): Promise<void> {
+  const worker = side.client.worker([handler], { maintenance: false })
+  await inTime(worker.drain(), "drain()", 10_000)
+}
 
 /** Reads on the other side, and compares with what was sent and with what the sender sees of it. */
 async function arrives(from: HopSide, to: HopSide, queue: string, sent: { id: string; payload: unknown }): Promise<Message> {

@@ -175,4 +175,20 @@ export const transactionMutants: readonly Mutant[] = [
   replacing("runs savepoint() without a savepoint", "savepoint(): an inner rollback keeps the outer work", () => ({
     savepoint: (tx, work) => work(tx),
   })),
+  replacing(
+    "runs a worker's statements outside of its transaction",
+    "a handler that throws: its effect never was, the attempt is charged, the error kept",
+    (driver) => ({ within: () => driver }),
+  ),
+  replacing(
+    "resolves a commit that rolled back, to a worker",
+    "a statement that fails, and whose error the handler swallows: nothing of it commits, and the message is retried",
+    (_, pool) => ({ transaction: stepping(pool, { commit: (client) => client.query("commit") }) }),
+  ),
+  replacing("resolves a failed commit, to a worker", "a commit that fails: the effect never was, the message is retried, and the error says why", (_, pool) => ({
+    transaction: stepping(pool, { commit: (client) => client.query("commit").catch(() => undefined) }),
+  })),
+  replacing("runs savepoint() without a savepoint, to a worker", "batch: one fails in its savepoint, the others stay", () => ({
+    savepoint: (tx, work) => work(tx),
+  })),
 ]

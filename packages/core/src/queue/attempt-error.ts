@@ -24,8 +24,15 @@ export function errorDocument(error: unknown, worker?: string): ErrorDocument {
   const by = worker === undefined ? {} : { worker }
   try {
     if (!(error instanceof Error)) return { name: "Error", message: typeof error === "string" ? clean(error) : clean(describe(error)), ...by }
-    return { name: clean(error.name), message: clean(error.message), ...(error.stack && { stack: clean(error.stack) }), ...by }
+    return { name: clean(error.name), message: clean(error.message), ...(error.stack && { stack: clean(stackOf(error)) }), ...by }
   } catch {
     return { name: "Error", message: "an error that cannot be read", ...by }
   }
+}
+
+/** With those of its causes: of a statement that failed, Drizzle's own error does not say why. */
+function stackOf(error: Error): string {
+  const stacks: string[] = []
+  for (let at: unknown = error; at instanceof Error && stacks.length < 5; at = at.cause) stacks.push(at.stack ?? String(at))
+  return stacks.join("\nCaused by: ")
 }

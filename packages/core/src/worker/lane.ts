@@ -105,7 +105,7 @@ export function createLane<Tx>(queue: string, spec: HandlerSpec<Tx>, concurrency
     const messages = await read(calls * spec.size)
     const made: Call[] = []
     for (let i = 0; i < messages.length; i += spec.size) made.push({ helds: messages.slice(i, i + spec.size).map(hold), at })
-    made.forEach(({ helds }) => host.onClaimed(helds))
+    if (made.length > 0) host.onClaimed(made.flatMap(({ helds }) => helds))
     waiting.push(...made)
     leave(calls - made.length)
     pump()

@@ -63,11 +63,10 @@ export function createPart<Tx>(session: Session<Tx>, hub: WakeHub, { queue, spec
     mayClaim: () => host.answer()?.state !== "suspended",
     mayBegin: async () => (await host.isInformed()) && host.answer()?.state === "running" && info()?.paused === false,
     onClaimed: (helds) => {
-      for (const one of helds) {
-        // Its lease ran out while we held it, and here it is again.
-        for (const other of held) if (other.message.id === one.message.id) lose(other)
-        held.add(one)
-      }
+      const ids = new Set(helds.map(({ message }) => message.id))
+      // Its lease ran out while we held it, and here it is again.
+      for (const one of held) if (ids.has(one.message.id)) lose(one)
+      for (const one of helds) held.add(one)
       host.onHappened()
     },
     mark: host.happened,

@@ -12,7 +12,18 @@ interface Waiter {
 
 export function createSlots(count: number): Slots {
   let free = count
+  let serving = false
   const waiting: Waiter[] = []
+
+  /** Once for all that ends in the same turn: one claim for all of it costs what one for the first of it would. */
+  function serveSoon(): void {
+    if (serving) return
+    serving = true
+    queueMicrotask(() => {
+      serving = false
+      serve()
+    })
+  }
 
   function serve(): void {
     while (free > 0 && waiting.length > 0) {
@@ -42,11 +53,11 @@ export function createSlots(count: number): Slots {
         }
         signal.addEventListener("abort", leave, { once: true })
         waiting.push(waiter)
-        serve()
+        serveSoon()
       }),
     give: (returned) => {
       free += returned
-      serve()
+      serveSoon()
     },
   }
 }

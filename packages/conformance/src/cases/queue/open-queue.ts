@@ -44,13 +44,14 @@ export async function openElsewhere(context: CaseContext, name: string): Promise
 
 /** `client.close()` must not end what the case's set-up ends. */
 export function borrowed(driver: Driver): Driver {
-  const { name, maxConnections, listen } = driver
+  const { name, maxConnections, savepoint, listen } = driver
   return {
     name,
     maxConnections,
     query: (text, values, options) => driver.query(text, values, options),
     within: (tx) => driver.within(tx),
     transaction: (work) => driver.transaction(work),
+    savepoint: savepoint && ((tx, work) => driver.savepoint!(tx, work)),
     listen: listen && ((channel, onNotify, onReady) => listen.call(driver, channel, onNotify, onReady)),
   }
 }
