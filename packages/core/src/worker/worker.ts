@@ -126,8 +126,9 @@ export function createWorker<Tx>(session: Session<Tx>, hub: WakeHub, handlers: r
     await within(settled, timeout)
     for (const call of calls) call.abort(new WorkerStoppedError(name))
     if (!isEmpty()) await within(settled, GRACE)
-    await Promise.all([heart.stop(), maintenance.stop()])
-    await leaveWorker(session, name).catch(onError)
+    const left = Promise.all([heart.stop(), maintenance.stop()]).then(() => leaveWorker(session, name)).catch(onError)
+    // A handler that did not end may keep the only connection there is.
+    await (isEmpty() ? left : within(left, GRACE))
     emit("stopped", { worker: name })
   }
 
