@@ -9,7 +9,7 @@ import type { HandlerOutcome } from "./outcome.ts"
 export interface HandlerContext {
   /**
    * Fires when the work is for nothing or out of time: `MessageCancelledError`, `HandlerTimeoutError`, `StaleLeaseError` (the lease
-   * is lost) or `WorkerStoppedError` is its reason.
+   * is lost), `WorkerStoppedError`, or the error that ended the transaction, is its reason.
    */
   readonly signal: AbortSignal
   /** The name of the worker. */
