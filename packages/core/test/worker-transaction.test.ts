@@ -82,8 +82,10 @@ describe.each(driverNames)("a transactional worker over %s", (driver) => {
       const { rows } = await pool.query("select lease::text from sluice.message where id = $1", [ids[0]])
       await act(name, { id: ids[0], lease: rows[0].lease } as Message)
     }
-    const told = await drain(name, () => expect.unreachable()).finally(() => (before = () => undefined))
+    let called = 0
+    const told = await drain(name, () => called++).finally(() => (before = () => undefined))
     expect(told).toEqual([`${verb} 1`])
+    expect(called).toBe(0)
     expect(await leftOf(name)).toMatchObject(left)
   })
 
