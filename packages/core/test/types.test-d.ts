@@ -1,4 +1,4 @@
-import { createClient, type Message, type StandardSchema } from "@sluice/core"
+import { createClient, type HandlerContext, type Message, outcome, type StandardSchema } from "@sluice/core"
 import { drizzleDriver } from "@sluice/drizzle"
 import { pgDriver } from "@sluice/pg"
 import { postgresJsDriver } from "@sluice/postgres-js"
@@ -81,4 +81,95 @@ test("a schedule has either a pattern or an interval", () => {
   void schedules.upsert("s", { cron: "@daily" })
   // @ts-expect-error: a pool is no transaction
   void schedules.pause("s", { tx: pool })
+})
+
+/** What Drizzle hands to the callback of `db.transaction`. */
+type DrizzleTx = Parameters<Parameters<typeof db.transaction>[0]>[0]
+
+test("a handler's message is the schema's output, its tx the library's own", () => {
+  const emails = overPg.queue("emails", { payload: Email })
+  type Read = Message<{ to: string; at: Date }>
+  emails.handler((message, context) => {
+    expectTypeOf(message).toEqualTypeOf<Read>()
+    expectTypeOf(context).toEqualTypeOf<HandlerContext>()
+    expectTypeOf(context.signal).toEqualTypeOf<AbortSignal>()
+  })
+  emails.handler((message, { tx }) => {
+    expectTypeOf(message).toEqualTypeOf<Read>()
+    expectTypeOf(tx).toEqualTypeOf<PoolClient>()
+  }, { transactional: true, batch: 10 })
+  emails.batchHandler((messages, { tx }) => {
+    expectTypeOf(messages).toEqualTypeOf<readonly Read[]>()
+    expectTypeOf(tx).toEqualTypeOf<PoolClient>()
+  }, { size: 10, transactional: true })
+  void emails.work((message, { tx }) => {
+    expectTypeOf(message).toEqualTypeOf<Read>()
+    expectTypeOf(tx).toEqualTypeOf<PoolClient>()
+  }, { transactional: true, concurrency: 2, prefetch: 1 })
+  overPostgresJs.queue("jobs").handler((_message, { tx }) => expectTypeOf(tx).toEqualTypeOf<postgres.TransactionSql>(), { transactional: true })
+  void overPostgresJs.queue("jobs").work((_message, { tx }) => expectTypeOf(tx).toEqualTypeOf<postgres.TransactionSql>(), { transactional: true })
+  overDrizzle.queue("jobs").handler((_message, { tx }) => expectTypeOf(tx).toEqualTypeOf<DrizzleTx>(), { transactional: true })
+  overDrizzle.queue("jobs").batchHandler((_messages, { tx }) => expectTypeOf(tx).toEqualTypeOf<DrizzleTx>(), { size: 2, transactional: true })
+})
+
+test("without a transaction there is no tx", () => {
+  const jobs = overPg.queue("jobs")
+  // @ts-expect-error: not transactional
+  jobs.handler((_message, { tx }) => tx)
+  // @ts-expect-error: not transactional
+  jobs.handler((_message, { tx }) => tx, { transactional: false })
+  // @ts-expect-error: not transactional
+  jobs.batchHandler((_messages, { tx }) => tx, { size: 2 })
+  // @ts-expect-error: not transactional
+  void jobs.work((_message, { tx }) => tx, { concurrency: 2 })
+})
+
+test("options of workers and handlers are known ones", () => {
+  const jobs = overPg.queue("jobs")
+  // @ts-expect-error: no such option
+  jobs.handler(() => {}, { retries: 3 })
+  // @ts-expect-error: no such option
+  jobs.handler(() => {}, { transactional: true, size: 3 })
+  // @ts-expect-error: a batch handler has a size
+  jobs.batchHandler(() => {}, {})
+  // @ts-expect-error: its size is its batch
+  jobs.batchHandler(() => {}, { size: 2, batch: 2 })
+  // @ts-expect-error: no such option
+  void jobs.work(() => {}, { polling: true })
+  // @ts-expect-error: ten what?
+  jobs.handler(() => {}, { timeout: 10 })
+  // @ts-expect-error: no such option
+  overPg.worker([jobs.handler(() => {})], { transactional: true })
+})
+
+test("a worker takes the handlers of its own client", () => {
+  overPg.worker([overPg.queue("a", { payload: Email }).handler(() => {}), overPg.queue("b").batchHandler(() => {}, { size: 2 })])
+  const other = overPostgresJs.queue("jobs").handler((_message, { tx }) => void tx, { transactional: true })
+  // @ts-expect-error: the transaction of another library
+  overPg.worker([other])
+  // @ts-expect-error: the transaction of another library
+  overDrizzle.worker([other])
+})
+
+test("what a worker tells is typed", () => {
+  const worker = overPg.worker([overPg.queue("jobs").handler(() => {})])
+  worker.on("done", (event) => expectTypeOf(event).toEqualTypeOf<{ readonly message: Message; readonly ms: number }>())
+  worker.on("retry", ({ visibleAt, error }) => {
+    expectTypeOf(visibleAt).toEqualTypeOf<Date>()
+    expectTypeOf(error).toEqualTypeOf<unknown>()
+  })
+  worker.on("error", ({ queue }) => expectTypeOf(queue).toEqualTypeOf<string | undefined>())
+  expectTypeOf(worker.on("stopped", () => {})).toEqualTypeOf<() => void>()
+  // @ts-expect-error: no such event
+  worker.on("finished", () => {})
+  // @ts-expect-error: done has no error
+  worker.on("done", ({ error }) => error)
+})
+
+test("outcomes are made with durations", () => {
+  overPg.queue("jobs").handler(() => outcome.snooze("5m"))
+  // @ts-expect-error: five what?
+  outcome.snooze(5)
+  // @ts-expect-error: no such option
+  outcome.retry({ after: "5m" })
 })

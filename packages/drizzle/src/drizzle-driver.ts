@@ -1,6 +1,6 @@
 import { sql } from "drizzle-orm"
 import type { Driver, SqlExecutor, SqlValue } from "@sluice/core"
-import { type Life, whileAlive } from "./life.ts"
+import { type Life, watch, whileAlive } from "./life.ts"
 import { backendOf, type Backend } from "./backend.ts"
 
 /** The part of a Drizzle database that the driver uses. */
@@ -26,18 +26,17 @@ interface TransactionLike {
  */
 export function drizzleDriver<Tx>(db: DrizzleLike<Tx>, options: DrizzleDriverOptions = {}): Driver<Tx> {
   const backend = backendOf((db as Partial<DrizzleLike<Tx>> | null | undefined)?.$client)
-  const lives = new WeakMap<object, Life | undefined>()
   return {
     name: "drizzle",
     maxConnections: backend.maxConnections,
     query: backend.query,
-    within: (tx) => executor(transactionOf(tx), backend, () => lives.get(tx as object)?.over ?? false),
+    within: (tx) => executor(transactionOf(tx), backend),
     transaction: (work) => {
       const life: Life = { over: false }
       return keepError(work, (kept) =>
         backend.guard(() =>
-          db.transaction(async (tx) => {
-            lives.set(tx as object, life)
+          db.transaction(async (bare) => {
+            const tx = watch(bare as object, life, "transaction") as Tx
             const result = await whileAlive(life, kept(tx))
             // Fails where an error was swallowed: COMMIT would be answered by ROLLBACK, which Drizzle does not notice.
             if (!backend.noticesFailure) await transactionOf(tx).execute(sql.raw("select 1"))
@@ -46,23 +45,14 @@ export function drizzleDriver<Tx>(db: DrizzleLike<Tx>, options: DrizzleDriverOpt
         ),
       ).finally(() => (life.over = true))
     },
-    savepoint: (tx, work) =>
-      keepError(work, (kept) =>
-        transactionOf(tx).transaction((inner) => {
-          const life = lives.get(tx as object)
-          lives.set(inner, life)
-          return whileAlive(life, kept(inner))
-        }),
-      ),
+    savepoint: (tx, work) => keepError(work, (kept) => transactionOf(tx).transaction(kept)),
     listen: options.listen,
   }
 }
 
-function executor(tx: TransactionLike, backend: Backend, isOver: () => boolean): SqlExecutor {
+function executor(tx: TransactionLike, backend: Backend): SqlExecutor {
   return {
     query: async (text: string, values: readonly SqlValue[] = []) => {
-      // Its connection may already serve others, or, with postgres.js, be gone and throw where nobody can catch it.
-      if (isOver()) throw new Error("The transaction is over: it was settled, or its connection was lost")
       // Drizzle numbers its parameters itself. Bound in order in a comment behind the text, they meet the text's own
       // $1…$n, which stay as they are: in literals, in comments, and used twice.
       const parameters = sql.join(
@@ -93,7 +83,6 @@ async function keepError<Tx, T>(
 }
 
 function transactionOf(tx: unknown): TransactionLike {
-  const target = tx as (TransactionLike & { rollback?: unknown }) | null | undefined
-  if (typeof target?.execute === "function" && typeof target.rollback === "function") return target
+  if (typeof tx === "object" && tx !== null && "execute" in tx && "rollback" in tx) return tx as unknown as TransactionLike
   throw new TypeError("tx must be the transaction that db.transaction(…) gives to its callback")
 }

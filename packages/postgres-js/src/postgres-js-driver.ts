@@ -1,7 +1,7 @@
 import postgres from "postgres"
 import type { Driver, SqlExecutor } from "@sluice/core"
 import { keepError } from "./keep-error.ts"
-import { type Life, whileAlive } from "./life.ts"
+import { type Life, watch, whileAlive } from "./life.ts"
 import { listen } from "./listen.ts"
 import { checkTransform, readRows } from "./rows.ts"
 import { subscriptions } from "./subscriptions.ts"
@@ -40,37 +40,20 @@ export function postgresJsDriver(
     },
   })
 
-  // A statement on a transaction whose connection is gone makes the library throw where nobody can catch it.
-  const lives = new WeakMap<postgres.TransactionSql, Life | undefined>()
-  const guarded = (tx: postgres.TransactionSql): SqlExecutor => {
-    const { query } = executor(tx)
-    return {
-      query: async (...statement) => {
-        if (lives.get(tx)?.over) throw new Error("The transaction is over: it was settled, or its connection was lost")
-        return query(...statement)
-      },
-    }
-  }
-
   const listening = subscriptions((channel, onNotify, onReady) => listen(sql.options, channel, onNotify, onReady))
 
   return {
     name: "postgres-js",
     maxConnections: max,
     ...executor(sql),
-    within: (tx) => guarded(transactionSql(tx)),
+    within: (tx) => executor(transactionSql(tx)),
     transaction: (work) => {
       const life: Life = { over: false }
       return keepError(work, (kept) =>
-        sql.begin((tx) => (lives.set(tx, life), whileAlive(life, kept(tx)))).finally(() => (life.over = true)),
+        sql.begin((tx) => whileAlive(life, kept(watch(tx, life, "savepoint")))).finally(() => (life.over = true)),
       )
     },
-    savepoint: (tx, work) => {
-      const life = lives.get(tx)
-      return keepError(work, (kept) =>
-        tx.savepoint((inner) => (lives.set(inner, life), whileAlive(life, kept(inner)))),
-      )
-    },
+    savepoint: (tx, work) => keepError(work, (kept) => tx.savepoint(kept)),
     listen: listening.listen,
     close: async () => {
       await listening.end()
@@ -88,6 +71,6 @@ function ownClient(source: unknown, options?: postgres.Options<{}>): postgres.Sq
 }
 
 function transactionSql(tx: postgres.TransactionSql): postgres.TransactionSql {
-  if (typeof tx === "function" && typeof tx.savepoint === "function") return tx
+  if (typeof tx === "function" && "savepoint" in tx) return tx
   throw new TypeError("tx must be the TransactionSql that sql.begin(…) gives to its callback")
 }

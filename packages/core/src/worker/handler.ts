@@ -9,7 +9,8 @@ import type { HandlerOutcome } from "./outcome.ts"
 export interface HandlerContext {
   /**
    * Fires when the work is for nothing or out of time: `MessageCancelledError`, `HandlerTimeoutError`, `StaleLeaseError` (the lease
-   * is lost) or `WorkerStoppedError` is its reason. Of a call with many messages it fires once that is so of each of them.
+   * is lost), `WorkerStoppedError`, or the error that ended the transaction, is its reason. Of a call with many messages it fires
+   * once that is so of each of them.
    */
   readonly signal: AbortSignal
   /** The name of the worker. */

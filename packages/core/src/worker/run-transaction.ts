@@ -1,6 +1,7 @@
 import type { SettledRow } from "../queue/give-back.ts"
 import { ascendingIds } from "../queue/settle.ts"
 import { inSavepoint } from "../savepoint.ts"
+import { sqlState } from "../sql-state.ts"
 import { callHandler, type CallHost } from "./call-handler.ts"
 import { finish } from "./finish.ts"
 import type { HandlerSpec } from "./handler.ts"
@@ -30,7 +31,8 @@ export async function runTransaction<Tx>(spec: HandlerSpec<Tx>, queue: string, h
   const committed: Committed = new Map()
   let begun = false
   const settle: Settle<Tx> = async (tx, entries) => {
-    const rows = await finish(spec.session, queue, entries.map(([{ message }, settlement, result]) => ({ message, settlement, result })), host.worker, { tx })
+    const finished = entries.map(([{ message }, settlement, result]) => ({ message, settlement, result }))
+    const rows = await finish(spec.session, queue, finished, host.worker, { tx }).catch(tellSwallowed)
     for (const [held, settlement] of entries) committed.set(held, { settlement, row: rows.get(held.message.id) })
   }
   try {
@@ -47,9 +49,16 @@ export async function runTransaction<Tx>(spec: HandlerSpec<Tx>, queue: string, h
       for (const held of alive) await handleInSavepoint(spec, held, host, tx, settle)
     })
   } catch (error) {
+    // A library may tell that the connection is lost while the handler still runs.
+    for (const { controller } of helds) controller?.abort(error)
     throw begun ? error : new NotBegunError("The transaction could not be opened.", { cause: error })
   }
   return committed
+}
+
+function tellSwallowed(error: unknown): never {
+  if (sqlState(error) !== "25P02") throw error
+  throw new Error("A statement of the handler failed, and the handler went on: nothing of the transaction can be committed.", { cause: error })
 }
 
 function lock<Tx>({ session }: HandlerSpec<Tx>, queue: string, helds: readonly Held[], tx: Tx): Promise<LockRow[]> {

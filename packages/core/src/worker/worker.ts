@@ -147,8 +147,9 @@ export function createWorker<Tx>(session: Session<Tx>, hub: WakeHub, wake: (queu
     // What a claim in flight brings is to be given back too.
     await lanesEnded
     await within(settled, GRACE)
-    await Promise.all([heart.stop(), maintenance.stop()])
-    await leaveWorker(session, name).catch(onError)
+    const left = Promise.all([heart.stop(), maintenance.stop()]).then(() => leaveWorker(session, name)).catch(onError)
+    // A handler that did not end may keep the only connection there is.
+    await (isEmpty() ? left : within(left, GRACE))
     emit("stopped", { worker: name })
   }
 
