@@ -7,7 +7,7 @@ ${pool}const sluice = createClient(pgDriver(pool))
 const emails = sluice.queue<{ userId: number }>("emails")
 `
 
-/** What each block of the README, and of docs/operations.md, takes for granted. */
+/** What each block of the README, of docs/operations.md and of docs/once.md, takes for granted. */
 export const preludes: Record<string, string> = {
   drizzle: `import { drizzle } from "drizzle-orm/node-postgres"
 import { pgTable, integer, text } from "drizzle-orm/pg-core"
@@ -28,4 +28,7 @@ const sql = postgres(process.env.DATABASE_URL!)
   "maintenance-loop": client,
   storages: client,
   roles: client,
+  workers: client,
+  once: client,
+  "idempotency-key": client,
 }

@@ -15,7 +15,8 @@ const root = join(import.meta.dirname, "../..")
 const folder = join(import.meta.dirname, "snippets")
 const readme = readFileSync(join(root, "README.md"), "utf8")
 const operations = readFileSync(join(root, "docs/operations.md"), "utf8")
-const snippets = [...extractSnippets(readme), ...extractSnippets(operations)]
+const once = readFileSync(join(root, "docs/once.md"), "utf8")
+const snippets = [readme, operations, once].flatMap(extractSnippets)
 const database = await databasePerFile()
 const sluice = createClient(pgDriver(database.url))
 
@@ -36,8 +37,8 @@ beforeAll(async () => {
 
 afterAll(() => sluice.close())
 
-test("every block of TypeScript in the README and in docs/operations.md is named, so that it is compiled and run", () => {
-  expect(unnamedSnippets(readme) + unnamedSnippets(operations)).toBe(0)
+test("every block of TypeScript in the README, docs/operations.md and docs/once.md is named, so that it is compiled and run", () => {
+  expect(unnamedSnippets(readme) + unnamedSnippets(operations) + unnamedSnippets(once)).toBe(0)
   expect(snippets.map(({ name }) => name)).toEqual(Object.keys(preludes))
 })
 
@@ -52,7 +53,7 @@ test("they compile", async () => {
   expect(stdout).toBe("")
 })
 
-const inOperation = ["maintenance", ...extractSnippets(operations).map(({ name }) => name)]
+const inOperation = ["maintenance", ...[operations, once].flatMap(extractSnippets).map(({ name }) => name)]
 
 test.each(inOperation)("the %s block runs", async (name) => {
   await run(process.execPath, [join(folder, `${name}.ts`)], { env: { ...process.env, DATABASE_URL: database.url } })

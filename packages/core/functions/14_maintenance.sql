@@ -76,7 +76,7 @@ begin
   get diagnostics v_count = row_count;
   perform drop_counters();
   perform clear_cancellations();
-  delete from worker where beat_at < clock() - case state when 'stopped' then interval '1 hour' else interval '1 day' end;
+  delete from worker where beat_at < clock() - case state when 'stopped' then interval '1 hour' else greatest(interval '1 day', 3 * every) end;
   return v_count;
 end
 $$

@@ -12,6 +12,8 @@ import {
   QueueOptionsDifferError,
   SluiceError,
   StorageFixedError,
+  WorkerNotFoundError,
+  WorkerStateError,
   WrongKindError,
 } from "./errors.ts"
 
@@ -30,6 +32,9 @@ interface Fault {
   readonly stored: StoredStorage
   readonly requested: StoredStorage
   readonly argument: string
+  readonly worker: string
+  readonly from: string
+  readonly to: string
 }
 
 interface StoredStorage {
@@ -69,6 +74,10 @@ export function errorFromFault(text: string): SluiceError {
       return new StorageFixedError(fault.queue, readableStorage(fault.stored), readableStorage(fault.requested))
     case "queue_in_use":
       return new QueueInUseError(fault.queue, fault.inFlight, fault.deadLetterOf)
+    case "worker_not_found":
+      return new WorkerNotFoundError(fault.worker)
+    case "worker_state":
+      return new WorkerStateError(fault.worker, fault.from, fault.to)
     case "isolation":
       return new IsolationLevelError(fault.actual)
     case "invalid_argument":

@@ -23,6 +23,7 @@ export type { Roles } from "./admin/roles.ts"
 export type { Partition, PartitionById, PartitionByTime, QueueStorage, StorageOptions } from "./admin/storage-options.ts"
 export type { UninstallOptions } from "./admin/uninstall.ts"
 export type { Verification } from "./admin/verify.ts"
+export type { PurgeWorkersOptions, WorkerFilter, WorkerHealth, WorkerInfo, WorkersAccessor, WorkerState } from "./admin/workers.ts"
 export { createClient } from "./client.ts"
 export type { Client, ClientOptions } from "./client.ts"
 export type { Driver, QueryOptions, SqlExecutor, SqlValue, Unlisten } from "./driver.ts"
@@ -51,6 +52,8 @@ export {
   StaleLeaseError,
   StatementCancelledError,
   StorageFixedError,
+  WorkerNotFoundError,
+  WorkerStateError,
   WorkerStoppedError,
   WrongKindError,
 } from "./errors.ts"
@@ -59,6 +62,7 @@ export type { PayloadLimits } from "./json.ts"
 export type { Leased, Message, PoppedMessage } from "./message.ts"
 export type { MaintenanceReport } from "./maintenance/maintain.ts"
 export type { Maintenance, MaintenanceOptions } from "./maintenance/maintenance.ts"
+export type { OnceOptions, OnceResult } from "./once.ts"
 export type { CancelOutcome } from "./queue/cancel.ts"
 export type { ReadFilter } from "./queue/filter.ts"
 export type { DeadLetterOptions, RetryOptions, RetryResult } from "./queue/give-back.ts"
@@ -70,6 +74,7 @@ export type { ReadBatchOptions, ReadOptions } from "./queue/read.ts"
 export type { BatchItem } from "./queue/send-batch.ts"
 export type { MessageOptions, SendOptions } from "./queue/send.ts"
 export type { SettleOptions, SettleResult } from "./queue/settle.ts"
+export type { Registration, RegisterOptions, WorkerOrder } from "./registry/register.ts"
 export { sqlState } from "./sql-state.ts"
 export type { SchemaIssue, SchemaResult, StandardSchema } from "./standard-schema.ts"
 export type { Json, JsonObject, TxOption } from "./types.ts"

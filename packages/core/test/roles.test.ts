@@ -12,18 +12,21 @@ type Kind = (typeof kinds)[number]
 const classes: Record<Kind | "everybody" | "nobody", string> = {
   producer: "send send_batch cancel try_send try_send_batch try_cancel",
   consumer: `read pop delete archive release set_vt extend retry snooze dead_letter try_read try_pop try_delete try_archive try_settle try_set_vt try_lock
-    try_finish beat leave_worker     maintain flip_step due_partitions partition_step expire_archive clear_leftovers`,
-  reader: `storage_differences metrics try_metrics list_queues count_queues try_get_queue try_list_messages try_count_messages try_list_archive try_count_archive`,
+    try_finish beat leave_worker     maintain flip_step due_partitions partition_step expire_archive clear_leftovers
+    once try_once keep_once expire_once installation_id`,
+  reader: `storage_differences metrics try_metrics list_queues count_queues try_get_queue try_list_messages try_count_messages try_list_archive try_count_archive
+    try_list_workers try_count_workers try_get_worker try_worker_health`,
   admin: `create_queue update_queue drop_queue purge admin_delete admin_archive admin_set_vt try_create_queue try_update_queue try_drop_queue
-    pause_queue resume_queue redrive try_pause try_redrive try_purge try_admin_delete try_admin_archive try_admin_set_vt`,
+    pause_queue resume_queue redrive try_pause try_redrive try_purge try_admin_delete try_admin_archive try_admin_set_vt
+    suspend_worker resume_worker shutdown_worker purge_workers try_tell_worker`,
   everybody: "installed_version",
-  nobody: `archive_info archive_of archive_table archives argument_fault backoff_delay backoff_wanted blocks_fetched bury clear_cancellations clock clone_functions cloned count_messages count_sent
+  nobody: `archive_info archive_of archive_table archives argument_fault backoff_delay beat_interval backoff_wanted blocks_fetched bury clear_cancellations clock clone_functions cloned count_messages count_sent
     create_storage dead_ahead dead_letter_cycle dead_sources differences discard drop_counters drop_range drop_storage error_document existing_fault expired filter_fault
     first_id first_ready flip_move flip_pays flip_truncate flip_wanted flipping found_elsewhere grant_role has_floor hold_if_free hold_storage
     isolation_fault keep last_sent leaf_settings lock_ready lock_space look_below maintained_lately make_range message_info message_leaf
     message_state message_table messages_of new_lease options_fault other_leaf own own_relation own_schema partition_fault partition_measure partition_steps partitioned
-    priority_fault queue_fault queue_info raise_fault ready_again range_bound range_may_go reopen role_functions searches_arrays set_queue set_role set_segments
-    set_storage stale_fault stamp_worker storage_of storage_functions storage_info storage_wanted sweep sweep_level with_error without_cancelled`,
+    priority_fault queue_fault queue_filter_fault queue_info raise_fault ready_again range_bound range_may_go reopen role_functions searches_arrays set_queue set_role set_segments
+    set_storage stale_fault stamp_worker storage_of storage_functions storage_info storage_wanted sweep sweep_level with_error without_cancelled worker_fault worker_info worker_is_stale`,
 }
 const classOf = new Map(Object.entries(classes).flatMap(([kind, names]) => names.trim().split(/\s+/).map((name) => [name, kind] as const)))
 

@@ -66,3 +66,19 @@ test("options of later versions are not there yet", () => {
   // @ts-expect-error: unknown option
   void overPg.queue("jobs").send(1, { key: "once" })
 })
+
+test("once returns what its work does, in a transaction of the library", () => {
+  void overPg.transaction(async (tx) => {
+    const { ran, value } = await overPg.once(tx, "charge", async (inner) => {
+      expectTypeOf(inner).toEqualTypeOf<PoolClient>()
+      return { id: "ch_1" }
+    })
+    expectTypeOf(ran).toEqualTypeOf<boolean>()
+    expectTypeOf(value).toEqualTypeOf<{ id: string }>()
+  })
+  void sql.begin((tx) => overPostgresJs.once(tx, "charge", (inner) => inner`select 1`))
+  // @ts-expect-error: a pool is no transaction
+  void overPg.once(pool, "charge", () => 1)
+  // @ts-expect-error: thirty what?
+  void overPg.transaction((tx) => overPg.once(tx, "charge", () => 1, { keep: 30 }))
+})

@@ -4,6 +4,7 @@ import { errorCases } from "./errors.ts"
 import { isolationCases } from "./isolation.ts"
 import { lifecycleCases } from "./lifecycle.ts"
 import { listenCases } from "./listen.ts"
+import { onceCases } from "./once.ts"
 import { queueBudgetCases } from "./queue/budget.ts"
 import { concurrencyCases } from "./queue/concurrency.ts"
 import { coreErrorCases } from "./queue/core-errors.ts"
@@ -14,7 +15,7 @@ import { wireCases } from "./wire.ts"
 
 export type GroupName =
   | "wire" | "errors" | "transaction" | "listen" | "isolation" | "lifecycle" | "budget"
-  | "queue" | "fencing" | "core errors" | "joined" | "concurrency" | "queue budget"
+  | "queue" | "fencing" | "core errors" | "joined" | "concurrency" | "once" | "queue budget"
 
 /** Every case of the kit, in the order in which a driver grows. */
 export const groups: readonly (ConformanceGroup & { readonly name: GroupName })[] = [
@@ -30,5 +31,6 @@ export const groups: readonly (ConformanceGroup & { readonly name: GroupName })[
   { name: "core errors", cases: coreErrorCases },
   { name: "joined", cases: joinedGroupCases },
   { name: "concurrency", cases: concurrencyCases },
+  { name: "once", cases: onceCases },
   { name: "queue budget", cases: queueBudgetCases },
 ]

@@ -161,7 +161,7 @@ export function archiveAccessor<Tx>(session: Session<Tx>): ArchiveAccessor<Tx> {
   }
 }
 
-function queueFilter(queue: string | undefined): string | null {
+export function queueFilter(queue: string | undefined): string | null {
   if (queue === undefined) return null
   validateQueueName(queue)
   return queue
@@ -175,7 +175,7 @@ function checkAfter(after: string | null | undefined): void {
   if (after !== undefined && after !== null) checkBigint(after, "after")
 }
 
-async function count<Tx>(session: Session<Tx>, statement: Statement, values: SqlValue[], options: TxOption<Tx>): Promise<number> {
+export async function count<Tx>(session: Session<Tx>, statement: Statement, values: SqlValue[], options: TxOption<Tx>): Promise<number> {
   const rows = await session.run<{ count: number }>(statement, values, options)
   return rows[0]!.count
 }
@@ -186,7 +186,7 @@ async function items<Tx, T>(session: Session<Tx>, statement: Statement, values: 
 }
 
 /** One row more than asked for tells whether there is a next page. */
-async function page<Tx, T>(session: Session<Tx>, statement: Statement, filters: SqlValue[], options: PageOptions<Tx>, decode: (text: string) => T, key: (item: T) => string): Promise<Page<T>> {
+export async function page<Tx, T>(session: Session<Tx>, statement: Statement, filters: SqlValue[], options: PageOptions<Tx>, decode: (text: string) => T, key: (item: T) => string): Promise<Page<T>> {
   const limit = checkInteger(options.limit ?? 100, "limit", 1, 1000)
   const found = await items(session, statement, [...filters, options.after ?? null, limit + 1], options, decode)
   const shown = found.slice(0, limit)

@@ -1,7 +1,7 @@
 import type { Session } from "../session.ts"
 import { beat, type BeatAnswer, type BeatLane, type WorkerInfo } from "./beat.ts"
 
-/** Beats from start to stop, every third of the shortest lease. */
+/** Beats from start to stop, every third of the shortest lease, and every minute at least. */
 export interface Heart {
   /** The first beat: registers the worker. Rejects where it fails. */
   start(): Promise<BeatAnswer>
@@ -17,7 +17,6 @@ export interface HeartHost {
   onError(error: unknown): void
 }
 
-const SHORTEST = 20
 /** After a beat that failed: soon enough for leases that have a third of their time left. */
 const RETRY = 0.1
 
@@ -28,10 +27,8 @@ export function createHeart<Tx>(session: Session<Tx>, host: HeartHost): Heart {
   let stopped = false
 
   async function once(starting: boolean): Promise<BeatAnswer> {
-    const lanes = host.lanes()
-    const answer = await beat(session, host.info, every, lanes, starting)
-    const leases = lanes.map(({ queue, lease }) => lease ?? answer.queues[queue]?.lease ?? 30_000)
-    every = Math.max(SHORTEST, Math.min(...leases) / 3)
+    const answer = await beat(session, host.info, host.lanes(), starting)
+    every = answer.every
     return answer
   }
 

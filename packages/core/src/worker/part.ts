@@ -81,7 +81,9 @@ export function createPart<Tx>(session: Session<Tx>, hub: WakeHub, { queue, spec
     one.controller?.abort(new StaleLeaseError(queue, one.message.id, one.message.lease))
   }
 
-  function learn({ lost, cancelled }: BeatAnswer): void {
+  function learn({ state, queues, lost, cancelled }: BeatAnswer): void {
+    if (state !== "running" || queues[queue]?.paused === true) void lane.giveBack()
+    else lane.pump()
     const byId = new Map([...held].map((one) => [one.message.id, one]))
     for (const id of lost) if (byId.has(id)) lose(byId.get(id)!)
     for (const id of cancelled) {

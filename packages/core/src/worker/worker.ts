@@ -1,7 +1,7 @@
 import { throwIfAborted } from "../abort.ts"
 import { checkOptions } from "../check.ts"
 import { type Duration, milliseconds } from "../duration.ts"
-import { InvalidOptionError, QueueNotFoundError, WorkerStoppedError } from "../errors.ts"
+import { InvalidOptionError, WorkerStoppedError } from "../errors.ts"
 import { createMaintenance } from "../maintenance/maintenance.ts"
 import { sleep } from "../maintenance/sleep.ts"
 import type { Session } from "../session.ts"
@@ -100,12 +100,6 @@ export function createWorker<Tx>(session: Session<Tx>, hub: WakeHub, handlers: r
     checkPool(session.driver, handlers, concurrency)
     throwIfAborted(signal)
     answer = await heart.start()
-    const missing = handlers.find(({ queue }) => answer!.queues[queue] === undefined)
-    if (missing !== undefined) {
-      await heart.stop()
-      await leaveWorker(session, name)
-      throw new QueueNotFoundError(missing.queue)
-    }
     if (stopping.signal.aborted) return
     signal?.addEventListener("abort", () => void stop().catch(onError), { once: true })
     if (checked.maintenance) maintenance.start()

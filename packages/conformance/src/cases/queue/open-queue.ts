@@ -51,6 +51,7 @@ export function borrowed(driver: Driver): Driver {
     query: (text, values, options) => driver.query(text, values, options),
     within: (tx) => driver.within(tx),
     transaction: (work) => driver.transaction(work),
+    savepoint: driver.savepoint && ((tx, work) => driver.savepoint!(tx, work)),
     listen: listen && ((channel, onNotify, onReady) => listen.call(driver, channel, onNotify, onReady)),
   }
 }
