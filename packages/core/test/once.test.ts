@@ -2,6 +2,7 @@ import { PayloadInvalidError, PayloadTooLargeError, sqlState } from "@sluice/cor
 import type { PoolClient } from "pg"
 import { beforeEach, expect, test } from "vitest"
 import { startChild } from "./helpers/child.ts"
+import { driverNames, openClient } from "./helpers/drivers.ts"
 import { errorOf } from "./helpers/error-of.ts"
 import { harness, inTransaction } from "./helpers/harness.ts"
 import { moveClock } from "./helpers/move-clock.ts"
@@ -208,9 +209,14 @@ test("from SQL: once(key) is true for the one that is to do it", async () => {
   expect([await ask("once('')"), await ask("once(null)"), await ask("once(repeat('k', 501))"), await ask("once('c', '0')"), await ask("once('c', null)")]).toEqual(Array.from({ length: 5 }, () => "22023"))
 })
 
-test("a send in it wakes, as any send of client.transaction", async () => {
+test.each(driverNames)("a send in it wakes, as any send of client.transaction: %s", async (driver) => {
+  const { client: own, end } = openClient(driver, url)
   const name = await freshQueue()
-  const reader = client.queue(name).readWithPoll({ wait: "20s", interval: "19s" })
-  await client.transaction((tx) => client.once(tx, "wake", (inner) => client.queue(name).send("x", { tx: inner })))
-  expect(await reader).toHaveLength(1)
+  try {
+    const reader = own.queue(name).readWithPoll({ wait: "30s", interval: "29s" })
+    await own.transaction((tx) => own.once(tx, `wake ${driver}`, (inner) => own.queue(name).send("x", { tx: inner })))
+    expect(await reader).toHaveLength(1)
+  } finally {
+    await end()
+  }
 }, 15_000)

@@ -1,4 +1,5 @@
-import type { Worker } from "@sluice/core"
+import { createClient, type Worker } from "@sluice/core"
+import { pgDriver } from "@sluice/pg"
 import { afterEach, expect, test } from "vitest"
 import { type Child, startChild } from "./helpers/child.ts"
 import { harness } from "./helpers/harness.ts"
@@ -75,6 +76,31 @@ test("suspend: claims stop within a beat, what was prefetched goes back, handler
   letGo()
   await worker.stop()
   expect(await workers.get("suspendable")).toMatchObject({ state: "stopped", held: 0 })
+})
+
+test("suspend: what a claim brings that was on its way is not begun, but given back", async () => {
+  const name = await freshQueue(fast)
+  const driver = pgDriver(pool)
+  let claimed: (() => void) | undefined
+  let hold: Promise<void> | undefined
+  const slow = createClient({ ...driver, query: async (text, values, options) => {
+    const rows = await driver.query(text, values, options)
+    if (options?.name === "sluice_read" && rows.length > 0) await hold
+    return rows as never
+  } }, { listen: false, notify: false })
+  hold = new Promise((resolve) => void (claimed = resolve))
+  const worker = slow.worker([slow.queue(name).handler(({ payload }) => void seen.push(payload))], { name: "late", maintenance: false })
+  started.push(worker)
+  const seen: unknown[] = []
+  const released = new Promise((resolve) => void worker.on("released", resolve))
+  await worker.start()
+  await client.queue(name).send(1)
+  await expect.poll(async () => (await client.queue(name).metrics()).inFlight, { timeout: 10_000 }).toBe(1)
+  await workers.suspend("late")
+  await beats("late", 2)
+  claimed!()
+  await released
+  expect(seen).toEqual([])
 })
 
 test("shutdown: the process ends by itself, its handler finished, its row stopped", async () => {
