@@ -4,8 +4,10 @@
 -- column archive.attempt: integer not null
 -- column archive.enqueued_at: timestamp with time zone not null
 -- column archive.errors: jsonb
+-- column archive.group_name: text
 -- column archive.headers: jsonb
 -- column archive.id: bigint not null
+-- column archive.key: text
 -- column archive.origin: integer
 -- column archive.outcome: text not null
 -- column archive.payload: jsonb not null
@@ -22,6 +24,13 @@
 -- column delivery.payload: jsonb
 -- column delivery.priority: integer
 -- column delivery.visible_at: timestamp with time zone
+-- column dependency.at: timestamp with time zone not null
+-- column dependency.child: bigint not null
+-- column dependency.child_queue: integer not null
+-- column dependency.failed: boolean not null default false
+-- column dependency.if_failed: text not null
+-- column dependency.parent: bigint not null
+-- column dependency.queue: integer not null
 -- column floor.look: interval not null
 -- column floor.looked_at: timestamp with time zone not null
 -- column floor.priority: smallint not null
@@ -35,8 +44,12 @@
 -- column message.attempt: integer not null default 0
 -- column message.enqueued_at: timestamp with time zone not null
 -- column message.errors: jsonb
+-- column message.expire_at: timestamp with time zone
+-- column message.group_name: text
+-- column message.grp: bigint
 -- column message.headers: jsonb
 -- column message.id: bigint not null default nextval('message_id'::regclass)
+-- column message.key: text
 -- column message.lease: bigint
 -- column message.origin: integer
 -- column message.payload: jsonb not null
@@ -52,13 +65,23 @@
 -- column once.keep_until: timestamp with time zone not null
 -- column once.key: text not null collate C
 -- column once.result: jsonb
+-- column progress.at: timestamp with time zone not null
+-- column progress.id: bigint not null
+-- column progress.note: text
+-- column progress.value: double precision not null
 -- column queue.archive_retention: interval
 -- column queue.backoff: jsonb default '{"max": 600000, "base": 1000, "kind": "exponential", "jitter": 0.2}'::jsonb
+-- column queue.concurrency: integer
 -- column queue.created_at: timestamp with time zone not null
 -- column queue.dead_letter: integer
 -- column queue.deepest: smallint not null default 4
 -- column queue.done: text not null default 'delete'::text
 -- column queue.dropped_at: timestamp with time zone
+-- column queue.fair: boolean not null default false
+-- column queue.fifo: boolean not null default false
+-- column queue.group_concurrency: integer
+-- column queue.group_rate: jsonb
+-- column queue.grouped_at: timestamp with time zone
 -- column queue.id: integer not null generated always as identity
 -- column queue.kind: text not null default 'work'::text
 -- column queue.lease: interval not null default '00:00:30'::interval
@@ -68,9 +91,42 @@
 -- column queue.notify: text not null default 'off'::text
 -- column queue.on_invalid: text not null default 'deadLetter'::text
 -- column queue.paused_at: timestamp with time zone
+-- column queue.rate: jsonb
+-- column queue.result_retention: interval
 -- column queue.storage: integer not null default 0
+-- column queue.ungrouped: bigint
+-- column rate_use.grp: bigint not null
+-- column rate_use.queue: integer not null
+-- column rate_use.slice: bigint not null
+-- column rate_use.used: integer not null
+-- column result.at: timestamp with time zone not null
+-- column result.error: jsonb
+-- column result.id: bigint not null
+-- column result.outcome: text not null
+-- column result.queue: integer not null
+-- column result.until: timestamp with time zone not null
+-- column result.value: jsonb
 -- column role.kind: text not null
 -- column role.name: text not null
+-- column schedule.anchor: timestamp with time zone not null
+-- column schedule.created_at: timestamp with time zone not null
+-- column schedule.cron: text
+-- column schedule.ends_at: timestamp with time zone
+-- column schedule.error: text
+-- column schedule.every: bigint
+-- column schedule.failed_at: timestamp with time zone
+-- column schedule.headers: jsonb
+-- column schedule.last_at: timestamp with time zone
+-- column schedule.missed: text not null
+-- column schedule.name: text not null collate C
+-- column schedule.next_at: timestamp with time zone
+-- column schedule.paused: boolean not null default false
+-- column schedule.payload: jsonb not null
+-- column schedule.priority: smallint
+-- column schedule.queue: integer not null
+-- column schedule.starts_at: timestamp with time zone
+-- column schedule.timezone: text
+-- column schedule.wake_at: timestamp with time zone
 -- column segment.at: timestamp with time zone not null
 -- column segment.current: smallint not null
 -- column segment.generation: bigint not null
@@ -85,6 +141,11 @@
 -- column storage.unlogged: boolean not null
 -- column storage.unread: text not null default 'keep'::text
 -- column storage.width: bigint
+-- column unique_key.id: bigint not null
+-- column unique_key.key: text not null collate C
+-- column unique_key.queue: integer not null
+-- column unique_key.to_start: boolean not null
+-- column unique_key.until: timestamp with time zone not null
 -- column worker.beat_at: timestamp with time zone not null
 -- column worker.every: interval not null
 -- column worker.held: integer not null default 0
@@ -96,8 +157,10 @@
 -- column worker.shutdown_at: timestamp with time zone
 -- column worker.started_at: timestamp with time zone not null
 -- column worker.state: text not null default 'running'::text
--- constraint archive.archive_outcome_check: CHECK ((outcome = ANY (ARRAY['done'::text, 'dead'::text, 'cancelled'::text])))
+-- constraint archive.archive_outcome_check: CHECK ((outcome = ANY (ARRAY['done'::text, 'dead'::text, 'cancelled'::text, 'expired'::text])))
 -- constraint cancellation.cancellation_pkey: PRIMARY KEY (queue, id)
+-- constraint dependency.dependency_if_failed_check: CHECK ((if_failed = ANY (ARRAY['cancel'::text, 'run'::text, 'wait'::text])))
+-- constraint dependency.dependency_pkey: PRIMARY KEY (queue, parent, child)
 -- constraint floor.floor_pkey: PRIMARY KEY (storage, queue, priority, version)
 -- constraint installation.installation_only_one_check: CHECK (only_one)
 -- constraint installation.installation_pkey: PRIMARY KEY (only_one)
@@ -105,11 +168,14 @@
 -- constraint migration.migration_pkey: PRIMARY KEY (version)
 -- constraint once.once_key_check: CHECK (((length(key) >= 1) AND (length(key) <= 500)))
 -- constraint once.once_pkey: PRIMARY KEY (key)
+-- constraint progress.progress_pkey: PRIMARY KEY (id)
 -- constraint queue.queue_archive_retention_check: CHECK (((archive_retention > '00:00:00'::interval) AND isfinite(archive_retention)))
 -- constraint queue.queue_check: CHECK (((deepest >= levels) AND (deepest <= 16)))
 -- constraint queue.queue_check1: CHECK ((dead_letter <> id))
+-- constraint queue.queue_concurrency_check: CHECK ((concurrency > 0))
 -- constraint queue.queue_dead_letter_fkey: FOREIGN KEY (dead_letter) REFERENCES queue(id)
 -- constraint queue.queue_done_check: CHECK ((done = ANY (ARRAY['delete'::text, 'archive'::text])))
+-- constraint queue.queue_group_concurrency_check: CHECK ((group_concurrency > 0))
 -- constraint queue.queue_kind_check: CHECK ((kind = ANY (ARRAY['work'::text, 'stream'::text])))
 -- constraint queue.queue_lease_check: CHECK (((lease > '00:00:00'::interval) AND isfinite(lease)))
 -- constraint queue.queue_levels_check: CHECK (((levels >= 1) AND (levels <= 16)))
@@ -118,15 +184,28 @@
 -- constraint queue.queue_notify_check: CHECK ((notify = ANY (ARRAY['off'::text, 'transaction'::text])))
 -- constraint queue.queue_on_invalid_check: CHECK ((on_invalid = ANY (ARRAY['deadLetter'::text, 'raise'::text])))
 -- constraint queue.queue_pkey: PRIMARY KEY (id)
+-- constraint queue.queue_result_retention_check: CHECK (((result_retention > '00:00:00'::interval) AND isfinite(result_retention)))
 -- constraint queue.queue_storage_fkey: FOREIGN KEY (storage) REFERENCES storage(id)
+-- constraint queue.queue_ungrouped_check: CHECK ((ungrouped = 0))
+-- constraint rate_use.rate_use_pkey: PRIMARY KEY (queue, grp, slice)
+-- constraint result.result_outcome_check: CHECK ((outcome = ANY (ARRAY['done'::text, 'dead'::text, 'cancelled'::text, 'expired'::text])))
+-- constraint result.result_pkey: PRIMARY KEY (id)
 -- constraint role.role_kind_check: CHECK ((kind = ANY (ARRAY['producer'::text, 'consumer'::text, 'reader'::text, 'admin'::text])))
 -- constraint role.role_pkey: PRIMARY KEY (kind, name)
+-- constraint schedule.schedule_check: CHECK (((timezone IS NULL) = (cron IS NULL)))
+-- constraint schedule.schedule_check1: CHECK ((((every > 0) AND (cron IS NULL)) OR ((every IS NULL) AND (cron IS NOT NULL))))
+-- constraint schedule.schedule_check2: CHECK (((wake_at IS NULL) = (next_at IS NULL)))
+-- constraint schedule.schedule_missed_check: CHECK ((missed = ANY (ARRAY['skip'::text, 'once'::text, 'all'::text])))
+-- constraint schedule.schedule_name_check: CHECK ((name ~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$'::text))
+-- constraint schedule.schedule_pkey: PRIMARY KEY (name)
+-- constraint schedule.schedule_queue_fkey: FOREIGN KEY (queue) REFERENCES queue(id)
 -- constraint segment.segment_pkey: PRIMARY KEY (storage, generation)
 -- constraint storage.storage_check: CHECK ((((width IS NULL) = (layout = 'ring'::text)) AND (width > 0)))
 -- constraint storage.storage_check1: CHECK ((((keep IS NULL) = (layout = 'ring'::text)) AND (keep >= 0)))
 -- constraint storage.storage_layout_check: CHECK ((layout = ANY (ARRAY['ring'::text, 'id'::text, 'time'::text])))
 -- constraint storage.storage_pkey: PRIMARY KEY (id)
 -- constraint storage.storage_unread_check: CHECK ((unread = ANY (ARRAY['keep'::text, 'drop'::text])))
+-- constraint unique_key.unique_key_pkey: PRIMARY KEY (queue, key)
 -- constraint worker.worker_name_key: UNIQUE (name)
 -- constraint worker.worker_pkey: PRIMARY KEY (id)
 -- constraint worker.worker_state_check: CHECK ((state = ANY (ARRAY['running'::text, 'suspended'::text, 'stopping'::text, 'stopped'::text])))
@@ -190,7 +269,7 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
     'id', a.id::text, 'queue', (select name from queue where id = a.queue), 'outcome', a.outcome,
     'priority', a.priority, 'attempt', a.attempt, 'enqueuedAt', extract(epoch from a.enqueued_at) * 1000,
     'archivedAt', extract(epoch from a.archived_at) * 1000, 'origin', (select name from queue where id = a.origin),
-    'headers', coalesce(a.headers, '{}'), 'payload', a.payload, 'errors', coalesce(a.errors, '[]'))
+    'headers', coalesce(a.headers, '{}'), 'payload', a.payload, 'errors', coalesce(a.errors, '[]'), 'key', a.key, 'group', a.group_name)
 
 
 
@@ -284,7 +363,7 @@ begin
       continue;
     end if;
     v_queues := v_queues || jsonb_build_object(q.name, jsonb_build_object(
-      'paused', q.paused_at is not null, 'lease', extract(epoch from q.lease) * 1000, 'onInvalid', q.on_invalid));
+      'paused', q.paused_at is not null, 'lease', extract(epoch from q.lease) * 1000, 'onInvalid', q.on_invalid, 'results', q.result_retention is not null));
     if v_ids <> '{}' then
       v_lost := v_lost || keep(q, v_ids, array(select jsonb_array_elements_text(v_all->'leases'))::bigint[], v_now + 2 * v_every,
         v_now + coalesce((v_all->>'lease')::float8 * interval '1 millisecond', q.lease));
@@ -325,25 +404,34 @@ returns integer language plpgsql volatile search_path=<schema>, pg_temp, enable_
 declare
   d queue;
   v_count int;
+  v_gone bigint[];
+  v_errors jsonb[];
   v_delete text := format('delete from %I m
      where m.queue = $1 and m.id = any ($2) and m.attempt >= $3 and ($4 is null or m.lease is distinct from $4)
     returning m.*', message_leaf(q.storage, p_live));
 begin
+  if q.result_retention is not null then
+    execute format('select array_agg(m.id), array_agg(m.errors->-1) from %I m where m.queue = $1 and m.id = any ($2) and m.attempt >= $3 and ($4 is null or m.lease is distinct from $4)',
+      message_leaf(q.storage, p_live)) into v_gone, v_errors using q.id, p_ids, q.max_attempts, p_spare;
+    perform keep_results(q, v_gone, 'dead', null, v_errors, p_now);
+  end if;
   select * into d from queue where id = q.dead_letter and dropped_at is null;
   if d.id is null or not hold_storage(d) then
     execute format('with gone as (%s)
-      insert into %I (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-      select queue, id, $5, ''dead'', priority, attempt, enqueued_at, origin, headers, payload, errors from gone',
+      insert into %I (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key)
+      select queue, id, $5, ''dead'', priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key from gone',
       v_delete, archive_table(q.storage)) using q.id, p_ids, q.max_attempts, p_spare, p_now;
     get diagnostics v_count = row_count;
+    perform left_queue(q, p_ids, false);
     return v_count;
   end if;
   execute format('with gone as (%s)
-    insert into %I (segment, queue, id, priority, vt, enqueued_at, origin, headers, payload, errors)
+    insert into %I (segment, queue, id, priority, vt, enqueued_at, origin, headers, payload, errors, grp, group_name, key)
     select (select current from segment where storage = $6 order by generation desc limit 1),
-           $7, id, least(priority, $8 - 1), $5, enqueued_at, $1, headers, payload, errors from gone',
-    v_delete, message_table(d.storage)) using q.id, p_ids, q.max_attempts, p_spare, p_now, d.storage, d.id, d.levels;
+           $7, id, least(priority, $8 - 1), $5, enqueued_at, $1, headers, payload, errors, group_of($9, group_name), group_name, key from gone',
+    v_delete, message_table(d.storage)) using q.id, p_ids, q.max_attempts, p_spare, p_now, d.storage, d.id, d.levels, d.ungrouped;
   get diagnostics v_count = row_count;
+  perform left_queue(q, p_ids, false);
   perform count_sent(d, v_count);
   return v_count;
 end
@@ -389,6 +477,34 @@ end
 
 
 
+-- function clear_keys(p_limit integer)
+returns integer language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off defaults 5000 as
+
+declare
+  k unique_key;
+  q queue;
+  v_there boolean;
+  v_count int := 0;
+  v_percent real := (select greatest(0.1, least(100, 100 * p_limit / greatest(reltuples, 1))) from pg_class where oid = 'unique_key'::regclass);
+begin
+  for k in select * from unique_key where until < clock() limit p_limit for update skip locked loop
+    delete from unique_key where queue = k.queue and key = k.key;
+    v_count := v_count + 1;
+  end loop;
+  for k in select * from unique_key tablesample system (v_percent) where until = 'infinity' and id > 0 loop
+    select * into q from queue where id = k.queue;
+    continue when q.dropped_at is null and not hold_if_free(q);
+    execute format('select exists (select from %I where queue = $1 and id = $2)', message_table(q.storage)) into v_there using k.queue, k.id;
+    if not v_there then
+      delete from unique_key where queue = k.queue and key = k.key and id = k.id;
+      v_count := v_count + 1;
+    end if;
+  end loop;
+  return v_count;
+end
+
+
+
 -- function clear_leftovers(p_limit integer)
 returns integer language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off defaults 5000 as
 
@@ -401,8 +517,21 @@ begin
   get diagnostics v_count = row_count;
   perform drop_counters();
   perform clear_cancellations();
+  perform clear_keys();
+  perform clear_results();
+  perform regroup(q) from queue q where q.grouped_at > clock() - interval '10 minutes' and q.dropped_at is null and hold_if_free(q);
   delete from worker where beat_at < clock() - case state when 'stopped' then interval '1 hour' else greatest(interval '1 day', 3 * every) end;
   return v_count;
+end
+
+
+
+-- function clear_results(p_limit integer)
+returns void language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off defaults 5000 as
+
+begin
+  delete from result where id in (select r.id from result r where r.until < clock() order by r.until limit p_limit for update skip locked);
+  delete from progress where at < clock() - interval '1 day';
 end
 
 
@@ -480,6 +609,20 @@ returns bigint language sql stable security definer search_path=<schema>, pg_tem
 
 
 
+-- function count_rates(q queue, p_groups bigint[], p_now timestamp with time zone)
+returns void language plpgsql volatile search_path=<schema>, pg_temp as
+
+begin
+  if q.rate is not null then
+    perform use_rate(q, -1, q.rate, cardinality(p_groups), p_now);
+  end if;
+  if q.group_rate is not null then
+    perform use_rate(q, u.grp, q.group_rate, count(*)::int, p_now) from unnest(p_groups) u(grp) where u.grp <> 0 group by u.grp;
+  end if;
+end
+
+
+
 -- function count_sent(q queue, p_count integer)
 returns void language plpgsql volatile search_path=<schema>, pg_temp as
 
@@ -531,6 +674,9 @@ begin
     v_table, case when s.layout = 'time' then ', enqueued_at' end);
   execute format('alter table %I alter id set default nextval(%L)', v_table, format('%I.%I', current_schema(), 'message_id_s' || s.id));
   execute format('create index %I on %I (queue, priority, vt, id) where vt < ''infinity''', v_table || '_claim', v_table);
+  execute format('create index %I on %I (queue, grp, id) where grp is not null', v_table || '_group_order', v_table);
+  execute format('create index %I on %I (queue, grp, priority, vt, id) where grp is not null and vt < ''infinity''', v_table || '_group_ready', v_table);
+  execute format('create index %I on %I (queue, grp) where grp is not null and lease is not null', v_table || '_group_held', v_table);
   if s.layout = 'ring' then
     execute format('create %s table %I partition of %I for values in (0) %s', v_kind, v_table || '_0', v_table, leaf_settings());
     execute format('create %s table %I partition of %I for values in (1) %s', v_kind, v_table || '_1', v_table, leaf_settings());
@@ -566,60 +712,60 @@ begin
       select r.id
         from generate_series(0, q.deepest - 1) l(level),
              lateral (
-               select m.id, m.attempt from message_0 m
+               select m.id, m.attempt, m.expire_at from message_0 m
                 where m.queue = q.id and m.priority = l.level
                   and m.vt < 'infinity' and m.vt <= p_now
                   and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                          where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                          order by f.version desc limit 1), '-infinity')
                 order by m.vt, m.id limit 1000) r
-       where r.attempt >= q.max_attempts);
+       where r.attempt >= q.max_attempts or r.expire_at <= p_now);
     return array(
       select r.id
         from unnest(v_ids) e(id),
              lateral (
                select m.id from message_0 m
-                where m.queue = q.id and m.id = e.id and m.attempt >= q.max_attempts and m.vt <= p_now
+                where m.queue = q.id and m.id = e.id and (m.attempt >= q.max_attempts or m.expire_at <= p_now) and m.vt <= p_now
                   for update skip locked) r);
   elsif p_live = '{1}' then
     v_ids := array(
       select r.id
         from generate_series(0, q.deepest - 1) l(level),
              lateral (
-               select m.id, m.attempt from message_1 m
+               select m.id, m.attempt, m.expire_at from message_1 m
                 where m.queue = q.id and m.priority = l.level
                   and m.vt < 'infinity' and m.vt <= p_now
                   and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                          where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                          order by f.version desc limit 1), '-infinity')
                 order by m.vt, m.id limit 1000) r
-       where r.attempt >= q.max_attempts);
+       where r.attempt >= q.max_attempts or r.expire_at <= p_now);
     return array(
       select r.id
         from unnest(v_ids) e(id),
              lateral (
                select m.id from message_1 m
-                where m.queue = q.id and m.id = e.id and m.attempt >= q.max_attempts and m.vt <= p_now
+                where m.queue = q.id and m.id = e.id and (m.attempt >= q.max_attempts or m.expire_at <= p_now) and m.vt <= p_now
                   for update skip locked) r);
   else
     v_ids := array(
       select r.id
         from generate_series(0, q.deepest - 1) l(level),
              lateral (
-               select m.id, m.attempt from message m
+               select m.id, m.attempt, m.expire_at from message m
                 where m.queue = q.id and m.priority = l.level
                   and m.vt < 'infinity' and m.vt <= p_now
                   and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                          where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                          order by f.version desc limit 1), '-infinity')
                 order by m.vt, m.id limit 1000) r
-       where r.attempt >= q.max_attempts);
+       where r.attempt >= q.max_attempts or r.expire_at <= p_now);
     return array(
       select r.id
         from unnest(v_ids) e(id),
              lateral (
                select m.id from message m
-                where m.queue = q.id and m.id = e.id and m.attempt >= q.max_attempts and m.vt <= p_now
+                where m.queue = q.id and m.id = e.id and (m.attempt >= q.max_attempts or m.expire_at <= p_now) and m.vt <= p_now
                   for update skip locked) r);
   end if;
 end
@@ -694,8 +840,9 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
   select jsonb_build_object('code', 'options_differ', 'queue', q.name,
            'differences', jsonb_agg(jsonb_build_object('option', key, 'stored', stored, 'requested', value) order by key))
     from (select key, queue_info(q)->key as stored,
-                 case when key in ('lease', 'archiveRetention') then coalesce(to_jsonb(extract(epoch from (value #>> '{}')::interval) * 1000), 'null')
+                 case when key in ('lease', 'archiveRetention', 'results') then coalesce(to_jsonb(extract(epoch from (value #>> '{}')::interval) * 1000), 'null')
                       when key = 'backoff' then coalesce(backoff_wanted(value), 'null')
+                      when key in ('rateLimit', 'groupRateLimit') then coalesce(rate_wanted(value), 'null')
                       when key in ('storage', 'partition') then storage_info(storage_wanted(p_options))->key
                       else value end as value
             from jsonb_each(p_options)) o
@@ -704,21 +851,52 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
 
 
 
--- function discard(q queue, p_live smallint[], p_ids bigint[], p_now timestamp with time zone)
-returns void language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+-- function discard(q queue, p_live smallint[], p_ids bigint[], p_outcome text, p_now timestamp with time zone)
+returns integer language plpgsql volatile search_path=<schema>, pg_temp as
 
 declare
+  v_count int := discard_rows(q, p_live, p_ids, p_outcome, p_now);
+begin
+  perform left_queue(q, p_ids, false);
+  return v_count;
+end
+
+
+
+-- function discard_expired(q queue, p_live smallint[], p_ids bigint[], p_now timestamp with time zone)
+returns integer language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off as
+
+declare
+  v_ids bigint[];
+begin
+  execute format('select array(select m.id from %I m where m.queue = $1 and m.id = any ($2) and m.expire_at <= $3 order by m.id)', message_leaf(q.storage, p_live))
+     into v_ids using q.id, p_ids, p_now;
+  return case when v_ids = '{}' then 0 else discard(q, p_live, v_ids, 'expired', p_now) end;
+end
+
+
+
+-- function discard_rows(q queue, p_live smallint[], p_ids bigint[], p_outcome text, p_now timestamp with time zone)
+returns integer language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+
+declare
+  v_count int;
   v_delete text := format('delete from %I m where m.queue = $1 and m.id = any ($2)', message_leaf(q.storage, p_live));
 begin
   if q.done = 'archive' then
     execute format('with gone as (%s returning m.*)
-      insert into %I (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-      select queue, id, $3, ''cancelled'', priority, attempt, enqueued_at, origin, headers, payload, errors from gone',
-      v_delete, archive_table(q.storage)) using q.id, p_ids, p_now;
+      insert into %I (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key)
+      select queue, id, $3, $4, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key from gone',
+      v_delete, archive_table(q.storage)) using q.id, p_ids, p_now, p_outcome;
   else
     execute v_delete using q.id, p_ids;
   end if;
+  get diagnostics v_count = row_count;
   delete from cancellation where queue = q.id and id = any (p_ids);
+  if q.result_retention is not null then
+    perform keep_results(q, p_ids, p_outcome, null, null, p_now);
+  end if;
+  return v_count;
 end
 
 
@@ -730,8 +908,8 @@ declare
   v_counter text;
 begin
   for v_counter in
-    select 'sent_' || id from queue
-     where dropped_at < clock() - interval '1 minute' and own_relation('sent_' || id) is not null limit 100
+    select c from queue, unnest(array['sent_' || id, 'turn_' || id]) c
+     where dropped_at < clock() - interval '1 minute' and own_relation(c) is not null limit 100
   loop
     begin
       execute format('drop sequence if exists %I.%I', current_schema(), v_counter);
@@ -762,6 +940,8 @@ returns bigint language plpgsql volatile search_path=<schema>, pg_temp as
 declare
   v_table text := p_parent || '_p' || p_n;
   v_count bigint;
+  q queue;
+  v_ids bigint[];
 begin
   if own_relation(v_table) is null then
     return null;
@@ -771,8 +951,14 @@ begin
     return null;
   end if;
   execute format('select count(*) from only %s', own(v_table)) into v_count;
+  select * into q from queue where storage = storage_of(p_parent) and dropped_at is null;
+  execute format('select array(select d.parent from dependency d where d.queue = $1 and exists (select from only %s m where m.id = d.parent))', own(v_table))
+     into v_ids using q.id;
   execute format('lock table only %s in access exclusive mode', own(p_parent));
   execute format('drop table %s', own(v_table));
+  if v_ids <> '{}' and p_parent not like 'archive%' then
+    perform release_dependants(q, v_ids, false);
+  end if;
   return v_count;
 end
 
@@ -808,6 +994,45 @@ returns jsonb language sql volatile security definer search_path=<schema>, pg_te
     from partitioned() p where s.layout = 'id' and p.storage = s.id and not p.is_archive;
   select coalesce(jsonb_agg(jsonb_build_object('step', step, 'parent', parent, 'n', n)), '[]') from partition_steps()
 
+
+
+-- function due_schedules(p_from double precision, p_limit integer)
+returns jsonb language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off as
+
+declare
+  v_now timestamptz := clock();
+  v_from timestamptz := coalesce(to_timestamp(p_from / 1000), '-infinity');
+begin
+  return jsonb_build_object(
+    'now', epoch_ms(v_now),
+    'wait', (select epoch_ms(wake_at) - epoch_ms(v_now) from schedule where wake_at > v_now order by wake_at limit 1),
+    'due', (select coalesce(jsonb_agg(schedule_timing(d) || jsonb_build_object(
+                     'name', d.name, 'missed', d.missed, 'next', epoch_ms(d.next_at), 'bytes', pg_column_size(d.payload)) order by d.wake_at), '[]')
+              from (select * from schedule where wake_at > v_from and wake_at <= v_now order by wake_at limit p_limit) d));
+end
+
+
+
+-- function ended_badly(q queue, p_id bigint)
+returns boolean language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
+
+declare
+  d queue;
+  v_there boolean;
+begin
+  execute format('select true from %I where queue = $1 and id = $2 and outcome <> ''done'' limit 1', archive_table(q.storage)) into v_there using q.id, p_id;
+  select * into d from queue where id = q.dead_letter and dropped_at is null;
+  if v_there is null and d.id is not null and hold_storage(d) then
+    execute format('select true from %I where queue = $1 and id = $2', message_table(d.storage)) into v_there using d.id, p_id;
+  end if;
+  return coalesce(v_there, false);
+end
+
+
+
+-- function epoch_ms(p_at timestamp with time zone)
+returns double precision language sql immutable as
+ select round(extract(epoch from p_at) * 1000)::float8 
 
 
 -- function error_document(p_error jsonb)
@@ -900,6 +1125,47 @@ returns jsonb language sql immutable search_path=<schema>, pg_temp as
   select case when p_filter is not null then argument_fault('filter',
     jsonb_typeof(p_filter) = 'object' and jsonb_typeof(coalesce(p_filter->'headers', '{}')) = 'object'
     and p_filter - 'headers' - 'payload' = '{}' and p_filter <> '{}') end
+
+
+
+-- function fire_schedule(p_name text, p_due double precision, p_times double precision[], p_next double precision, p_error text)
+returns jsonb language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  s schedule;
+  v_now timestamptz := clock();
+  v_time float8;
+  v_queue text;
+  v_fault jsonb;
+begin
+  if isolation_fault() is not null then
+    return jsonb_build_object('fault', isolation_fault());
+  end if;
+  select * into s from schedule where name = p_name for update skip locked;
+  if epoch_ms(s.next_at) is distinct from p_due or epoch_ms(v_now) < any (p_times || p_due) or p_due > any (p_times) or p_next <= any (p_times || p_due) then
+    return '{"did": "lost"}';
+  end if;
+  begin
+    if p_error is not null then
+      raise exception using message = p_error;
+    end if;
+    foreach v_time in array p_times loop
+      select fault, queue into v_fault, v_queue from send_run(s, to_timestamp(v_time / 1000));
+      perform raise_fault(v_fault);
+    end loop;
+  exception when others then
+    update schedule set error = sqlerrm, failed_at = v_now, wake_at = v_now + interval '10 seconds' where name = p_name;
+    return jsonb_build_object('did', 'failed');
+  end;
+  update schedule set
+    next_at = to_timestamp(p_next / 1000),
+    wake_at = case when p_next is not null then greatest(to_timestamp(p_next / 1000), v_now) end,
+    last_at = coalesce(to_timestamp(p_times[cardinality(p_times)] / 1000), last_at),
+    error = case when p_times = '{}' then error end,
+    failed_at = case when p_times = '{}' then failed_at end
+   where name = p_name;
+  return jsonb_build_object('did', 'fired', 'queue', v_queue);
+end
 
 
 
@@ -1089,6 +1355,35 @@ end
 
 
 
+-- function group_left(q queue, p_live smallint[], p_group bigint, p_taken integer, p_most integer, p_now timestamp with time zone)
+returns integer language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  v_left int := p_most;
+begin
+  if p_group = 0 or not q.fifo and q.group_concurrency is null and q.group_rate is null then
+    return v_left;
+  elsif p_taken = 0 and not take_turn('group ' || q.id, p_group, 1) or q.fifo and p_taken > 0 then
+    return 0;
+  end if;
+  if q.group_concurrency is not null then
+    v_left := least(v_left, q.group_concurrency - p_taken - held_of(q, p_live, p_group, q.group_concurrency, p_now));
+  end if;
+  if q.group_rate is not null then
+    v_left := least(v_left, rate_left(q, p_group, q.group_rate, p_now) - p_taken);
+  end if;
+  return v_left;
+end
+
+
+
+-- function group_of(p_ungrouped bigint, p_name text)
+returns bigint language sql immutable as
+
+  select case when p_ungrouped is null then null when p_name is null then 0 else greatest(hashtextextended(p_name, 0) & 9223372036854775807, 1) end
+
+
+
 -- function has_floor(q queue)
 returns boolean language plpgsql stable search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
 
@@ -1098,6 +1393,30 @@ begin
                 lateral (select vt from floor f where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                           order by f.version desc limit 1) f
      where f.vt > '-infinity');
+end
+
+
+
+-- function held_of(q queue, p_live smallint[], p_group bigint, p_most integer, p_now timestamp with time zone)
+returns integer language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
+
+begin
+  if p_group is null then
+    if p_live = '{0}' then
+      return (select count(*) from (select from message_0 m where m.queue = q.id and m.grp is not null and m.lease is not null and m.vt > p_now limit p_most) h);
+    elsif p_live = '{1}' then
+      return (select count(*) from (select from message_1 m where m.queue = q.id and m.grp is not null and m.lease is not null and m.vt > p_now limit p_most) h);
+    else
+      return (select count(*) from (select from message m where m.queue = q.id and m.grp is not null and m.lease is not null and m.vt > p_now limit p_most) h);
+    end if;
+  end if;
+  if p_live = '{0}' then
+    return (select count(*) from (select from message_0 m where m.queue = q.id and m.grp = p_group and m.lease is not null and m.vt > p_now limit p_most) h);
+  elsif p_live = '{1}' then
+    return (select count(*) from (select from message_1 m where m.queue = q.id and m.grp = p_group and m.lease is not null and m.vt > p_now limit p_most) h);
+  else
+    return (select count(*) from (select from message m where m.queue = q.id and m.grp = p_group and m.lease is not null and m.vt > p_now limit p_most) h);
+  end if;
 end
 
 
@@ -1125,6 +1444,22 @@ end
 
 
 
+-- function insert_message(q queue, p_item jsonb, p_vt timestamp with time zone, p_now timestamp with time zone)
+returns bigint language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
+
+declare
+  v_id bigint;
+begin
+  execute format('insert into %I (segment, queue, priority, vt, enqueued_at, headers, payload, grp, group_name, key, expire_at)
+    values ((select current from segment where storage = $1 order by generation desc limit 1), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) returning id',
+    message_table(q.storage))
+    into v_id using q.storage, q.id, coalesce((p_item->>'priority')::int, least(1, q.levels - 1)), coalesce(p_vt, 'infinity'), p_now, p_item->'headers',
+      coalesce(p_item->'payload', 'null'), group_of(q.ungrouped, p_item->>'group'), p_item->>'group', p_item->>'key', to_timestamp((p_item->>'expireAt')::float8 / 1000);
+  return v_id;
+end
+
+
+
 -- function installation_id()
 returns text language sql stable security definer search_path=<schema>, pg_temp as
 select id from installation
@@ -1140,6 +1475,17 @@ returns jsonb language sql stable as
 
   select case when current_setting('transaction_isolation') in ('repeatable read', 'serializable')
     then jsonb_build_object('code', 'isolation', 'actual', current_setting('transaction_isolation')) end
+
+
+
+-- function items_fault(q queue, p_items jsonb)
+returns jsonb language sql stable search_path=<schema>, pg_temp as
+
+  select coalesce(
+    (select priority_fault(q, (o->>'priority')::int, n::int - 1) from jsonb_array_elements(p_items) with ordinality e(o, n)
+      where (o->>'priority')::int not between 0 and q.levels - 1 order by n limit 1),
+    (select jsonb_build_object('code', 'no_groups', 'queue', q.name, 'index', n - 1) from jsonb_array_elements(p_items) with ordinality e(o, n)
+      where o ? 'group' and q.ungrouped is null order by n limit 1))
 
 
 
@@ -1250,6 +1596,40 @@ returns void language sql volatile security definer search_path=<schema>, pg_tem
 
 
 
+-- function keep_results(q queue, p_ids bigint[], p_outcome text, p_values jsonb, p_errors jsonb[], p_now timestamp with time zone)
+returns void language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
+
+begin
+  insert into result (id, queue, outcome, value, error, at, until)
+  select u.id, q.id, p_outcome, p_values->(u.n::int - 1), u.error, p_now, p_now + q.result_retention from unnest(p_ids, p_errors) with ordinality u(id, error, n)
+  on conflict (id) do update set queue = excluded.queue, outcome = excluded.outcome, value = excluded.value, error = excluded.error, at = excluded.at, until = excluded.until;
+end
+
+
+
+-- function key_holder(q queue, k unique_key, p_now timestamp with time zone, OUT held boolean, OUT waits boolean)
+returns record language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
+
+declare
+  m record;
+begin
+  held := false;
+  waits := false;
+  if k.until <= p_now then
+    return;
+  end if;
+  execute format('select lease, vt, attempt from %I where queue = $1 and id = $2 and (expire_at is null or expire_at > $3)', message_table(q.storage))
+     into m using q.id, k.id, p_now;
+  held := k.until < 'infinity' or m.vt is not null and not (k.to_start and m.attempt > 0);
+  if m.vt is not null and not (m.lease is not null and m.vt > p_now) then
+    execute format('select true from %I where queue = $1 and id = $2 and not (lease is not null and vt > $3) for update skip locked', message_table(q.storage))
+       into waits using q.id, k.id, p_now;
+    waits := coalesce(waits, false);
+  end if;
+end
+
+
+
 -- function last_sent(p_id integer)
 returns bigint language plpgsql volatile search_path=<schema>, pg_temp as
 
@@ -1275,6 +1655,30 @@ returns void language sql volatile security definer search_path=<schema>, pg_tem
 
 
 
+-- function left_queue(q queue, p_ids bigint[], p_done boolean)
+returns void language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+
+begin
+  if exists (select from dependency d where d.queue = q.id) then
+    perform release_dependants(q, p_ids, p_done);
+  end if;
+end
+
+
+
+-- function limits_fault(p jsonb)
+returns jsonb language sql immutable search_path=<schema>, pg_temp as
+
+  select coalesce(
+    argument_fault('fifo', coalesce(jsonb_typeof(p->'fifo'), 'boolean') = 'boolean'),
+    argument_fault('fair', coalesce(jsonb_typeof(p->'fair'), 'boolean') = 'boolean'),
+    argument_fault('concurrency', coalesce(jsonb_typeof(p->'concurrency'), 'null') = 'null' or partition_measure('id', p->'concurrency') > 0),
+    argument_fault('groupConcurrency', coalesce(jsonb_typeof(p->'groupConcurrency'), 'null') = 'null' or partition_measure('id', p->'groupConcurrency') > 0),
+    argument_fault('rateLimit', coalesce(jsonb_typeof(p->'rateLimit'), 'null') = 'null' or rate_wanted(p->'rateLimit') is not null),
+    argument_fault('groupRateLimit', coalesce(jsonb_typeof(p->'groupRateLimit'), 'null') = 'null' or rate_wanted(p->'groupRateLimit') is not null))
+
+
+
 -- function list_queues(p_prefix text, p_after text, p_limit integer)
 returns SETOF jsonb language sql stable security definer search_path=<schema>, pg_temp as
 
@@ -1283,6 +1687,151 @@ returns SETOF jsonb language sql stable security definer search_path=<schema>, p
      and (p_prefix is null or starts_with(q.name, p_prefix))
      and (p_after is null or q.name > p_after)
    order by q.name limit p_limit
+
+
+
+-- function list_schedules(p_prefix text, p_after text, p_limit integer)
+returns SETOF jsonb language sql stable security definer search_path=<schema>, pg_temp as
+
+  select schedule_info(s) from schedule s
+   where (p_prefix is null or starts_with(s.name, p_prefix)) and (p_after is null or s.name > p_after)
+   order by s.name limit p_limit
+
+
+
+-- function lock_group(q queue, p_live smallint[], p_group bigint, p_limit integer, p_now timestamp with time zone, p_filter jsonb)
+returns bigint[] language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, enable_hashjoin=off, enable_mergejoin=off, enable_sort=off, jit=off as
+
+declare
+  v_headers jsonb := p_filter->'headers';
+  v_payload jsonb := p_filter->'payload';
+begin
+  if q.fifo and p_group <> 0 then
+    if p_live = '{0}' then
+      return array(
+        select m.id from message_0 m
+         where m.queue = q.id and m.vt <= p_now
+           and m.id = (select o.id from message_0 o where o.queue = q.id and o.grp = p_group order by o.id limit 1)
+           and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
+           for update skip locked);
+    elsif p_live = '{1}' then
+      return array(
+        select m.id from message_1 m
+         where m.queue = q.id and m.vt <= p_now
+           and m.id = (select o.id from message_1 o where o.queue = q.id and o.grp = p_group order by o.id limit 1)
+           and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
+           for update skip locked);
+    else
+      return array(
+        select m.id from message m
+         where m.queue = q.id and m.vt <= p_now
+           and m.id = (select o.id from message o where o.queue = q.id and o.grp = p_group order by o.id limit 1)
+           and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
+           for update skip locked);
+    end if;
+  end if;
+  if p_live = '{0}' then
+    return array(
+      select r.id
+        from generate_series(0, q.deepest - 1) l(level),
+             lateral (
+               select m.id from message_0 m
+                where m.queue = q.id and m.grp = p_group and m.priority = l.level and m.vt < 'infinity' and m.vt <= p_now
+                  and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
+                order by m.vt, m.id limit p_limit for update skip locked) r
+       limit p_limit);
+  elsif p_live = '{1}' then
+    return array(
+      select r.id
+        from generate_series(0, q.deepest - 1) l(level),
+             lateral (
+               select m.id from message_1 m
+                where m.queue = q.id and m.grp = p_group and m.priority = l.level and m.vt < 'infinity' and m.vt <= p_now
+                  and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
+                order by m.vt, m.id limit p_limit for update skip locked) r
+       limit p_limit);
+  else
+    return array(
+      select r.id
+        from generate_series(0, q.deepest - 1) l(level),
+             lateral (
+               select m.id from message m
+                where m.queue = q.id and m.grp = p_group and m.priority = l.level and m.vt < 'infinity' and m.vt <= p_now
+                  and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
+                order by m.vt, m.id limit p_limit for update skip locked) r
+       limit p_limit);
+  end if;
+end
+
+
+
+-- function lock_grouped(q queue, p_live smallint[], p_limit integer, p_now timestamp with time zone, p_filter jsonb)
+returns bigint[] language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan as
+
+declare
+  v_ids bigint[] := '{}';
+  v_groups bigint[] := '{}';
+  v_some bigint[];
+  v_left int := queue_left(q, p_live, p_limit, p_now);
+  v_turn regclass := own_relation('turn_' || q.id);
+  v_group bigint;
+  v_at bigint := coalesce(pg_sequence_last_value(v_turn), -1);
+  v_wrapped boolean := false;
+  v_vain int := 0;
+  v_taken int;
+  v_share int;
+begin
+  /* Once round without finding anything ends it, and so do many groups in vain: the next claim goes on there. */
+  while cardinality(v_ids) < v_left and v_vain < 500 loop
+    v_group := next_group(q, p_live, v_at);
+    if v_group is null then
+      exit when v_wrapped;
+      v_wrapped := true;
+      v_at := -1;
+      continue;
+    end if;
+    v_at := v_group;
+    v_taken := coalesce(cardinality(array_positions(v_groups, v_group)), 0);
+    v_share := group_left(q, p_live, v_group, v_taken, least(v_left - cardinality(v_ids), greatest(1, p_limit / 8)), p_now);
+    v_some := '{}';
+    if v_share > 0 then
+      /* Those that this claim has taken before are found again. */
+      v_some := array(select s.id from unnest(lock_group(q, p_live, v_group, v_taken + v_share, p_now, p_filter)) with ordinality s(id, n)
+                       where s.id <> all (v_ids) order by s.n limit v_share);
+    end if;
+    v_vain := case when v_some = '{}' then v_vain + 1 else 0 end;
+    if v_some <> '{}' then
+      v_wrapped := false;
+      v_ids := v_ids || v_some;
+      v_groups := v_groups || array_fill(v_group, array[cardinality(v_some)]);
+    end if;
+  end loop;
+  if v_ids <> '{}' then
+    perform count_rates(q, v_groups, p_now);
+  end if;
+  if v_turn is not null and v_at >= 0 then
+    perform setval(v_turn, v_at);
+  end if;
+  return v_ids;
+end
+
+
+
+-- function lock_key(q queue, p_key text)
+returns unique_key language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
+
+declare
+  k unique_key;
+begin
+  loop
+    insert into unique_key (queue, key, id, until, to_start) values (q.id, p_key, 0, '-infinity', false) on conflict (queue, key) do nothing returning * into k;
+    exit when found;
+    select * into k from unique_key where queue = q.id and key = p_key for update;
+    exit when found;
+    /* Maintenance took it away between the two statements. */
+  end loop;
+  return k;
+end
 
 
 
@@ -1529,7 +2078,9 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
     'priority', m.priority, 'attempt', m.attempt, 'enqueuedAt', extract(epoch from m.enqueued_at) * 1000,
     'visibleAt', case when m.vt < 'infinity' then extract(epoch from m.vt) * 1000 end,
     'origin', (select name from queue where id = m.origin),
-    'headers', coalesce(m.headers, '{}'), 'payload', m.payload, 'errors', coalesce(m.errors, '[]'))
+    'headers', coalesce(m.headers, '{}'), 'payload', m.payload, 'errors', coalesce(m.errors, '[]'), 'key', m.key, 'group', m.group_name,
+    'expireAt', extract(epoch from m.expire_at) * 1000,
+    'progress', (select jsonb_build_object('value', p.value, 'note', p.note, 'at', extract(epoch from p.at) * 1000) from progress p where p.id = m.id))
 
 
 
@@ -1596,6 +2147,21 @@ returns bigint language sql volatile as
 select uuid_hash_extended(gen_random_uuid(), 0) & 9223372036854775807
 
 
+-- function next_group(q queue, p_live smallint[], p_after bigint)
+returns bigint language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, enable_sort=off, jit=off as
+
+begin
+  if p_live = '{0}' then
+    return (select m.grp from message_0 m where m.queue = q.id and m.grp > p_after and m.vt < 'infinity' order by m.grp limit 1);
+  elsif p_live = '{1}' then
+    return (select m.grp from message_1 m where m.queue = q.id and m.grp > p_after and m.vt < 'infinity' order by m.grp limit 1);
+  else
+    return (select m.grp from message m where m.queue = q.id and m.grp > p_after and m.vt < 'infinity' order by m.grp limit 1);
+  end if;
+end
+
+
+
 -- function once(key text, keep interval)
 returns boolean language plpgsql volatile security definer search_path=<schema>, pg_temp defaults '30 days'::interval as
 
@@ -1615,7 +2181,10 @@ returns jsonb language sql immutable search_path=<schema>, pg_temp as
     when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
     else coalesce(
       (select argument_fault(key, false) from jsonb_object_keys(p_options) key
-        where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify', 'archiveRetention', 'storage', 'partition', 'backoff', 'done', 'onInvalid') order by key limit 1),
+        where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify', 'archiveRetention', 'storage', 'partition', 'backoff', 'done', 'onInvalid', 'results',
+          'fifo', 'fair', 'concurrency', 'groupConcurrency', 'rateLimit', 'groupRateLimit') order by key limit 1),
+      limits_fault(p_options),
+      argument_fault('results', p_options->>'results' is null or partition_measure('time', p_options->'results') > 0),
       argument_fault('backoff', coalesce(jsonb_typeof(p_options->'backoff'), 'null') = 'null' or backoff_wanted(p_options->'backoff') is not null),
       argument_fault('done', coalesce(p_options->>'done', 'delete') in ('delete', 'archive')),
       argument_fault('onInvalid', coalesce(p_options->>'onInvalid', 'raise') in ('deadLetter', 'raise')),
@@ -1847,8 +2416,31 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
     'levels', q.levels, 'lease', extract(epoch from q.lease) * 1000, 'maxAttempts', q.max_attempts,
     'deadLetter', (select name from queue where id = q.dead_letter), 'notify', q.notify,
     'archiveRetention', extract(epoch from q.archive_retention) * 1000,
-    'backoff', q.backoff, 'done', q.done, 'onInvalid', q.on_invalid, 'pausedAt', extract(epoch from q.paused_at) * 1000)
+    'backoff', q.backoff, 'done', q.done, 'onInvalid', q.on_invalid, 'pausedAt', extract(epoch from q.paused_at) * 1000, 'results', extract(epoch from q.result_retention) * 1000,
+    'fifo', q.fifo, 'fair', q.fair, 'concurrency', q.concurrency, 'groupConcurrency', q.group_concurrency, 'rateLimit', q.rate, 'groupRateLimit', q.group_rate)
     || storage_info((select s from storage s where s.id = q.storage))
+
+
+
+-- function queue_left(q queue, p_live smallint[], p_most integer, p_now timestamp with time zone)
+returns integer language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  v_left int := p_most;
+begin
+  if q.concurrency is null and q.rate is null then
+    return v_left;
+  elsif not take_turn('running', q.id, 20) then
+    return 0;
+  end if;
+  if q.concurrency is not null then
+    v_left := least(v_left, q.concurrency - held_of(q, p_live, null, q.concurrency, p_now));
+  end if;
+  if q.rate is not null then
+    v_left := least(v_left, rate_left(q, -1, q.rate, p_now));
+  end if;
+  return v_left;
+end
 
 
 
@@ -1922,6 +2514,28 @@ end
 
 
 
+-- function rate_left(q queue, p_group bigint, p_rate jsonb, p_now timestamp with time zone)
+returns integer language sql stable search_path=<schema>, pg_temp as
+
+  select (p_rate->>'limit')::int - coalesce(sum(u.used), 0)::int from rate_use u
+   where u.queue = q.id and u.grp = p_group and u.slice >= rate_slice(p_rate, p_now) - 100
+
+
+
+-- function rate_slice(p_rate jsonb, p_now timestamp with time zone)
+returns bigint language sql immutable as
+ select floor(extract(epoch from p_now) * 1000 / (p_rate->>'per')::float8 * 100)::bigint 
+
+
+-- function rate_wanted(p jsonb)
+returns jsonb language sql immutable search_path=<schema>, pg_temp as
+
+  select jsonb_build_object('limit', w.n, 'per', w.per)
+    from (select partition_measure('id', p->'limit') as n, partition_measure('time', p->'per') as per) w
+   where jsonb_typeof(p) = 'object' and p - '{limit,per}'::text[] = '{}' and w.n between 1 and 1000000 and w.per >= 1
+
+
+
 -- function read(queue text, "limit" integer, lease interval, filter jsonb)
 returns SETOF delivery language plpgsql volatile security definer search_path=<schema>, pg_temp defaults 1, NULL::interval, NULL::jsonb as
 
@@ -1948,6 +2562,13 @@ returns timestamp with time zone language sql volatile search_path=<schema>, pg_
 
 
 
+-- function ready_at(p_item jsonb, p_now timestamp with time zone)
+returns timestamp with time zone language sql immutable as
+
+  select greatest(p_now, to_timestamp((p_item->>'at')::float8 / 1000), p_now + coalesce((p_item->>'debounce')::float8, (p_item->>'delay')::float8) * interval '1 millisecond')
+
+
+
 -- function redrive(queue text, "limit" integer, filter jsonb)
 returns integer language plpgsql volatile security definer search_path=<schema>, pg_temp defaults 1000, NULL::jsonb as
 
@@ -1965,6 +2586,15 @@ end
 
 
 
+-- function regroup(q queue)
+returns void language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off as
+
+begin
+  execute format('update %I set grp = group_of($2, group_name) where queue = $1 and grp is null', message_table(q.storage)) using q.id, q.ungrouped;
+end
+
+
+
 -- function release(queue text, id bigint, lease bigint)
 returns void language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
@@ -1973,6 +2603,66 @@ declare
 begin
   select * into v from try_settle(queue, array[id], array[lease], '[{"to": "release"}]');
   perform raise_fault(coalesce(v.fault, case when v.id is null then stale_fault(queue, id) end));
+end
+
+
+
+-- function release_children(p_queues integer[], p_parents bigint[], p_done boolean, OUT queues integer[], OUT ids bigint[])
+returns record language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_hashjoin=off, enable_mergejoin=off as
+
+declare
+  v record;
+  c queue;
+begin
+  queues := '{}';
+  ids := '{}';
+  if not p_done then
+    update dependency d set failed = true from unnest(p_queues, p_parents) p(queue, id) where d.queue = p.queue and d.parent = p.id and d.if_failed = 'wait';
+  end if;
+  for v in
+    with gone as (
+      delete from dependency d using unnest(p_queues, p_parents) p(queue, id)
+       where d.queue = p.queue and d.parent = p.id and case when p_done then not d.failed else d.if_failed <> 'wait' end
+      returning d.child_queue, d.child, d.at, not p_done and d.if_failed = 'cancel' as cancel)
+    select child_queue, child, max(at) as at, bool_or(cancel) as cancel from gone group by child_queue, child order by child
+  loop
+    select * into c from queue where id = v.child_queue and dropped_at is null;
+    continue when c.id is null or not hold_storage(c);
+    if v.cancel then
+      delete from dependency where child = v.child;
+      perform discard_rows(c, '{0,1}', array[v.child], 'cancelled', clock());
+      queues := queues || c.id;
+      ids := ids || v.child;
+    else
+      perform wake_child(c, v.child, v.at);
+    end if;
+  end loop;
+end
+
+
+
+-- function release_dependants(q queue, p_ids bigint[], p_done boolean)
+returns void language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_hashjoin=off, enable_mergejoin=off as
+
+declare
+  v_parents bigint[];
+  v_queues int[];
+  v_done boolean := p_done;
+  v_next record;
+begin
+  if p_ids is null then
+    v_parents := array(select distinct d.parent from dependency d where d.queue = q.id);
+  else
+    execute format('select array(select x.parent from (select distinct d.parent from dependency d where d.queue = $1 and d.parent = any ($2)) x
+      where not exists (select from %I m where m.queue = $1 and m.id = x.parent))', message_table(q.storage)) into v_parents using q.id, p_ids;
+  end if;
+  v_queues := array_fill(q.id, array[cardinality(v_parents)]);
+  while v_parents <> '{}' loop
+    v_next := release_children(v_queues, v_parents, v_done);
+    v_queues := v_next.queues;
+    v_parents := v_next.ids;
+    v_done := false;
+  end loop;
 end
 
 
@@ -1998,6 +2688,29 @@ begin
     perform set_segments(s, s.current, '{0,1}');
   end if;
   return v_found;
+end
+
+
+
+-- function replace_message(q queue, p_id bigint, p_item jsonb, p_now timestamp with time zone)
+returns void language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
+
+begin
+  execute format('update %I set payload = $3, headers = $4, priority = $5, vt = case when vt = ''infinity'' then vt else $6 end, attempt = 0, lease = null, errors = null,
+      grp = $7, group_name = $8, expire_at = $9 where queue = $1 and id = $2', message_table(q.storage))
+    using q.id, p_id, coalesce(p_item->'payload', 'null'), p_item->'headers', coalesce((p_item->>'priority')::int, least(1, q.levels - 1)),
+      ready_at(p_item, p_now), group_of(q.ungrouped, p_item->>'group'), p_item->>'group', to_timestamp((p_item->>'expireAt')::float8 / 1000);
+  update dependency set at = ready_at(p_item, p_now) where child = p_id;
+end
+
+
+
+-- function results_of(p_ids bigint[])
+returns TABLE(id bigint, outcome text, value jsonb, error jsonb) language plpgsql stable security definer search_path=<schema>, pg_temp, enable_seqscan=off, enable_hashjoin=off, enable_mergejoin=off as
+
+#variable_conflict use_column
+begin
+  return query select r.id, r.outcome, r.value, r.error from unnest(p_ids) u(id), lateral (select * from result x where x.id = u.id offset 0) r where r.until > clock();
 end
 
 
@@ -2039,11 +2752,61 @@ end
 returns text[] language sql immutable as
 
   select case p_kind
-    when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_cancel}'
-    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,once,try_once,keep_once,expire_once,installation_id}'
-    when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive,try_list_workers,try_count_workers,try_get_worker,try_worker_health}'
-    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,suspend_worker,resume_worker,shutdown_worker,purge_workers,try_tell_worker}'
+    when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_send_with,try_edit,try_cancel,results_of}'
+    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule,try_progress,once,try_once,keep_once,expire_once,installation_id}'
+    when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive,try_get_schedule,list_schedules,try_list_workers,try_count_workers,try_get_worker,try_worker_health}'
+    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule,suspend_worker,resume_worker,shutdown_worker,purge_workers,try_tell_worker}'
   end::text[]
+
+
+
+-- function schedule_fault(p_name text)
+returns jsonb language sql immutable as
+ select jsonb_build_object('code', 'schedule_not_found', 'schedule', p_name) 
+
+
+-- function schedule_info(s schedule)
+returns jsonb language sql stable search_path=<schema>, pg_temp as
+
+  select schedule_timing(s) || jsonb_build_object(
+    'name', s.name, 'queue', (select name from queue where id = s.queue), 'missed', s.missed, 'priority', s.priority,
+    'headers', coalesce(s.headers, '{}'), 'payload', s.payload, 'paused', s.paused, 'createdAt', epoch_ms(s.created_at),
+    'nextAt', epoch_ms(s.next_at), 'lastAt', epoch_ms(s.last_at), 'error', s.error, 'failedAt', epoch_ms(s.failed_at))
+
+
+
+-- function schedule_timing(s schedule)
+returns jsonb language sql stable search_path=<schema>, pg_temp as
+
+  select jsonb_build_object('cron', s.cron, 'timezone', s.timezone, 'every', s.every, 'anchor', epoch_ms(s.anchor),
+    'start', epoch_ms(s.starts_at), 'end', epoch_ms(s.ends_at))
+
+
+
+-- function schedule_wanted(s schedule, p_name text, q queue, p_spec jsonb, p_now timestamp with time zone)
+returns schedule language plpgsql stable search_path=<schema>, pg_temp as
+
+declare
+  w schedule := s;
+begin
+  w.name := p_name;
+  w.queue := q.id;
+  w.cron := p_spec->>'cron';
+  w.timezone := p_spec->>'timezone';
+  w.every := (p_spec->>'every')::bigint;
+  w.starts_at := to_timestamp((p_spec->>'start')::float8 / 1000);
+  w.ends_at := to_timestamp((p_spec->>'end')::float8 / 1000);
+  w.missed := p_spec->>'missed';
+  w.priority := (p_spec->>'priority')::smallint;
+  w.headers := nullif(p_spec->'headers', 'null');
+  w.payload := p_spec->'payload';
+  w.created_at := coalesce(s.created_at, p_now);
+  w.paused := coalesce(s.paused, false);
+  if s.name is null or (w.cron, w.timezone, w.every, w.starts_at) is distinct from (s.cron, s.timezone, s.every, s.starts_at) then
+    w.anchor := coalesce(w.starts_at, p_now);
+  end if;
+  return w;
+end
 
 
 
@@ -2087,6 +2850,79 @@ end
 
 
 
+-- function send_item(q queue, p_item jsonb, p_index integer, p_now timestamp with time zone, OUT id bigint, OUT created boolean, OUT fault jsonb)
+returns record language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
+
+declare
+  k unique_key;
+  h record;
+  v_conflict text := coalesce(p_item->>'onConflict', case when p_item ? 'debounce' then 'replace' else 'keep' end);
+begin
+  if p_item->>'key' is not null then
+    k := lock_key(q, p_item->>'key');
+    h := key_holder(q, k, p_now);
+    id := k.id;
+    created := false;
+    if v_conflict = 'replace' and h.waits then
+      perform replace_message(q, k.id, p_item, p_now);
+      return;
+    elsif h.held and v_conflict = 'error' then
+      fault := jsonb_build_object('code', 'key_conflict', 'queue', q.name, 'key', k.key, 'id', k.id::text, 'index', p_index);
+      return;
+    elsif h.held and (v_conflict = 'keep' or k.until < 'infinity') then
+      return;
+    end if;
+  end if;
+  created := true;
+  id := insert_message(q, p_item, case when not p_item ? 'after' then ready_at(p_item, p_now) end, p_now);
+  if k.key is not null then
+    update unique_key u set id = send_item.id, until = coalesce(p_now + (p_item->>'throttle')::float8 * interval '1 millisecond', 'infinity'),
+           to_start = coalesce((p_item->>'keyUntil' = 'started'), false) or p_item ? 'debounce'
+     where u.queue = q.id and u.key = k.key;
+  end if;
+end
+
+
+
+-- function send_run(s schedule, p_at timestamp with time zone, OUT fault jsonb, OUT id bigint, OUT queue text)
+returns record language plpgsql volatile search_path=<schema>, pg_temp as
+
+begin
+  select q.name into queue from queue q where q.id = s.queue and q.dropped_at is null;
+  select t.fault, t.id into fault, id from try_send(queue, s.payload, coalesce(s.headers, '{}') || jsonb_build_object(
+    'schedule', s.name, 'scheduledFor', to_char(p_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')), null, null, s.priority) t;
+end
+
+
+
+-- function set_limits(q queue, p_patch jsonb)
+returns void language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off as
+
+declare
+  n queue;
+begin
+  if not p_patch ?| '{fifo,fair,concurrency,groupConcurrency,rateLimit,groupRateLimit}' then
+    return;
+  end if;
+  update queue set
+    fifo = coalesce((p_patch->>'fifo')::boolean, fifo),
+    fair = coalesce((p_patch->>'fair')::boolean, fair),
+    concurrency = case when p_patch ? 'concurrency' then (p_patch->>'concurrency')::int else concurrency end,
+    group_concurrency = case when p_patch ? 'groupConcurrency' then (p_patch->>'groupConcurrency')::int else group_concurrency end,
+    rate = case when p_patch ? 'rateLimit' then rate_wanted(p_patch->'rateLimit') else rate end,
+    group_rate = case when p_patch ? 'groupRateLimit' then rate_wanted(p_patch->'groupRateLimit') else group_rate end
+   where id = q.id;
+  update queue set ungrouped = 0, grouped_at = clock()
+   where id = q.id and ungrouped is null and (fifo or fair or coalesce(concurrency, group_concurrency) is not null or coalesce(rate, group_rate) is not null)
+  returning * into n;
+  if n.id is not null then
+    execute format('create sequence if not exists %I.%I minvalue 0', current_schema(), 'turn_' || n.id);
+    perform regroup(n);
+  end if;
+end
+
+
+
 -- function set_queue(p_id integer, p_patch jsonb)
 returns jsonb language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off as
 
@@ -2123,9 +2959,11 @@ begin
     notify = coalesce(p_patch->>'notify', notify),
     backoff = case when p_patch ? 'backoff' then backoff_wanted(p_patch->'backoff') else backoff end,
     done = coalesce(p_patch->>'done', done),
+    result_retention = case when p_patch ? 'results' then (p_patch->>'results')::interval else result_retention end,
     on_invalid = coalesce(p_patch->>'onInvalid', on_invalid),
     archive_retention = case when p_patch ? 'archiveRetention' then (p_patch->>'archiveRetention')::interval else archive_retention end
   where id = p_id returning * into q;
+  perform set_limits(q, p_patch);
   if p_patch ? 'levels' then
     execute format('update %I set priority = $1 - 1 where queue = $2 and priority >= $1', message_table(q.storage)) using q.levels, q.id;
   end if;
@@ -2264,7 +3102,8 @@ begin
         (case when s.layout <> 'ring' then message_table(s.id) || '_0_default' end),
         (case when s.own_archive then archive_table(s.id) end)) as tables(t) where t is not null and own_relation(t) is null;
     return query select format('index %s: missing', i) from (values
-        (message_table(s.id) || '_pkey'), (message_table(s.id) || '_claim')) as indexes(i) where own_relation(i) is null;
+        (message_table(s.id) || '_pkey'), (message_table(s.id) || '_claim'), (message_table(s.id) || '_group_order'),
+        (message_table(s.id) || '_group_ready'), (message_table(s.id) || '_group_held')) as indexes(i) where own_relation(i) is null;
     return query select format('function %s: %s', c.signature, case when p.oid is null then 'missing' else 'is not as its like of the shared storage' end)
       from cloned(s.id) c left join pg_proc p on p.pronamespace = own_schema()
                                           and format('%I(%s)', p.proname, pg_get_function_identity_arguments(p.oid)) = c.signature
@@ -2276,7 +3115,7 @@ end
 
 -- function storage_functions()
 returns text[] language sql immutable as
- select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,keep,look_below,first_ready,sweep_level,sweep,found_elsewhere,messages_of,count_messages}'::text[] 
+ select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,keep,next_group,held_of,lock_group,group_left,queue_left,lock_grouped,look_below,first_ready,sweep_level,sweep,found_elsewhere,messages_of,count_messages}'::text[] 
 
 
 -- function storage_info(s storage)
@@ -2396,6 +3235,21 @@ end
 
 
 
+-- function take_turn(p_purpose text, p_number bigint, p_tries integer)
+returns boolean language plpgsql volatile search_path=<schema>, pg_temp as
+
+begin
+  for i in 1 .. p_tries loop
+    if pg_try_advisory_xact_lock(lock_space(p_purpose), (p_number & 2147483647)::int) then
+      return true;
+    end if;
+    perform pg_sleep(0.001);
+  end loop;
+  return false;
+end
+
+
+
 -- function try_admin_archive(p_queue text, p_ids bigint[])
 returns TABLE(fault jsonb, id bigint) language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off as
 
@@ -2411,10 +3265,11 @@ begin
   end if;
   for v_pass in 1 .. case when flipping(q.storage, null) then 2 else 1 end loop
     return query execute format('with gone as (delete from %I m where m.queue = $1 and m.id = any ($2) returning m.*)
-      insert into %I as a (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-      select queue, id, $3, ''done'', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+      insert into %I as a (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key)
+      select queue, id, $3, ''done'', priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key from gone
       returning null::jsonb, a.id', message_table(q.storage), archive_table(q.storage)) using q.id, p_ids, v_now;
   end loop;
+  perform left_queue(q, p_ids, true);
 end
 
 
@@ -2436,6 +3291,7 @@ begin
     return query execute format('delete from %I m where m.queue = $1 and m.id = any ($2) returning null::jsonb, m.id', message_table(q.storage))
       using q.id, p_ids;
   end loop;
+  perform left_queue(q, p_ids, false);
 end
 
 
@@ -2492,8 +3348,8 @@ begin
             delete from message_0 m
              where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
             returning m.*)
-          insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-          select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+          insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key)
+          select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key from gone
           returning null::jsonb, archive.id;
         get diagnostics v_count = row_count;
         v_done := v_done + v_count;
@@ -2503,8 +3359,8 @@ begin
             delete from message_1 m
              where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
             returning m.*)
-          insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-          select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+          insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key)
+          select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key from gone
           returning null::jsonb, archive.id;
         get diagnostics v_count = row_count;
         v_done := v_done + v_count;
@@ -2514,8 +3370,8 @@ begin
             delete from message m
              where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
             returning m.*)
-          insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-          select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+          insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key)
+          select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key from gone
           returning null::jsonb, archive.id;
         get diagnostics v_count = row_count;
         v_done := v_done + v_count;
@@ -2528,8 +3384,8 @@ begin
               delete from message_0 m
                where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
               returning m.*)
-            insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-            select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+            insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key)
+            select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key from gone
             returning null::jsonb, archive.id;
           get diagnostics v_count = row_count;
           v_done := v_done + v_count;
@@ -2539,8 +3395,8 @@ begin
               delete from message_1 m
                where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
               returning m.*)
-            insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-            select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+            insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key)
+            select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key from gone
             returning null::jsonb, archive.id;
           get diagnostics v_count = row_count;
           v_done := v_done + v_count;
@@ -2550,8 +3406,8 @@ begin
               delete from message m
                where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
               returning m.*)
-            insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-            select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+            insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key)
+            select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key from gone
             returning null::jsonb, archive.id;
           get diagnostics v_count = row_count;
           v_done := v_done + v_count;
@@ -2561,6 +3417,9 @@ begin
     exit when v_pass = 2 or v_done = cardinality(p_ids) or not flipping(q.storage, v_generation);
     v_live := '{0,1}';
   end loop;
+  if exists (select from dependency d where d.queue = q.id) then
+    perform release_dependants(q, p_ids, true);
+  end if;
 end
 
 
@@ -2581,7 +3440,7 @@ begin
   end if;
   execute format('select array(select w.id from unnest($2) u(id), lateral (select m.id from %I m where m.queue = $1 and m.id = u.id
     and message_state(m.lease, m.vt, $3) <> ''inFlight'' for update skip locked) w)', message_table(q.storage)) into v_waiting using q.id, p_ids, v_now;
-  perform discard(q, '{0,1}', v_waiting, v_now);
+  perform discard(q, '{0,1}', v_waiting, 'cancelled', v_now);
   return query select null::jsonb, u.id, 'cancelled' from unnest(v_waiting) u(id);
   return query execute format('insert into cancellation as c (queue, id, at)
     select $1, u.id, $3 from unnest($2) u(id) where exists (select from %I m where m.queue = $1 and m.id = u.id)
@@ -2749,6 +3608,9 @@ begin
     exit when v_pass = 2 or v_done = cardinality(p_ids) or not flipping(q.storage, v_generation);
     v_live := '{0,1}';
   end loop;
+  if exists (select from dependency d where d.queue = q.id) then
+    perform release_dependants(q, p_ids, true);
+  end if;
 end
 
 
@@ -2762,6 +3624,7 @@ declare
   v_now timestamptz := clock();
   v_in_flight int;
   v_buries text[];
+  v_schedules text[];
 begin
   select * into q from queue where name = p_name and dropped_at is null for update;
   if q.id is null then
@@ -2772,12 +3635,13 @@ begin
     return;
   end if;
   v_buries := array(select name from queue where dead_letter = q.id and dropped_at is null order by name);
+  v_schedules := array(select name from schedule where queue = q.id order by name);
   for v_look in 1 .. 2 loop
     exit when p_force;
     execute format('select count(*) from %I where queue = $1 and message_state(lease, vt, clock()) = ''inFlight''', message_table(q.storage))
        into v_in_flight using q.id;
-    if v_in_flight > 0 or v_buries <> '{}' then
-      return query select jsonb_build_object('code', 'queue_in_use', 'queue', p_name, 'inFlight', v_in_flight, 'deadLetterOf', v_buries), true;
+    if v_in_flight > 0 or v_buries <> '{}' or v_schedules <> '{}' then
+      return query select jsonb_build_object('code', 'queue_in_use', 'queue', p_name, 'inFlight', v_in_flight, 'deadLetterOf', v_buries, 'schedules', v_schedules), true;
       return;
     end if;
     /* A lease that an open transaction just took shows when that ends: wait for it, then look again. */
@@ -2787,11 +3651,16 @@ begin
       perform id from message where queue = q.id order by id for update;
     end if;
   end loop;
+  /* Before the lock on the storage: a run that is being sent holds its schedule and waits for that. */
+  delete from schedule where queue = q.id;
   update queue set dropped_at = v_now, dead_letter = null where id = q.id;
   update queue set dead_letter = null where dead_letter = q.id;
   /* Also what sends that were open during an earlier drop left behind; older strays are for maintenance. */
   delete from message where queue = any (array(select id from queue where dropped_at > v_now - interval '1 day'));
   delete from floor where storage = q.storage and queue = q.id;
+  delete from unique_key where queue = q.id;
+  delete from rate_use where queue = q.id;
+  perform left_queue(q, null, false);
   if not p_keep_archive then
     execute format('delete from %I where queue = $1', archive_table(q.storage)) using q.id;
   end if;
@@ -2809,16 +3678,69 @@ end
 
 
 
--- function try_finish(p_queue text, p_done_ids bigint[], p_done_leases bigint[], p_ids bigint[], p_leases bigint[], p_what jsonb)
+-- function try_edit(p_queue text, p_id bigint, p_patch jsonb)
+returns TABLE(fault jsonb, outcome text, visible_at timestamp with time zone) language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off as
+
+#variable_conflict use_column
+declare
+  q queue;
+  v_now timestamptz := clock();
+  v_at timestamptz;
+  v_held boolean;
+  v_vt timestamptz;
+begin
+  select * into q from queue where name = p_queue and dropped_at is null;
+  if q.kind is distinct from 'work' or not hold_storage(q) then
+    return query select queue_fault(p_queue, 'work'), null::text, null::timestamptz;
+    return;
+  end if;
+  if items_fault(q, jsonb_build_array(p_patch)) is not null then
+    return query select items_fault(q, jsonb_build_array(p_patch)) - 'index', null::text, null::timestamptz;
+    return;
+  end if;
+  for v_pass in 1 .. 2 loop
+    execute format('select message_state(lease, vt, $3) = ''inFlight'' from %I where queue = $1 and id = $2 for update', message_table(q.storage))
+       into v_held using q.id, p_id, v_now;
+    exit when v_held is not null or not flipping(q.storage, null);
+  end loop;
+  if v_held is null then
+    return;
+  elsif v_held then
+    return query select null::jsonb, 'held', null::timestamptz;
+    return;
+  end if;
+  v_at := case when p_patch ?| '{delay,at}' then ready_at(p_patch, v_now) end;
+  execute format('update %I set
+      payload = coalesce($3->''payload'', payload), headers = case when $3 ? ''headers'' then $3->''headers'' else headers end,
+      priority = coalesce(($3->>''priority'')::int, priority), vt = case when vt = ''infinity'' then vt else coalesce($4, vt) end, lease = null,
+      expire_at = case when $3 ? ''expireAt'' then to_timestamp(($3->>''expireAt'')::float8 / 1000) else expire_at end,
+      group_name = coalesce($3->>''group'', group_name), grp = group_of($5, coalesce($3->>''group'', group_name))
+    where queue = $1 and id = $2 returning vt', message_table(q.storage)) into v_vt using q.id, p_id, p_patch, v_at, q.ungrouped;
+  update dependency set at = v_at where child = p_id and v_at is not null;
+  return query select null::jsonb, 'edited', nullif(v_vt, 'infinity');
+end
+
+
+
+-- function try_finish(p_queue text, p_done_ids bigint[], p_done_leases bigint[], p_results jsonb, p_ids bigint[], p_leases bigint[], p_what jsonb)
 returns TABLE(fault jsonb, id bigint, outcome text, visible_at timestamp with time zone) language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
 
+declare
+  q queue;
+  v_fault jsonb;
+  v_done bigint[];
 begin
   if p_done_ids <> '{}' then
-    if (select q.done from queue q where q.name = p_queue and q.dropped_at is null) = 'archive' then
-      return query select d.fault, d.id, 'done', null::timestamptz from try_archive(p_queue, p_done_ids, p_done_leases) d;
+    select * into q from queue where name = p_queue and dropped_at is null;
+    if q.done = 'archive' then
+      select (array_agg(d.fault))[1], array_agg(d.id) into v_fault, v_done from try_archive(p_queue, p_done_ids, p_done_leases) d;
     else
-      return query select d.fault, d.id, 'done', null::timestamptz from try_delete(p_queue, p_done_ids, p_done_leases) d;
+      select (array_agg(d.fault))[1], array_agg(d.id) into v_fault, v_done from try_delete(p_queue, p_done_ids, p_done_leases) d;
     end if;
+    if v_fault is null and q.result_retention is not null then
+      perform keep_results(q, v_done, 'done', (select jsonb_agg(p_results->(width_bucket(u.id, p_done_ids) - 1) order by u.n) from unnest(v_done) with ordinality u(id, n)), null, clock());
+    end if;
+    return query select v_fault, u.id, 'done', null::timestamptz from unnest(v_done) u(id);
   end if;
   if p_ids <> '{}' then
     return query select * from try_settle(p_queue, p_ids, p_leases, p_what);
@@ -2832,6 +3754,14 @@ returns TABLE(fault jsonb, info jsonb) language sql stable security definer sear
 
   select case when q.id is null then queue_fault(p_name, 'work') end, queue_info(q)
     from (select 1) one left join queue q on q.name = p_name and q.dropped_at is null and q.kind = 'work'
+
+
+
+-- function try_get_schedule(p_name text)
+returns TABLE(fault jsonb, info jsonb, now double precision) language sql volatile security definer search_path=<schema>, pg_temp as
+
+  select case when s.name is null then schedule_fault(p_name) end, schedule_info(s), epoch_ms(clock())
+    from (select 1) one left join schedule s on s.name = p_name
 
 
 
@@ -3045,6 +3975,19 @@ end
 
 
 
+-- function try_pause_schedule(p_name text)
+returns TABLE(fault jsonb, info jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  s schedule;
+begin
+  update schedule set paused = true, next_at = null, wake_at = null where name = p_name and not paused;
+  select * into s from schedule where name = p_name;
+  return query select case when s.name is null then schedule_fault(p_name) end, schedule_info(s);
+end
+
+
+
 -- function try_pop(p_queue text, p_limit integer, p_own boolean, p_filter jsonb)
 returns TABLE(fault jsonb, place integer, id bigint, priority integer, attempt integer, lease bigint, enqueued_at timestamp with time zone, visible_at timestamp with time zone, headers jsonb, payload jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
@@ -3057,6 +4000,7 @@ declare
   v_seen int := 0;
   v_buried int := 0;
   v_ids bigint[];
+  v_gone bigint[];
   v_sorted bigint[];
   v_rank int[];
   v_taken int;
@@ -3080,7 +4024,7 @@ begin
   select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
   v_blocks := blocks_fetched(q.storage);
   loop
-    v_ids := lock_ready(q, v_live, v_want, v_now, p_filter);
+    v_ids := case when q.ungrouped is null then lock_ready(q, v_live, v_want, v_now, p_filter) else lock_grouped(q, v_live, v_want, v_now, p_filter) end;
     if v_ids = '{}' then
       exit when v_seen > 0 or v_looked or not p_own or not found_elsewhere(q, v_blocks);
       v_looked := true;
@@ -3102,16 +4046,19 @@ begin
         return query
           delete from message_0 m
            where m.queue = q.id and m.id = any (v_sorted) and (q.max_attempts is null or m.attempt < q.max_attempts)
+             and (m.expire_at is null or m.expire_at > v_now)
           returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
       elsif v_live = '{1}' then
         return query
           delete from message_1 m
            where m.queue = q.id and m.id = any (v_sorted) and (q.max_attempts is null or m.attempt < q.max_attempts)
+             and (m.expire_at is null or m.expire_at > v_now)
           returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
       else
         return query
           delete from message m
            where m.queue = q.id and m.id = any (v_sorted) and (q.max_attempts is null or m.attempt < q.max_attempts)
+             and (m.expire_at is null or m.expire_at > v_now)
           returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
       end if;
     else
@@ -3120,30 +4067,59 @@ begin
           delete from message_0 m
            where m.ctid = any (array(select p.ctid from unnest(v_sorted) i(id), lateral (select y.ctid from message_0 y where y.queue = q.id and y.id = i.id offset 0) p))
            and m.id = v_sorted[width_bucket(m.id, v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
+             and (m.expire_at is null or m.expire_at > v_now)
           returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
       elsif v_live = '{1}' then
         return query
           delete from message_1 m
            where m.ctid = any (array(select p.ctid from unnest(v_sorted) i(id), lateral (select y.ctid from message_1 y where y.queue = q.id and y.id = i.id offset 0) p))
            and m.id = v_sorted[width_bucket(m.id, v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
+             and (m.expire_at is null or m.expire_at > v_now)
           returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
       else
         return query
           delete from message m
            where m.ctid = any (array(select p.ctid from unnest(v_sorted) i(id), lateral (select y.ctid from message y where y.queue = q.id and y.id = i.id offset 0) p))
            and m.id = v_sorted[width_bucket(m.id, v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
+             and (m.expire_at is null or m.expire_at > v_now)
           returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
       end if;
     end if;
     get diagnostics v_taken = row_count;
+    if exists (select from dependency d where d.queue = q.id) then
+      perform release_dependants(q, v_sorted, true);
+    end if;
     exit when v_taken = cardinality(v_ids);
-    v_buried := v_buried + bury(q, v_live, v_ids || dead_ahead(q, v_live, v_now), null, v_now);
+    v_gone := v_ids || dead_ahead(q, v_live, v_now);
+    v_buried := v_buried + discard_expired(q, v_live, v_gone, v_now) + bury(q, v_live, v_gone, null, v_now);
     v_want := v_want - v_taken;
     v_seen := v_seen + cardinality(v_ids);
     exit when v_want = 0 or v_buried >= 10000;
   end loop;
   if p_own and v_taken > 0 and v_buried = 0 and p_filter is null and blocks_fetched(q.storage) - v_blocks > 16 + 8 * v_taken then
     perform sweep(q);
+  end if;
+end
+
+
+
+-- function try_progress(p_queue text, p_id bigint, p_lease bigint, p_value double precision, p_note text)
+returns TABLE(fault jsonb, id bigint) language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off as
+
+#variable_conflict use_column
+declare
+  q queue;
+  v_held boolean;
+begin
+  select * into q from queue where name = p_queue and dropped_at is null;
+  if q.kind is distinct from 'work' or not hold_storage(q) then
+    return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
+  end if;
+  execute format('select true from %I where queue = $1 and id = $2 and lease = $3', message_table(q.storage)) into v_held using q.id, p_id, p_lease;
+  if v_held then
+    return query insert into progress as p (id, value, note, at) values (p_id, p_value, p_note, clock())
+      on conflict (id) do update set value = excluded.value, note = excluded.note, at = excluded.at returning null::jsonb, p.id;
   end if;
 end
 
@@ -3170,6 +4146,7 @@ begin
     execute format('delete from %I where queue = $1', message_table(q.storage)) using q.id;
     get diagnostics v_more = row_count;
   end if;
+  perform left_queue(q, null, false);
   return query select null::jsonb, v_count + coalesce(v_more, 0);
 end
 
@@ -3189,6 +4166,7 @@ declare
   v_seen int := 0;
   v_buried int := 0;
   v_ids bigint[];
+  v_gone bigint[];
   v_sorted bigint[];
   v_rank int[];
   v_taken int;
@@ -3216,7 +4194,7 @@ begin
   v_blocks := blocks_fetched(q.storage);
   v_until := greatest(v_now, v_now + coalesce(p_lease, q.lease));
   loop
-    v_ids := lock_ready(q, v_live, v_want, v_now, p_filter);
+    v_ids := case when q.ungrouped is null then lock_ready(q, v_live, v_want, v_now, p_filter) else lock_grouped(q, v_live, v_want, v_now, p_filter) end;
     if v_ids = '{}' then
       exit when v_seen > 0 or v_looked or not p_own or not found_elsewhere(q, v_blocks);
       v_looked := true;
@@ -3238,16 +4216,19 @@ begin
         return query
           update message_0 m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
            where m.queue = q.id and m.id = any (v_sorted) and (q.max_attempts is null or m.attempt < q.max_attempts)
+             and (m.expire_at is null or m.expire_at > v_now)
           returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
       elsif v_live = '{1}' then
         return query
           update message_1 m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
            where m.queue = q.id and m.id = any (v_sorted) and (q.max_attempts is null or m.attempt < q.max_attempts)
+             and (m.expire_at is null or m.expire_at > v_now)
           returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
       else
         return query
           update message m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
            where m.queue = q.id and m.id = any (v_sorted) and (q.max_attempts is null or m.attempt < q.max_attempts)
+             and (m.expire_at is null or m.expire_at > v_now)
           returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
       end if;
     else
@@ -3256,24 +4237,28 @@ begin
           update message_0 m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
            where m.ctid = any (array(select p.ctid from unnest(v_sorted) i(id), lateral (select y.ctid from message_0 y where y.queue = q.id and y.id = i.id offset 0) p))
            and m.id = v_sorted[width_bucket(m.id, v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
+             and (m.expire_at is null or m.expire_at > v_now)
           returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
       elsif v_live = '{1}' then
         return query
           update message_1 m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
            where m.ctid = any (array(select p.ctid from unnest(v_sorted) i(id), lateral (select y.ctid from message_1 y where y.queue = q.id and y.id = i.id offset 0) p))
            and m.id = v_sorted[width_bucket(m.id, v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
+             and (m.expire_at is null or m.expire_at > v_now)
           returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
       else
         return query
           update message m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
            where m.ctid = any (array(select p.ctid from unnest(v_sorted) i(id), lateral (select y.ctid from message y where y.queue = q.id and y.id = i.id offset 0) p))
            and m.id = v_sorted[width_bucket(m.id, v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
+             and (m.expire_at is null or m.expire_at > v_now)
           returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
       end if;
     end if;
     get diagnostics v_taken = row_count;
     exit when v_taken = cardinality(v_ids);
-    v_buried := v_buried + bury(q, v_live, v_ids || dead_ahead(q, v_live, v_now), v_lease, v_now);
+    v_gone := v_ids || dead_ahead(q, v_live, v_now);
+    v_buried := v_buried + discard_expired(q, v_live, v_gone, v_now) + bury(q, v_live, v_gone, v_lease, v_now);
     v_want := v_want - v_taken;
     v_seen := v_seen + cardinality(v_ids);
     /* What a lease of 0 took is ready again already: a second look would find it. */
@@ -3310,17 +4295,63 @@ begin
     continue when v_ids is null;
     if not p_preview then
       execute format('with gone as (delete from %I m where m.id = any ($1) and m.queue = %s returning m.*)
-        insert into %I (segment, queue, id, priority, vt, enqueued_at, headers, payload, errors)
+        insert into %I (segment, queue, id, priority, vt, enqueued_at, headers, payload, errors, grp, group_name, key)
         select (select current from segment where storage = $2 order by generation desc limit 1),
-               $3, id, least(priority, $4 - 1), $5, enqueued_at, headers, payload, errors from gone',
+               $3, id, least(priority, $4 - 1), $5, enqueued_at, headers, payload, errors, group_of($6, group_name), group_name, key from gone',
         w.tab, case w.source when 'archive' then '$3' else q.dead_letter::text end, message_table(q.storage))
-        using v_ids, q.storage, q.id, q.levels, v_now;
+        using v_ids, q.storage, q.id, q.levels, v_now, q.ungrouped;
+      update dependency set failed = false where queue = q.id and parent = any (v_ids);
     end if;
     v_left := v_left - cardinality(v_ids);
     return query select null::jsonb, unnest(v_items);
   end loop;
   if v_left < p_limit and not p_preview then
     perform pg_notify(current_schema() || '_wake', q.name);
+  end if;
+end
+
+
+
+-- function try_remove_schedule(p_name text)
+returns boolean language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+begin
+  delete from schedule where name = p_name;
+  return found;
+end
+
+
+
+-- function try_resume_schedule(p_name text, p_from double precision, p_next double precision)
+returns TABLE(fault jsonb, info jsonb, plan jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  s schedule;
+begin
+  select * into s from schedule where name = p_name for update;
+  if s.name is null or not s.paused then
+    return query select case when s.name is null then schedule_fault(p_name) end, schedule_info(s), null::jsonb;
+  elsif p_from is null or p_from < epoch_ms(s.last_at) then
+    return query select null::jsonb, null::jsonb, schedule_timing(s) || jsonb_build_object('from', greatest(epoch_ms(clock()), epoch_ms(s.last_at)));
+  else
+    update schedule set paused = false, next_at = to_timestamp(p_next / 1000), wake_at = to_timestamp(p_next / 1000) where name = p_name returning * into s;
+    return query select null::jsonb, schedule_info(s), null::jsonb;
+  end if;
+end
+
+
+
+-- function try_run_schedule(p_name text)
+returns TABLE(fault jsonb, id bigint, queue text) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  s schedule;
+begin
+  select * into s from schedule where name = p_name;
+  if s.name is null then
+    return query select schedule_fault(p_name), null::bigint, null::text;
+  else
+    return query select * from send_run(s, clock());
   end if;
 end
 
@@ -3353,8 +4384,8 @@ begin
   end if;
   select current into v_segment from segment where storage = q.storage order by generation desc limit 1;
   return query
-    insert into message (segment, queue, priority, vt, enqueued_at, headers, payload)
-    values (v_segment, q.id, v_priority, greatest(v_now, p_at, v_now + p_delay), v_now, p_headers, coalesce(p_payload, 'null'))
+    insert into message (segment, queue, priority, vt, enqueued_at, headers, payload, grp)
+    values (v_segment, q.id, v_priority, greatest(v_now, p_at, v_now + p_delay), v_now, p_headers, coalesce(p_payload, 'null'), q.ungrouped)
     returning null::jsonb, message.id;
   perform count_sent(q, 1);
 end
@@ -3392,16 +4423,59 @@ begin
   end if;
   select current into v_segment from segment where storage = q.storage order by generation desc limit 1;
   return query
-    insert into message (segment, queue, priority, vt, enqueued_at, headers, payload)
+    insert into message (segment, queue, priority, vt, enqueued_at, headers, payload, grp)
     select v_segment, q.id, coalesce((e.o->>'priority')::int, v_priority),
            case when e.o ? 'at' then greatest(v_now, to_timestamp((e.o->>'at')::float8 / 1000))
                 when e.o ? 'delay' then v_now + (e.o->>'delay')::float8 * interval '1 millisecond'
                 else greatest(v_now, p_at, v_now + p_delay) end,
-           v_now, coalesce(e.o->'headers', p_headers), e.payload
+           v_now, coalesce(e.o->'headers', p_headers), e.payload, q.ungrouped
       from rows from (jsonb_array_elements(p_payloads), jsonb_array_elements(p_options)) with ordinality e(payload, o, n)
      order by e.n
     returning null::jsonb, message.id;
   perform count_sent(q, jsonb_array_length(p_payloads));
+end
+
+
+
+-- function try_send_with(p_queue text, p_items jsonb)
+returns TABLE(fault jsonb, id bigint, created boolean) language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off as
+
+#variable_conflict use_column
+declare
+  q queue;
+  v_now timestamptz := clock();
+  v_item jsonb;
+  v_one record;
+  v_ids bigint[] := '{}';
+  v_created boolean[] := '{}';
+  v_fault jsonb;
+begin
+  select * into q from queue where name = p_queue and dropped_at is null;
+  v_fault := case when q.kind is distinct from 'work' or not hold_storage(q) then queue_fault(p_queue, 'work') else items_fault(q, p_items) end;
+  if v_fault is null then
+    begin
+      for v_item in select * from jsonb_array_elements(p_items) loop
+        v_one := send_item(q, v_item, cardinality(v_ids), v_now);
+        v_fault := v_one.fault;
+        exit when v_fault is not null;
+        v_ids := v_ids || v_one.id;
+        v_created := v_created || v_one.created;
+      end loop;
+      v_fault := coalesce(v_fault, wait_for_others(q, p_items, v_ids, v_created, v_now));
+      if v_fault is not null then
+        /* Takes back what this call has sent, and nothing else of the caller's transaction. */
+        raise exception using errcode = 'SL000', message = 'taken back';
+      end if;
+    exception when sqlstate 'SL000' then
+      null;
+    end;
+  end if;
+  if v_fault is not null then
+    return query select v_fault, null::bigint, null::boolean;
+    return;
+  end if;
+  perform count_sent(q, cardinality(array_positions(v_created, true)));
+  return query select null::jsonb, u.id, u.created from unnest(v_ids, v_created) with ordinality u(id, created, n) order by u.n;
 end
 
 
@@ -3566,7 +4640,7 @@ begin
     perform bury(q, v_live, array(select u.id from unnest(v_ids, v_outcomes) u(id, outcome) where u.outcome = 'dead'), null, v_now);
   end if;
   if 'cancelled' = any (v_outcomes) then
-    perform discard(q, v_live, array(select u.id from unnest(v_ids, v_outcomes) u(id, outcome) where u.outcome = 'cancelled'), v_now);
+    perform discard(q, v_live, array(select u.id from unnest(v_ids, v_outcomes) u(id, outcome) where u.outcome = 'cancelled'), 'cancelled', v_now);
   end if;
   return query
     select null::jsonb, u.id, u.outcome, case when u.outcome in ('release', 'retry', 'snooze') then u.vt end
@@ -3627,6 +4701,60 @@ end
 
 
 
+-- function try_upsert_schedule(p_name text, p_spec jsonb, p_from double precision, p_next double precision)
+returns TABLE(fault jsonb, info jsonb, plan jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  q queue;
+  s schedule;
+  w schedule;
+  v_now timestamptz := clock();
+  v_from float8;
+begin
+  select * into q from queue where name = p_spec->>'queue' and dropped_at is null for key share;
+  if q.kind is distinct from 'work' or (p_spec->>'priority')::int >= q.levels then
+    return query select case when q.kind is distinct from 'work' then queue_fault(p_spec->>'queue', 'work')
+      else priority_fault(q, (p_spec->>'priority')::int, null) end, null::jsonb, null::jsonb;
+    return;
+  end if;
+  select * into s from schedule where name = p_name;
+  /* Every process says this as it starts: nothing is locked or written where nothing changes. */
+  if s.name is not null and s is not distinct from schedule_wanted(s, p_name, q, p_spec, v_now) then
+    return query select null::jsonb, schedule_info(s), null::jsonb;
+    return;
+  end if;
+  loop
+    select * into s from schedule where name = p_name for update;
+    w := schedule_wanted(s, p_name, q, p_spec, coalesce(to_timestamp(p_from / 1000), v_now));
+    if s.name is null or not s.paused and schedule_timing(w) || '{"anchor": 0}' <> schedule_timing(s) || '{"anchor": 0}' then
+      /* Also where a run went out since: the plan could be that run once more. */
+      if p_from is null or p_from < epoch_ms(s.last_at) then
+        v_from := greatest(epoch_ms(v_now), epoch_ms(s.last_at));
+        w := schedule_wanted(s, p_name, q, p_spec, to_timestamp(v_from / 1000));
+        return query select null::jsonb, null::jsonb, schedule_timing(w) || jsonb_build_object('from', v_from);
+        return;
+      end if;
+      w.next_at := to_timestamp(p_next / 1000);
+      w.wake_at := w.next_at;
+    end if;
+    if s.name is not null then
+      exit;
+    end if;
+    insert into schedule select w.* on conflict do nothing;
+    if found then
+      return query select null::jsonb, schedule_info(w), null::jsonb;
+      return;
+    end if;
+    /* Another process made it meanwhile, and may have sent its first run. */
+  end loop;
+  update schedule set queue = w.queue, cron = w.cron, timezone = w.timezone, every = w.every, anchor = w.anchor, starts_at = w.starts_at, ends_at = w.ends_at,
+    missed = w.missed, priority = w.priority, headers = w.headers, payload = w.payload, next_at = w.next_at, wake_at = w.wake_at
+   where name = p_name;
+  return query select null::jsonb, schedule_info(w), null::jsonb;
+end
+
+
+
 -- function try_worker_health(p_queue text)
 returns TABLE(fault jsonb, info jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
@@ -3658,6 +4786,80 @@ end
 
 
 
+-- function use_rate(q queue, p_group bigint, p_rate jsonb, p_count integer, p_now timestamp with time zone)
+returns void language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
+
+declare
+  v_slice bigint := rate_slice(p_rate, p_now);
+begin
+  insert into rate_use as u (queue, grp, slice, used) values (q.id, p_group, v_slice, p_count)
+    on conflict (queue, grp, slice) do update set used = u.used + excluded.used;
+  delete from rate_use where queue = q.id and grp = p_group and slice < v_slice - 101;
+end
+
+
+
+-- function wait_for_others(q queue, p_items jsonb, p_ids bigint[], p_created boolean[], p_now timestamp with time zone)
+returns jsonb language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
+
+declare
+  v record;
+  v_parent bigint;
+  p queue;
+  v_there boolean;
+  v_fault jsonb;
+begin
+  for v in
+    select p_ids[i.n] as child, a.o, coalesce(i.o->>'ifFailed', 'cancel') as if_failed, ready_at(i.o, p_now) as at
+      from jsonb_array_elements(p_items) with ordinality i(o, n), jsonb_array_elements(i.o->'after') a(o)
+     where p_created[i.n]
+     order by coalesce(p_ids[(a.o->>'index')::int + 1], (a.o->>'id')::bigint)
+  loop
+    v_parent := coalesce(p_ids[(v.o->>'index')::int + 1], (v.o->>'id')::bigint);
+    p := q;
+    if v.o->>'queue' <> q.name then
+      select * into p from queue where name = v.o->>'queue' and dropped_at is null;
+      if p.kind is distinct from 'work' or not hold_storage(p) then
+        return queue_fault(v.o->>'queue', 'work');
+      end if;
+    end if;
+    execute format('select true from %I where queue = $1 and id = $2 for key share', message_table(p.storage)) into v_there using p.id, v_parent;
+    if v_there or v.if_failed <> 'run' and ended_badly(p, v_parent) then
+      if v_there is null and v.if_failed = 'cancel' then
+        return jsonb_build_object('code', 'dependency_failed', 'queue', p.name, 'id', v_parent::text);
+      end if;
+      insert into dependency (queue, parent, child_queue, child, if_failed, at) values (p.id, v_parent, q.id, v.child, v.if_failed, v.at) on conflict do nothing;
+    end if;
+  end loop;
+  for v in
+    select p_ids[i.n] as child, ready_at(i.o, p_now) as at from jsonb_array_elements(p_items) with ordinality i(o, n)
+     where i.o ? 'after' and p_created[i.n] and not exists (select from dependency d where d.child = p_ids[i.n])
+  loop
+    execute format('update %I set vt = $3 where queue = $1 and id = $2', message_table(q.storage)) using q.id, v.child, v.at;
+  end loop;
+  return null;
+end
+
+
+
+-- function wake_child(c queue, p_child bigint, p_at timestamp with time zone)
+returns void language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
+
+declare
+  v_count int := 0;
+begin
+  for v_pass in 1 .. 2 loop
+    execute format('update %I set vt = vt where queue = $1 and id = $2', message_table(c.storage)) using c.id, p_child;
+    get diagnostics v_count = row_count;
+    exit when v_count > 0 or not flipping(c.storage, null);
+  end loop;
+  if v_count > 0 and not exists (select from dependency where child = p_child) then
+    execute format('update %I set vt = greatest($3, $4) where queue = $1 and id = $2 and vt = ''infinity''', message_table(c.storage)) using c.id, p_child, p_at, clock();
+  end if;
+end
+
+
+
 -- function with_error(p_errors jsonb, p_error jsonb, p_attempt integer, p_now timestamp with time zone)
 returns jsonb language sql immutable as
 
@@ -3674,7 +4876,7 @@ declare
   v_gone bigint[] := array(select c.id from cancellation c where c.queue = q.id and c.id = any (p_ids));
 begin
   if v_gone <> '{}' then
-    perform discard(q, p_live, v_gone, p_now);
+    perform discard(q, p_live, v_gone, 'cancelled', p_now);
   end if;
   return array(select u.id from unnest(p_ids) with ordinality u(id, n) where u.id <> all (v_gone) order by u.n);
 end
@@ -3708,19 +4910,33 @@ returns boolean language sql stable as
 -- index archive_id: CREATE INDEX archive_id ON ONLY archive USING btree (id) WHERE (queue > 0)
 -- index archive_message: CREATE INDEX archive_message ON ONLY archive USING btree (queue, id)
 -- index cancellation_pkey: CREATE UNIQUE INDEX cancellation_pkey ON cancellation USING btree (queue, id)
+-- index dependency_child: CREATE INDEX dependency_child ON dependency USING btree (child)
+-- index dependency_pkey: CREATE UNIQUE INDEX dependency_pkey ON dependency USING btree (queue, parent, child)
 -- index floor_pkey: CREATE UNIQUE INDEX floor_pkey ON floor USING btree (storage, queue, priority, version)
 -- index installation_pkey: CREATE UNIQUE INDEX installation_pkey ON installation USING btree (only_one)
 -- index message_claim: CREATE INDEX message_claim ON ONLY message USING btree (queue, priority, vt, id) WHERE (vt < 'infinity'::timestamp with time zone)
+-- index message_group_held: CREATE INDEX message_group_held ON ONLY message USING btree (queue, grp) WHERE ((grp IS NOT NULL) AND (lease IS NOT NULL))
+-- index message_group_order: CREATE INDEX message_group_order ON ONLY message USING btree (queue, grp, id) WHERE (grp IS NOT NULL)
+-- index message_group_ready: CREATE INDEX message_group_ready ON ONLY message USING btree (queue, grp, priority, vt, id) WHERE ((grp IS NOT NULL) AND (vt < 'infinity'::timestamp with time zone))
 -- index message_pkey: CREATE UNIQUE INDEX message_pkey ON ONLY message USING btree (queue, id, segment)
 -- index migration_pkey: CREATE UNIQUE INDEX migration_pkey ON migration USING btree (version)
 -- index once_keep_until: CREATE INDEX once_keep_until ON once USING btree (keep_until)
 -- index once_pkey: CREATE UNIQUE INDEX once_pkey ON once USING btree (key)
+-- index progress_pkey: CREATE UNIQUE INDEX progress_pkey ON progress USING btree (id)
 -- index queue_dead_letter: CREATE INDEX queue_dead_letter ON queue USING btree (dead_letter) WHERE (dead_letter IS NOT NULL)
 -- index queue_name: CREATE UNIQUE INDEX queue_name ON queue USING btree (name) WHERE (dropped_at IS NULL)
 -- index queue_pkey: CREATE UNIQUE INDEX queue_pkey ON queue USING btree (id)
+-- index rate_use_pkey: CREATE UNIQUE INDEX rate_use_pkey ON rate_use USING btree (queue, grp, slice)
+-- index result_pkey: CREATE UNIQUE INDEX result_pkey ON result USING btree (id)
+-- index result_until: CREATE INDEX result_until ON result USING btree (until)
 -- index role_pkey: CREATE UNIQUE INDEX role_pkey ON role USING btree (kind, name)
+-- index schedule_pkey: CREATE UNIQUE INDEX schedule_pkey ON schedule USING btree (name)
+-- index schedule_queue: CREATE INDEX schedule_queue ON schedule USING btree (queue)
+-- index schedule_wake: CREATE INDEX schedule_wake ON schedule USING btree (wake_at)
 -- index segment_pkey: CREATE UNIQUE INDEX segment_pkey ON segment USING btree (storage, generation)
 -- index storage_pkey: CREATE UNIQUE INDEX storage_pkey ON storage USING btree (id)
+-- index unique_key_pkey: CREATE UNIQUE INDEX unique_key_pkey ON unique_key USING btree (queue, key)
+-- index unique_key_until: CREATE INDEX unique_key_until ON unique_key USING btree (until) WHERE (until < 'infinity'::timestamp with time zone)
 -- index worker_name_key: CREATE UNIQUE INDEX worker_name_key ON worker USING btree (name)
 -- index worker_pkey: CREATE UNIQUE INDEX worker_pkey ON worker USING btree (id)
 -- sequence floor_version_seq: start 1 increment 1 cache 1
@@ -3732,6 +4948,7 @@ returns boolean language sql stable as
 -- table archive: RANGE (archived_at)
 -- table archive_default: DEFAULT
 -- table cancellation: 
+-- table dependency: 
 -- table floor: 
 -- table installation: 
 -- table message: LIST (segment)
@@ -3739,8 +4956,13 @@ returns boolean language sql stable as
 -- table message_1: FOR VALUES IN ('1') fillfactor=90, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0
 -- table migration: 
 -- table once: 
+-- table progress: fillfactor=50
 -- table queue: 
+-- table rate_use: 
+-- table result: 
 -- table role: 
+-- table schedule: 
 -- table segment: 
 -- table storage: 
+-- table unique_key: 
 -- table worker: fillfactor=50

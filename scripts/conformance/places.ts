@@ -21,7 +21,7 @@ export const strictOnly: NonNullable<Mode["only"]> = {
 
 /** The groups that go through core; for where queues are stored, which is nothing to a driver. */
 const coreOnly: NonNullable<Mode["only"]> = {
-  groups: ["queue", "fencing", "core errors", "joined", "concurrency", "queue budget"],
+  groups: ["queue", "fencing", "core errors", "joined", "concurrency", "schedules", "queue budget"],
   because: "a driver knows nothing of where queues are stored",
 }
 

@@ -7,7 +7,7 @@ ${pool}const sluice = createClient(pgDriver(pool))
 const emails = sluice.queue<{ userId: number }>("emails")
 `
 
-/** What each block of the README, of docs/operations.md and of docs/once.md, takes for granted. */
+/** What each block of the README, and of the guides, takes for granted. */
 export const preludes: Record<string, string> = {
   drizzle: `import { drizzle } from "drizzle-orm/node-postgres"
 import { pgTable, integer, text } from "drizzle-orm/pg-core"
@@ -29,6 +29,7 @@ const sql = postgres(process.env.DATABASE_URL!)
   storages: client,
   roles: client,
   workers: client,
+  schedules: client,
   once: client,
   "idempotency-key": client,
 }

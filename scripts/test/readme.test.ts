@@ -14,9 +14,8 @@ const run = promisify(execFile)
 const root = join(import.meta.dirname, "../..")
 const folder = join(import.meta.dirname, "snippets")
 const readme = readFileSync(join(root, "README.md"), "utf8")
-const operations = readFileSync(join(root, "docs/operations.md"), "utf8")
-const once = readFileSync(join(root, "docs/once.md"), "utf8")
-const snippets = [readme, operations, once].flatMap(extractSnippets)
+const guides = ["operations", "schedules", "once"].map((page) => readFileSync(join(root, `docs/${page}.md`), "utf8"))
+const snippets = [readme, ...guides].flatMap(extractSnippets)
 const database = await databasePerFile()
 const sluice = createClient(pgDriver(database.url))
 
@@ -37,8 +36,8 @@ beforeAll(async () => {
 
 afterAll(() => sluice.close())
 
-test("every block of TypeScript in the README, docs/operations.md and docs/once.md is named, so that it is compiled and run", () => {
-  expect(unnamedSnippets(readme) + unnamedSnippets(operations) + unnamedSnippets(once)).toBe(0)
+test("every block of TypeScript in the README and in the guides is named, so that it is compiled and run", () => {
+  for (const page of [readme, ...guides]) expect(unnamedSnippets(page)).toBe(0)
   expect(snippets.map(({ name }) => name)).toEqual(Object.keys(preludes))
 })
 
@@ -53,7 +52,7 @@ test("they compile", async () => {
   expect(stdout).toBe("")
 })
 
-const inOperation = ["maintenance", ...[operations, once].flatMap(extractSnippets).map(({ name }) => name)]
+const inOperation = ["maintenance", ...guides.flatMap(extractSnippets).map(({ name }) => name)]
 
 test.each(inOperation)("the %s block runs", async (name) => {
   await run(process.execPath, [join(folder, `${name}.ts`)], { env: { ...process.env, DATABASE_URL: database.url } })

@@ -55,8 +55,8 @@ begin
   end if;
   select current into v_segment from segment where storage = q.storage order by generation desc limit 1;
   return query
-    insert into message (segment, queue, priority, vt, enqueued_at, headers, payload)
-    values (v_segment, q.id, v_priority, greatest(v_now, p_at, v_now + p_delay), v_now, p_headers, coalesce(p_payload, 'null'))
+    insert into message (segment, queue, priority, vt, enqueued_at, headers, payload, grp)
+    values (v_segment, q.id, v_priority, greatest(v_now, p_at, v_now + p_delay), v_now, p_headers, coalesce(p_payload, 'null'), q.ungrouped)
     returning null::jsonb, message.id;
   perform count_sent(q, 1);
 end
@@ -100,12 +100,12 @@ begin
   end if;
   select current into v_segment from segment where storage = q.storage order by generation desc limit 1;
   return query
-    insert into message (segment, queue, priority, vt, enqueued_at, headers, payload)
+    insert into message (segment, queue, priority, vt, enqueued_at, headers, payload, grp)
     select v_segment, q.id, coalesce((e.o->>'priority')::int, v_priority),
            case when e.o ? 'at' then greatest(v_now, to_timestamp((e.o->>'at')::float8 / 1000))
                 when e.o ? 'delay' then v_now + (e.o->>'delay')::float8 * interval '1 millisecond'
                 else greatest(v_now, p_at, v_now + p_delay) end,
-           v_now, coalesce(e.o->'headers', p_headers), e.payload
+           v_now, coalesce(e.o->'headers', p_headers), e.payload, q.ungrouped
       from rows from (jsonb_array_elements(p_payloads), jsonb_array_elements(p_options)) with ordinality e(payload, o, n)
      order by e.n
     returning null::jsonb, message.id;

@@ -34,7 +34,7 @@ begin
 end
 $$
 -- next
-/* Those at their limit of attempts among the next 1000 ready messages of each level, locked. Met one by one, each would cost
+/* Those at their limit of attempts, or whose time is over, among the next 1000 ready messages of each level, locked. Met one by one, each would cost
    a scan over all that were buried before it. Looks before it locks: what is alive stays free for other readers. */
 create or replace function {schema}.dead_ahead(q {schema}.queue, p_live smallint[], p_now timestamptz) returns bigint[]
 language plpgsql volatile
@@ -55,20 +55,20 @@ begin
     select r.id
       from generate_series(0, q.deepest - 1) l(level),
            lateral (
-             select m.id, m.attempt from message m
+             select m.id, m.attempt, m.expire_at from message m
               where m.queue = q.id and m.priority = l.level
                 and m.vt < 'infinity' and m.vt <= p_now
                 and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                        where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                        order by f.version desc limit 1), '-infinity')
               order by m.vt, m.id limit 1000) r
-     where r.attempt >= q.max_attempts);
+     where r.attempt >= q.max_attempts or r.expire_at <= p_now);
   return array(
     select r.id
       from unnest(v_ids) e(id),
            lateral (
              select m.id from message m
-              where m.queue = q.id and m.id = e.id and m.attempt >= q.max_attempts and m.vt <= p_now
+              where m.queue = q.id and m.id = e.id and (m.attempt >= q.max_attempts or m.expire_at <= p_now) and m.vt <= p_now
                 for update skip locked) r);
   -- end
 end
@@ -86,33 +86,63 @@ as $$
 declare
   d queue;
   v_count int;
+  v_gone bigint[];
+  v_errors jsonb[];
   v_delete text := format('delete from %I m
      where m.queue = $1 and m.id = any ($2) and m.attempt >= $3 and ($4 is null or m.lease is distinct from $4)
     returning m.*', message_leaf(q.storage, p_live));
 begin
+  if q.result_retention is not null then
+    execute format('select array_agg(m.id), array_agg(m.errors->-1) from %I m where m.queue = $1 and m.id = any ($2) and m.attempt >= $3 and ($4 is null or m.lease is distinct from $4)',
+      message_leaf(q.storage, p_live)) into v_gone, v_errors using q.id, p_ids, q.max_attempts, p_spare;
+    perform keep_results(q, v_gone, 'dead', null, v_errors, p_now);
+  end if;
   select * into d from queue where id = q.dead_letter and dropped_at is null;
   if d.id is null or not hold_storage(d) then
     execute format('with gone as (%s)
-      insert into %I (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-      select queue, id, $5, ''dead'', priority, attempt, enqueued_at, origin, headers, payload, errors from gone',
+      insert into %I (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key)
+      select queue, id, $5, ''dead'', priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key from gone',
       v_delete, archive_table(q.storage)) using q.id, p_ids, q.max_attempts, p_spare, p_now;
     get diagnostics v_count = row_count;
+    perform left_queue(q, p_ids, false);
     return v_count;
   end if;
   execute format('with gone as (%s)
-    insert into %I (segment, queue, id, priority, vt, enqueued_at, origin, headers, payload, errors)
+    insert into %I (segment, queue, id, priority, vt, enqueued_at, origin, headers, payload, errors, grp, group_name, key)
     select (select current from segment where storage = $6 order by generation desc limit 1),
-           $7, id, least(priority, $8 - 1), $5, enqueued_at, $1, headers, payload, errors from gone',
-    v_delete, message_table(d.storage)) using q.id, p_ids, q.max_attempts, p_spare, p_now, d.storage, d.id, d.levels;
+           $7, id, least(priority, $8 - 1), $5, enqueued_at, $1, headers, payload, errors, group_of($9, group_name), group_name, key from gone',
+    v_delete, message_table(d.storage)) using q.id, p_ids, q.max_attempts, p_spare, p_now, d.storage, d.id, d.levels, d.ungrouped;
   get diagnostics v_count = row_count;
+  perform left_queue(q, p_ids, false);
   perform count_sent(d, v_count);
   return v_count;
 end
 $$
 -- next
-/* Cancelled messages leave at once, whoever had them: for the archive with outcome cancelled where the queue keeps what is
-   done. Their rows are locked by this transaction. */
-create or replace function {schema}.discard(q {schema}.queue, p_live smallint[], p_ids bigint[], p_now timestamptz) returns void
+/* For every way in which messages leave a queue, after they did. Looked up at the end, by a statement of its own: it sees who began to
+   wait for them until now. */
+create or replace function {schema}.left_queue(q {schema}.queue, p_ids bigint[], p_done boolean) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+begin
+  if exists (select from dependency d where d.queue = q.id) then
+    perform release_dependants(q, p_ids, p_done);
+  end if;
+end
+$$
+-- next
+/* Messages that will not be delivered any more: for the archive where the queue keeps what is done. Their rows are locked by this
+   transaction. */
+create or replace function {schema}.discard(q {schema}.queue, p_live smallint[], p_ids bigint[], p_outcome text, p_now timestamptz) returns int
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v_count int := discard_rows(q, p_live, p_ids, p_outcome, p_now);
+begin
+  perform left_queue(q, p_ids, false);
+  return v_count;
+end
+$$
+-- next
+create or replace function {schema}.discard_rows(q {schema}.queue, p_live smallint[], p_ids bigint[], p_outcome text, p_now timestamptz) returns int
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set enable_seqscan = off
@@ -120,17 +150,35 @@ set enable_bitmapscan = off
 set jit = off
 as $$
 declare
+  v_count int;
   v_delete text := format('delete from %I m where m.queue = $1 and m.id = any ($2)', message_leaf(q.storage, p_live));
 begin
   if q.done = 'archive' then
     execute format('with gone as (%s returning m.*)
-      insert into %I (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-      select queue, id, $3, ''cancelled'', priority, attempt, enqueued_at, origin, headers, payload, errors from gone',
-      v_delete, archive_table(q.storage)) using q.id, p_ids, p_now;
+      insert into %I (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key)
+      select queue, id, $3, $4, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key from gone',
+      v_delete, archive_table(q.storage)) using q.id, p_ids, p_now, p_outcome;
   else
     execute v_delete using q.id, p_ids;
   end if;
+  get diagnostics v_count = row_count;
   delete from cancellation where queue = q.id and id = any (p_ids);
+  if q.result_retention is not null then
+    perform keep_results(q, p_ids, p_outcome, null, null, p_now);
+  end if;
+  return v_count;
+end
+$$
+-- next
+/* Those that a claim has locked and whose time is over. */
+create or replace function {schema}.discard_expired(q {schema}.queue, p_live smallint[], p_ids bigint[], p_now timestamptz) returns int
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off set enable_bitmapscan = off as $$
+declare
+  v_ids bigint[];
+begin
+  execute format('select array(select m.id from %I m where m.queue = $1 and m.id = any ($2) and m.expire_at <= $3 order by m.id)', message_leaf(q.storage, p_live))
+     into v_ids using q.id, p_ids, p_now;
+  return case when v_ids = '{}' then 0 else discard(q, p_live, v_ids, 'expired', p_now) end;
 end
 $$
 -- next
@@ -141,7 +189,7 @@ declare
   v_gone bigint[] := array(select c.id from cancellation c where c.queue = q.id and c.id = any (p_ids));
 begin
   if v_gone <> '{}' then
-    perform discard(q, p_live, v_gone, p_now);
+    perform discard(q, p_live, v_gone, 'cancelled', p_now);
   end if;
   return array(select u.id from unnest(p_ids) with ordinality u(id, n) where u.id <> all (v_gone) order by u.n);
 end

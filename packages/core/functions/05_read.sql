@@ -26,6 +26,7 @@ declare
   v_seen int := 0;
   v_buried int := 0;
   v_ids bigint[];
+  v_gone bigint[];
   v_sorted bigint[];
   v_rank int[];
   v_taken int;
@@ -53,7 +54,7 @@ begin
   v_blocks := blocks_fetched(q.storage);
   v_until := greatest(v_now, v_now + coalesce(p_lease, q.lease));
   loop
-    v_ids := lock_ready(q, v_live, v_want, v_now, p_filter);
+    v_ids := case when q.ungrouped is null then lock_ready(q, v_live, v_want, v_now, p_filter) else lock_grouped(q, v_live, v_want, v_now, p_filter) end;
     if v_ids = '{}' then
       exit when v_seen > 0 or v_looked or not p_own or not found_elsewhere(q, v_blocks);
       v_looked := true;
@@ -74,11 +75,13 @@ begin
     return query
       update message m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
        where m.queue = q.id and m.id = any (v_sorted) and (q.max_attempts is null or m.attempt < q.max_attempts)
+         and (m.expire_at is null or m.expire_at > v_now)
       returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
     -- end
     get diagnostics v_taken = row_count;
     exit when v_taken = cardinality(v_ids);
-    v_buried := v_buried + bury(q, v_live, v_ids || dead_ahead(q, v_live, v_now), v_lease, v_now);
+    v_gone := v_ids || dead_ahead(q, v_live, v_now);
+    v_buried := v_buried + discard_expired(q, v_live, v_gone, v_now) + bury(q, v_live, v_gone, v_lease, v_now);
     v_want := v_want - v_taken;
     v_seen := v_seen + cardinality(v_ids);
     /* What a lease of 0 took is ready again already: a second look would find it. */
@@ -112,6 +115,7 @@ declare
   v_seen int := 0;
   v_buried int := 0;
   v_ids bigint[];
+  v_gone bigint[];
   v_sorted bigint[];
   v_rank int[];
   v_taken int;
@@ -135,7 +139,7 @@ begin
   select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
   v_blocks := blocks_fetched(q.storage);
   loop
-    v_ids := lock_ready(q, v_live, v_want, v_now, p_filter);
+    v_ids := case when q.ungrouped is null then lock_ready(q, v_live, v_want, v_now, p_filter) else lock_grouped(q, v_live, v_want, v_now, p_filter) end;
     if v_ids = '{}' then
       exit when v_seen > 0 or v_looked or not p_own or not found_elsewhere(q, v_blocks);
       v_looked := true;
@@ -156,11 +160,16 @@ begin
     return query
       delete from message m
        where m.queue = q.id and m.id = any (v_sorted) and (q.max_attempts is null or m.attempt < q.max_attempts)
+         and (m.expire_at is null or m.expire_at > v_now)
       returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
     -- end
     get diagnostics v_taken = row_count;
+    if exists (select from dependency d where d.queue = q.id) then
+      perform release_dependants(q, v_sorted, true);
+    end if;
     exit when v_taken = cardinality(v_ids);
-    v_buried := v_buried + bury(q, v_live, v_ids || dead_ahead(q, v_live, v_now), null, v_now);
+    v_gone := v_ids || dead_ahead(q, v_live, v_now);
+    v_buried := v_buried + discard_expired(q, v_live, v_gone, v_now) + bury(q, v_live, v_gone, null, v_now);
     v_want := v_want - v_taken;
     v_seen := v_seen + cardinality(v_ids);
     exit when v_want = 0 or v_buried >= 10000;

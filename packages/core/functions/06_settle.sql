@@ -40,6 +40,9 @@ begin
     exit when v_pass = 2 or v_done = cardinality(p_ids) or not flipping(q.storage, v_generation);
     v_live := '{0,1}';
   end loop;
+  if exists (select from dependency d where d.queue = q.id) then
+    perform release_dependants(q, p_ids, true);
+  end if;
 end
 $$
 -- next
@@ -78,8 +81,8 @@ begin
         delete from message m
          where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
         returning m.*)
-      insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-      select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+      insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key)
+      select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key from gone
       returning null::jsonb, archive.id;
     get diagnostics v_count = row_count;
     v_done := v_done + v_count;
@@ -87,6 +90,9 @@ begin
     exit when v_pass = 2 or v_done = cardinality(p_ids) or not flipping(q.storage, v_generation);
     v_live := '{0,1}';
   end loop;
+  if exists (select from dependency d where d.queue = q.id) then
+    perform release_dependants(q, p_ids, true);
+  end if;
 end
 $$
 -- next
@@ -177,7 +183,7 @@ begin
     perform bury(q, v_live, array(select u.id from unnest(v_ids, v_outcomes) u(id, outcome) where u.outcome = 'dead'), null, v_now);
   end if;
   if 'cancelled' = any (v_outcomes) then
-    perform discard(q, v_live, array(select u.id from unnest(v_ids, v_outcomes) u(id, outcome) where u.outcome = 'cancelled'), v_now);
+    perform discard(q, v_live, array(select u.id from unnest(v_ids, v_outcomes) u(id, outcome) where u.outcome = 'cancelled'), 'cancelled', v_now);
   end if;
   return query
     select null::jsonb, u.id, u.outcome, case when u.outcome in ('release', 'retry', 'snooze') then u.vt end

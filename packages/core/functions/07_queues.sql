@@ -5,7 +5,8 @@ language sql stable set search_path = {schema}, pg_temp as $$
     'levels', q.levels, 'lease', extract(epoch from q.lease) * 1000, 'maxAttempts', q.max_attempts,
     'deadLetter', (select name from queue where id = q.dead_letter), 'notify', q.notify,
     'archiveRetention', extract(epoch from q.archive_retention) * 1000,
-    'backoff', q.backoff, 'done', q.done, 'onInvalid', q.on_invalid, 'pausedAt', extract(epoch from q.paused_at) * 1000)
+    'backoff', q.backoff, 'done', q.done, 'onInvalid', q.on_invalid, 'pausedAt', extract(epoch from q.paused_at) * 1000, 'results', extract(epoch from q.result_retention) * 1000,
+    'fifo', q.fifo, 'fair', q.fair, 'concurrency', q.concurrency, 'groupConcurrency', q.group_concurrency, 'rateLimit', q.rate, 'groupRateLimit', q.group_rate)
     || storage_info((select s from storage s where s.id = q.storage))
 $$
 -- next
@@ -24,8 +25,9 @@ language sql stable set search_path = {schema}, pg_temp as $$
   select jsonb_build_object('code', 'options_differ', 'queue', q.name,
            'differences', jsonb_agg(jsonb_build_object('option', key, 'stored', stored, 'requested', value) order by key))
     from (select key, queue_info(q)->key as stored,
-                 case when key in ('lease', 'archiveRetention') then coalesce(to_jsonb(extract(epoch from (value #>> '{}')::interval) * 1000), 'null')
+                 case when key in ('lease', 'archiveRetention', 'results') then coalesce(to_jsonb(extract(epoch from (value #>> '{}')::interval) * 1000), 'null')
                       when key = 'backoff' then coalesce(backoff_wanted(value), 'null')
+                      when key in ('rateLimit', 'groupRateLimit') then coalesce(rate_wanted(value), 'null')
                       when key in ('storage', 'partition') then storage_info(storage_wanted(p_options))->key
                       else value end as value
             from jsonb_each(p_options)) o
@@ -129,9 +131,11 @@ begin
     notify = coalesce(p_patch->>'notify', notify),
     backoff = case when p_patch ? 'backoff' then backoff_wanted(p_patch->'backoff') else backoff end,
     done = coalesce(p_patch->>'done', done),
+    result_retention = case when p_patch ? 'results' then (p_patch->>'results')::interval else result_retention end,
     on_invalid = coalesce(p_patch->>'onInvalid', on_invalid),
     archive_retention = case when p_patch ? 'archiveRetention' then (p_patch->>'archiveRetention')::interval else archive_retention end
   where id = p_id returning * into q;
+  perform set_limits(q, p_patch);
   if p_patch ? 'levels' then
     execute format('update %I set priority = $1 - 1 where queue = $2 and priority >= $1', message_table(q.storage)) using q.levels, q.id;
   end if;
@@ -185,7 +189,7 @@ begin
 end
 $$
 -- next
-/* Refused while leases are live or other queues bury their dead here, unless forced. existed: whether there was one.
+/* Refused while leases are live, other queues bury their dead here or schedules send here, unless forced. existed: whether there was one.
    Messages go in order of id, as settles lock. A dedicated storage waits for every transaction that uses it, and goes whole. */
 create or replace function {schema}.try_drop_queue(p_name text, p_force boolean, p_keep_archive boolean)
 returns table (fault jsonb, existed boolean)
@@ -200,6 +204,7 @@ declare
   v_now timestamptz := clock();
   v_in_flight int;
   v_buries text[];
+  v_schedules text[];
 begin
   select * into q from queue where name = p_name and dropped_at is null for update;
   if q.id is null then
@@ -210,12 +215,13 @@ begin
     return;
   end if;
   v_buries := array(select name from queue where dead_letter = q.id and dropped_at is null order by name);
+  v_schedules := array(select name from schedule where queue = q.id order by name);
   for v_look in 1 .. 2 loop
     exit when p_force;
     execute format('select count(*) from %I where queue = $1 and message_state(lease, vt, clock()) = ''inFlight''', message_table(q.storage))
        into v_in_flight using q.id;
-    if v_in_flight > 0 or v_buries <> '{}' then
-      return query select jsonb_build_object('code', 'queue_in_use', 'queue', p_name, 'inFlight', v_in_flight, 'deadLetterOf', v_buries), true;
+    if v_in_flight > 0 or v_buries <> '{}' or v_schedules <> '{}' then
+      return query select jsonb_build_object('code', 'queue_in_use', 'queue', p_name, 'inFlight', v_in_flight, 'deadLetterOf', v_buries, 'schedules', v_schedules), true;
       return;
     end if;
     /* A lease that an open transaction just took shows when that ends: wait for it, then look again. */
@@ -225,11 +231,16 @@ begin
       perform id from message where queue = q.id order by id for update;
     end if;
   end loop;
+  /* Before the lock on the storage: a run that is being sent holds its schedule and waits for that. */
+  delete from schedule where queue = q.id;
   update queue set dropped_at = v_now, dead_letter = null where id = q.id;
   update queue set dead_letter = null where dead_letter = q.id;
   /* Also what sends that were open during an earlier drop left behind; older strays are for maintenance. */
   delete from message where queue = any (array(select id from queue where dropped_at > v_now - interval '1 day'));
   delete from floor where storage = q.storage and queue = q.id;
+  delete from unique_key where queue = q.id;
+  delete from rate_use where queue = q.id;
+  perform left_queue(q, null, false);
   if not p_keep_archive then
     execute format('delete from %I where queue = $1', archive_table(q.storage)) using q.id;
   end if;
@@ -254,8 +265,8 @@ declare
   v_counter text;
 begin
   for v_counter in
-    select 'sent_' || id from queue
-     where dropped_at < clock() - interval '1 minute' and own_relation('sent_' || id) is not null limit 100
+    select c from queue, unnest(array['sent_' || id, 'turn_' || id]) c
+     where dropped_at < clock() - interval '1 minute' and own_relation(c) is not null limit 100
   loop
     begin
       execute format('drop sequence if exists %I.%I', current_schema(), v_counter);
@@ -288,7 +299,10 @@ language sql immutable set search_path = {schema}, pg_temp as $$
     when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
     else coalesce(
       (select argument_fault(key, false) from jsonb_object_keys(p_options) key
-        where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify', 'archiveRetention', 'storage', 'partition', 'backoff', 'done', 'onInvalid') order by key limit 1),
+        where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify', 'archiveRetention', 'storage', 'partition', 'backoff', 'done', 'onInvalid', 'results',
+          'fifo', 'fair', 'concurrency', 'groupConcurrency', 'rateLimit', 'groupRateLimit') order by key limit 1),
+      limits_fault(p_options),
+      argument_fault('results', p_options->>'results' is null or partition_measure('time', p_options->'results') > 0),
       argument_fault('backoff', coalesce(jsonb_typeof(p_options->'backoff'), 'null') = 'null' or backoff_wanted(p_options->'backoff') is not null),
       argument_fault('done', coalesce(p_options->>'done', 'delete') in ('delete', 'archive')),
       argument_fault('onInvalid', coalesce(p_options->>'onInvalid', 'raise') in ('deadLetter', 'raise')),

@@ -24,6 +24,7 @@ begin
     execute format('delete from %I where queue = $1', message_table(q.storage)) using q.id;
     get diagnostics v_more = row_count;
   end if;
+  perform left_queue(q, null, false);
   return query select null::jsonb, v_count + coalesce(v_more, 0);
 end
 $$

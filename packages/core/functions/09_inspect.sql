@@ -27,7 +27,9 @@ language sql stable set search_path = {schema}, pg_temp as $$
     'priority', m.priority, 'attempt', m.attempt, 'enqueuedAt', extract(epoch from m.enqueued_at) * 1000,
     'visibleAt', case when m.vt < 'infinity' then extract(epoch from m.vt) * 1000 end,
     'origin', (select name from queue where id = m.origin),
-    'headers', coalesce(m.headers, '{}'), 'payload', m.payload, 'errors', coalesce(m.errors, '[]'))
+    'headers', coalesce(m.headers, '{}'), 'payload', m.payload, 'errors', coalesce(m.errors, '[]'), 'key', m.key, 'group', m.group_name,
+    'expireAt', extract(epoch from m.expire_at) * 1000,
+    'progress', (select jsonb_build_object('value', p.value, 'note', p.note, 'at', extract(epoch from p.at) * 1000) from progress p where p.id = m.id))
 $$
 -- next
 /* Up to p_limit messages of a queue, in the order of the primary key: a page costs what it shows, however long the queue is. */
@@ -99,7 +101,7 @@ language sql stable set search_path = {schema}, pg_temp as $$
     'id', a.id::text, 'queue', (select name from queue where id = a.queue), 'outcome', a.outcome,
     'priority', a.priority, 'attempt', a.attempt, 'enqueuedAt', extract(epoch from a.enqueued_at) * 1000,
     'archivedAt', extract(epoch from a.archived_at) * 1000, 'origin', (select name from queue where id = a.origin),
-    'headers', coalesce(a.headers, '{}'), 'payload', a.payload, 'errors', coalesce(a.errors, '[]'))
+    'headers', coalesce(a.headers, '{}'), 'payload', a.payload, 'errors', coalesce(a.errors, '[]'), 'key', a.key, 'group', a.group_name)
 $$
 -- next
 /* Of a queue's own archive, or of the shared one; of the whole table where p_queue is null. In the order of an index. */

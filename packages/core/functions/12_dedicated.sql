@@ -1,7 +1,7 @@
 /* The functions that name the message table, and each other. A dedicated storage has its own of each, so that its plans are
    as static as the shared one's. */
 create or replace function {schema}.storage_functions() returns text[]
-language sql immutable as $$ select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,keep,look_below,first_ready,sweep_level,sweep,found_elsewhere,messages_of,count_messages}'::text[] $$
+language sql immutable as $$ select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,keep,next_group,held_of,lock_group,group_left,queue_left,lock_grouped,look_below,first_ready,sweep_level,sweep,found_elsewhere,messages_of,count_messages}'::text[] $$
 -- next
 /* The functions of a storage, made from the shared ones: other tables, other names, and a call that was passed on to its
    storage has arrived. Only the name and the body change: the schema may be called what a table is. */
@@ -54,7 +54,8 @@ begin
         (case when s.layout <> 'ring' then message_table(s.id) || '_0_default' end),
         (case when s.own_archive then archive_table(s.id) end)) as tables(t) where t is not null and own_relation(t) is null;
     return query select format('index %s: missing', i) from (values
-        (message_table(s.id) || '_pkey'), (message_table(s.id) || '_claim')) as indexes(i) where own_relation(i) is null;
+        (message_table(s.id) || '_pkey'), (message_table(s.id) || '_claim'), (message_table(s.id) || '_group_order'),
+        (message_table(s.id) || '_group_ready'), (message_table(s.id) || '_group_held')) as indexes(i) where own_relation(i) is null;
     return query select format('function %s: %s', c.signature, case when p.oid is null then 'missing' else 'is not as its like of the shared storage' end)
       from cloned(s.id) c left join pg_proc p on p.pronamespace = own_schema()
                                           and format('%I(%s)', p.proname, pg_get_function_identity_arguments(p.oid)) = c.signature
@@ -83,6 +84,9 @@ begin
     v_table, case when s.layout = 'time' then ', enqueued_at' end);
   execute format('alter table %I alter id set default nextval(%L)', v_table, format('%I.%I', current_schema(), 'message_id_s' || s.id));
   execute format('create index %I on %I (queue, priority, vt, id) where vt < ''infinity''', v_table || '_claim', v_table);
+  execute format('create index %I on %I (queue, grp, id) where grp is not null', v_table || '_group_order', v_table);
+  execute format('create index %I on %I (queue, grp, priority, vt, id) where grp is not null and vt < ''infinity''', v_table || '_group_ready', v_table);
+  execute format('create index %I on %I (queue, grp) where grp is not null and lease is not null', v_table || '_group_held', v_table);
   if s.layout = 'ring' then
     execute format('create %s table %I partition of %I for values in (0) %s', v_kind, v_table || '_0', v_table, leaf_settings());
     execute format('create %s table %I partition of %I for values in (1) %s', v_kind, v_table || '_1', v_table, leaf_settings());

@@ -185,6 +185,8 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v_table text := p_parent || '_p' || p_n;
   v_count bigint;
+  q queue;
+  v_ids bigint[];
 begin
   if own_relation(v_table) is null then
     return null;
@@ -194,8 +196,14 @@ begin
     return null;
   end if;
   execute format('select count(*) from only %s', own(v_table)) into v_count;
+  select * into q from queue where storage = storage_of(p_parent) and dropped_at is null;
+  execute format('select array(select d.parent from dependency d where d.queue = $1 and exists (select from only %s m where m.id = d.parent))', own(v_table))
+     into v_ids using q.id;
   execute format('lock table only %s in access exclusive mode', own(p_parent));
   execute format('drop table %s', own(v_table));
+  if v_ids <> '{}' and p_parent not like 'archive%' then
+    perform release_dependants(q, v_ids, false);
+  end if;
   return v_count;
 end
 $$

@@ -19,6 +19,7 @@ begin
     return query execute format('delete from %I m where m.queue = $1 and m.id = any ($2) returning null::jsonb, m.id', message_table(q.storage))
       using q.id, p_ids;
   end loop;
+  perform left_queue(q, p_ids, false);
 end
 $$
 -- next
@@ -40,10 +41,11 @@ begin
   end if;
   for v_pass in 1 .. case when flipping(q.storage, null) then 2 else 1 end loop
     return query execute format('with gone as (delete from %I m where m.queue = $1 and m.id = any ($2) returning m.*)
-      insert into %I as a (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-      select queue, id, $3, ''done'', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+      insert into %I as a (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key)
+      select queue, id, $3, ''done'', priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key from gone
       returning null::jsonb, a.id', message_table(q.storage), archive_table(q.storage)) using q.id, p_ids, v_now;
   end loop;
+  perform left_queue(q, p_ids, true);
 end
 $$
 -- next

@@ -1,16 +1,26 @@
 /* What a worker finished, in one statement: those that are done are deleted or archived, as the queue says; of the others p_what
-   tells what becomes of them, as in try_settle. outcome is null of none: who is not in the answer no longer held the message. */
+   tells what becomes of them, as in try_settle. p_results: what the handlers returned for those that are done, where the queue keeps
+   it. Who is not in the answer no longer held the message. */
 create or replace function {schema}.try_finish(
-  p_queue text, p_done_ids bigint[], p_done_leases bigint[], p_ids bigint[], p_leases bigint[], p_what jsonb
+  p_queue text, p_done_ids bigint[], p_done_leases bigint[], p_results jsonb, p_ids bigint[], p_leases bigint[], p_what jsonb
 ) returns table (fault jsonb, id bigint, outcome text, visible_at timestamptz)
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  q queue;
+  v_fault jsonb;
+  v_done bigint[];
 begin
   if p_done_ids <> '{}' then
-    if (select q.done from queue q where q.name = p_queue and q.dropped_at is null) = 'archive' then
-      return query select d.fault, d.id, 'done', null::timestamptz from try_archive(p_queue, p_done_ids, p_done_leases) d;
+    select * into q from queue where name = p_queue and dropped_at is null;
+    if q.done = 'archive' then
+      select (array_agg(d.fault))[1], array_agg(d.id) into v_fault, v_done from try_archive(p_queue, p_done_ids, p_done_leases) d;
     else
-      return query select d.fault, d.id, 'done', null::timestamptz from try_delete(p_queue, p_done_ids, p_done_leases) d;
+      select (array_agg(d.fault))[1], array_agg(d.id) into v_fault, v_done from try_delete(p_queue, p_done_ids, p_done_leases) d;
     end if;
+    if v_fault is null and q.result_retention is not null then
+      perform keep_results(q, v_done, 'done', (select jsonb_agg(p_results->(width_bucket(u.id, p_done_ids) - 1) order by u.n) from unnest(v_done) with ordinality u(id, n)), null, clock());
+    end if;
+    return query select v_fault, u.id, 'done', null::timestamptz from unnest(v_done) u(id);
   end if;
   if p_ids <> '{}' then
     return query select * from try_settle(p_queue, p_ids, p_leases, p_what);
@@ -56,7 +66,7 @@ begin
       continue;
     end if;
     v_queues := v_queues || jsonb_build_object(q.name, jsonb_build_object(
-      'paused', q.paused_at is not null, 'lease', extract(epoch from q.lease) * 1000, 'onInvalid', q.on_invalid));
+      'paused', q.paused_at is not null, 'lease', extract(epoch from q.lease) * 1000, 'onInvalid', q.on_invalid, 'results', q.result_retention is not null));
     if v_ids <> '{}' then
       v_lost := v_lost || keep(q, v_ids, array(select jsonb_array_elements_text(v_all->'leases'))::bigint[], v_now + 2 * v_every,
         v_now + coalesce((v_all->>'lease')::float8 * interval '1 millisecond', q.lease));

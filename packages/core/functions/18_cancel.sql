@@ -19,7 +19,7 @@ begin
   end if;
   execute format('select array(select w.id from unnest($2) u(id), lateral (select m.id from %I m where m.queue = $1 and m.id = u.id
     and message_state(m.lease, m.vt, $3) <> ''inFlight'' for update skip locked) w)', message_table(q.storage)) into v_waiting using q.id, p_ids, v_now;
-  perform discard(q, '{0,1}', v_waiting, v_now);
+  perform discard(q, '{0,1}', v_waiting, 'cancelled', v_now);
   return query select null::jsonb, u.id, 'cancelled' from unnest(v_waiting) u(id);
   return query execute format('insert into cancellation as c (queue, id, at)
     select $1, u.id, $3 from unnest($2) u(id) where exists (select from %I m where m.queue = $1 and m.id = u.id)

@@ -53,11 +53,12 @@ begin
     continue when v_ids is null;
     if not p_preview then
       execute format('with gone as (delete from %I m where m.id = any ($1) and m.queue = %s returning m.*)
-        insert into %I (segment, queue, id, priority, vt, enqueued_at, headers, payload, errors)
+        insert into %I (segment, queue, id, priority, vt, enqueued_at, headers, payload, errors, grp, group_name, key)
         select (select current from segment where storage = $2 order by generation desc limit 1),
-               $3, id, least(priority, $4 - 1), $5, enqueued_at, headers, payload, errors from gone',
+               $3, id, least(priority, $4 - 1), $5, enqueued_at, headers, payload, errors, group_of($6, group_name), group_name, key from gone',
         w.tab, case w.source when 'archive' then '$3' else q.dead_letter::text end, message_table(q.storage))
-        using v_ids, q.storage, q.id, q.levels, v_now;
+        using v_ids, q.storage, q.id, q.levels, v_now, q.ungrouped;
+      update dependency set failed = false where queue = q.id and parent = any (v_ids);
     end if;
     v_left := v_left - cardinality(v_ids);
     return query select null::jsonb, unnest(v_items);

@@ -5,9 +5,14 @@ const SCHEMA = /^[A-Za-z_][A-Za-z0-9_]{0,49}$/
 
 /** Throws unless a queue or stream can have this name: 1 to 63 of letters, digits, `_ . : -`, the first a letter, digit or `_`. */
 export function validateQueueName(name: string): void {
-  if (typeof name !== "string") throw new InvalidNameError(name, `A queue name is a string, got ${describe(name)}.`)
+  validateName(name, "queue")
+}
+
+/** The same rule for whatever has a name. */
+export function validateName(name: string, what: string): void {
+  if (typeof name !== "string") throw new InvalidNameError(name, `A ${what} name is a string, got ${describe(name)}.`)
   if (!NAME.test(name)) {
-    throw new InvalidNameError(name, `"${name}" is no queue name: 1 to 63 letters, digits and _ . : - are allowed, and the first is a letter, a digit or _.`)
+    throw new InvalidNameError(name, `"${name}" is no ${what} name: 1 to 63 letters, digits and _ . : - are allowed, and the first is a letter, a digit or _.`)
   }
 }
 
@@ -62,7 +67,7 @@ export function checkBigint(value: unknown, field: string): string {
 /** A queue's name or the start of one. */
 export function checkPrefix(value: unknown, field: string): string {
   if (typeof value !== "string" || !/^[A-Za-z0-9_.:-]{0,63}$/.test(value)) {
-    throw new InvalidOptionError(field, value, `must be the name of a queue or the start of one, got ${describe(value)}`)
+    throw new InvalidOptionError(field, value, `must be a name or the start of one, got ${describe(value)}`)
   }
   return value
 }

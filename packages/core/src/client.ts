@@ -7,9 +7,12 @@ import { createMaintenance, type Maintenance, type MaintenanceOptions } from "./
 import { createNotifier } from "./notifier.ts"
 import { once, type OnceOptions, type OnceResult } from "./once.ts"
 import { createQueue, type Queue, type QueueTypes } from "./queue/queue.ts"
-import type { SendOptions } from "./queue/send.ts"
+import { checkSendRate, createSendBudget, type SendBudget, type SendRate } from "./queue/send-rate.ts"
 import { register, type RegisterOptions, type Registration } from "./registry/register.ts"
+import { createSchedules, type Schedules } from "./schedules/schedules.ts"
+import { createResults, type ResultOptions } from "./results.ts"
 import { createSession, typedError } from "./session.ts"
+import type { TxOption } from "./types.ts"
 import { createWakeHub } from "./wake-hub.ts"
 import type { Handler } from "./worker/handler.ts"
 import type { WorkerOptions } from "./worker/options.ts"
@@ -47,7 +50,14 @@ export interface Client<Tx = unknown> {
   worker(handlers: readonly Handler<Tx>[], options?: WorkerOptions): Worker
   /** Puts a reader that is no worker into the list of workers. Throws `QueueNotFoundError`. Plain sends and reads need no such thing, and leave no trace there. */
   register(options: RegisterOptions): Promise<Registration>
-  /** The loop that keeps storage flat. Every worker runs it; start it yourself where there is none. */
+  /** What sends messages by cron or at intervals. */
+  readonly schedules: Schedules<Tx>
+  /**
+   * What the handler of a message returned, in any process, null where it returned nothing; waits for it. The queue must keep results. Throws `MessageFailedError` where the message
+   * ended otherwise than as done, and `ResultTimeoutError`. However many wait, one statement looks for all of them.
+   */
+  result<Value = unknown>(id: string, options?: ResultOptions): Promise<Value>
+  /** The loop that keeps storage flat and sends what schedules have due. Every worker runs it; start it yourself where there is none. */
   maintenance(options?: MaintenanceOptions): Maintenance
   /** Ends what this client opened: its workers and registrations, as `stop` does, its maintenance and its LISTEN connection, and the driver's pool where the driver made it. */
   close(): Promise<void>
@@ -65,18 +75,28 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
   const hub = createWakeHub(driver, channel, checkBoolean(listen, "listen"))
   const notifier = createNotifier(session, channel)
   checkBoolean(notify, "notify")
+  const results = createResults(session, hub)
 
   const loops = new Set<Pick<Maintenance, "stop">>()
+  const budgets = new Map<string, SendBudget>()
   let closed = false
   /** Queues sent to inside `client.transaction`, to be woken after its commit. */
   const sentIn = new WeakMap<object, Set<string>>()
+
+  function budgetOf(name: string, rate: SendRate): SendBudget {
+    const { limit, ms } = checkSendRate(rate)
+    const budget = budgets.get(name) ?? createSendBudget(name, { limit, ms })
+    if (budget.limit !== limit || budget.ms !== ms) throw new InvalidOptionError("sendRate", rate, `is another than the one that "${name}" has in this client`)
+    budgets.set(name, budget)
+    return budget
+  }
 
   function wake(queue: string): void {
     hub.wakeLocal(queue)
     if (notify) notifier.notify(queue)
   }
 
-  function onSent(queue: string, { tx }: SendOptions<Tx>): void {
+  function onSent(queue: string, { tx }: TxOption<Tx>): void {
     if (tx === undefined) wake(queue)
     else sentIn.get(tx as object)?.add(queue)
   }
@@ -88,9 +108,9 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
       if (typeof types === "object" && types !== null && "~standard" in types) {
         throw new InvalidOptionError("types", types, "is a schema itself: pass it as { payload: schema }")
       }
-      checkOptions(types, ["payload"], "types")
+      checkOptions(types, ["payload", "sendRate"], "types")
       checkSchema(types.payload)
-      return createQueue(session, hub, onSent, (worker) => loops.add(worker), name, types.payload)
+      return createQueue(session, hub, onSent, { wake, onWorker: (worker) => loops.add(worker) }, name, types.payload, types.sendRate && budgetOf(name, types.sendRate))
     },
     transaction: async (work) => {
       if (typeof work !== "function") throw new InvalidOptionError("work", work, `must be a function, got ${describe(work)}`)
@@ -123,7 +143,7 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
       await notifier.flush()
     },
     worker: (handlers, how = {}) => {
-      const worker = createWorker(session, hub, handlers, how)
+      const worker = createWorker(session, hub, wake, handlers, how)
       loops.add(worker)
       return worker
     },
@@ -133,8 +153,10 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
       loops.add({ stop: () => registration.stop().catch(() => {}) })
       return registration
     },
+    schedules: createSchedules(session, onSent),
+    result: async <Value>(id: string, how: ResultOptions = {}) => (await results.wait(id, how)) as Value,
     maintenance: (how = {}) => {
-      const loop = createMaintenance(session, how, () => closed)
+      const loop = createMaintenance(session, how, () => closed, wake)
       loops.add(loop)
       return loop
     },

@@ -80,21 +80,34 @@ export class DeadLetterCycleError extends SluiceError {
   }
 }
 
-/** `dropQueue` without `force` met live leases, or other queues that bury their dead here. */
+/** `dropQueue` without `force` met live leases, other queues that bury their dead here, or schedules that send here. */
 export class QueueInUseError extends SluiceError {
   readonly queue: string
   readonly inFlight: number
   readonly deadLetterOf: readonly string[]
+  readonly schedules: readonly string[]
 
-  constructor(queue: string, inFlight: number, deadLetterOf: readonly string[]) {
+  constructor(queue: string, inFlight: number, deadLetterOf: readonly string[], schedules: readonly string[]) {
     const reasons = [
       ...(inFlight > 0 ? [`${inFlight} of its messages are in flight`] : []),
       ...(deadLetterOf.length > 0 ? [`it is the dead-letter queue of ${deadLetterOf.join(", ")}`] : []),
+      ...(schedules.length > 0 ? [`schedules send to it: ${schedules.join(", ")}`] : []),
     ]
     super("queue_in_use", `The queue "${queue}" is in use: ${reasons.join(" and ")}. Drop it all the same with { force: true }.`)
     this.queue = queue
     this.inFlight = inFlight
     this.deadLetterOf = deadLetterOf
+    this.schedules = schedules
+  }
+}
+
+/** No schedule has this name. */
+export class ScheduleNotFoundError extends SluiceError {
+  readonly schedule: string
+
+  constructor(schedule: string) {
+    super("schedule_not_found", `There is no schedule "${schedule}". Make it with client.schedules.upsert("${schedule}", { … }).`)
+    this.schedule = schedule
   }
 }
 
@@ -145,6 +158,48 @@ export class StaleLeaseError extends SluiceError {
     this.queue = queue
     this.id = id
     this.lease = lease
+  }
+}
+
+/** A send above the `sendRate` of its queue in this process. Nothing was sent. */
+export class RateLimitedError extends SluiceError {
+  readonly queue: string
+  /** Milliseconds after which it would be let through. */
+  readonly retryAfter: number
+
+  constructor(queue: string, retryAfter: number) {
+    super("rate_limited", `This process sends to "${queue}" faster than its sendRate. Try again in ${retryAfter} ms.`)
+    this.queue = queue
+    this.retryAfter = retryAfter
+  }
+}
+
+/** `send` with `onConflict: "error"` met a message of the same key. Nothing was sent. */
+export class KeyConflictError extends SluiceError {
+  readonly queue: string
+  readonly key: string
+  /** Of the message that has the key. */
+  readonly id: string
+  readonly index: number | undefined
+
+  constructor(queue: string, key: string, id: string, index: number | undefined) {
+    super("key_conflict", `Message ${id} of "${queue}" has the key "${key}" already. Nothing was sent.`)
+    this.queue = queue
+    this.key = key
+    this.id = id
+    this.index = index
+  }
+}
+
+/** `send` was to wait for a message that is dead, cancelled or expired already. Nothing was sent. */
+export class DependencyFailedError extends SluiceError {
+  readonly queue: string
+  readonly id: string
+
+  constructor(queue: string, id: string) {
+    super("dependency_failed", `Message ${id} of "${queue}" has ended already, and not as done, so what waits for it would be cancelled. With ifFailed: "run" or "wait" it can be sent.`)
+    this.queue = queue
+    this.id = id
   }
 }
 
@@ -314,6 +369,34 @@ export class PoolTooSmallError extends SluiceError {
     )
     this.concurrency = concurrency
     this.maxConnections = maxConnections
+  }
+}
+
+/** What `client.result` waited for ended otherwise than as done. */
+export class MessageFailedError extends SluiceError {
+  readonly id: string
+  readonly outcome: "dead" | "cancelled" | "expired"
+  /** Of the last attempt, as it is kept: name, message, stack, attempt, at. Null where there is none. */
+  readonly error: unknown
+
+  constructor(id: string, outcome: "dead" | "cancelled" | "expired", error: unknown) {
+    const reason = (error as { message?: string } | null)?.message
+    super("message_failed", `Message ${id} ended as ${outcome}${reason ? `: ${reason}` : "."}`)
+    this.id = id
+    this.outcome = outcome
+    this.error = error
+  }
+}
+
+/** `client.result` waited in vain: the message has not ended, or its queue keeps no results. */
+export class ResultTimeoutError extends SluiceError {
+  readonly id: string
+  readonly timeout: string
+
+  constructor(id: string, timeout: string) {
+    super("result_timeout", `There is no result of message ${id} after ${timeout}. Its queue must keep them: client.admin.updateQueue(name, { results: "1h" }).`)
+    this.id = id
+    this.timeout = timeout
   }
 }
 

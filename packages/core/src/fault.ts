@@ -1,15 +1,19 @@
 import { decodeBackoff, type StoredBackoff } from "./admin/backoff.ts"
+import { decodeRate, type StoredRate } from "./admin/limits.ts"
 import { decodePartition, type StoredPartition } from "./admin/storage-options.ts"
 import { formatDuration } from "./duration.ts"
 import {
   DeadLetterCycleError,
+  DependencyFailedError,
   InvalidOptionError,
   IsolationLevelError,
+  KeyConflictError,
   type OptionDifference,
   QueueAlreadyExistsError,
   QueueInUseError,
   QueueNotFoundError,
   QueueOptionsDifferError,
+  ScheduleNotFoundError,
   SluiceError,
   StorageFixedError,
   WorkerNotFoundError,
@@ -29,12 +33,16 @@ interface Fault {
   readonly differences: readonly OptionDifference[]
   readonly inFlight: number
   readonly deadLetterOf: readonly string[]
+  readonly schedules: readonly string[]
+  readonly schedule: string
   readonly stored: StoredStorage
   readonly requested: StoredStorage
   readonly argument: string
   readonly worker: string
   readonly from: string
   readonly to: string
+  readonly key: string
+  readonly id: string
 }
 
 interface StoredStorage {
@@ -46,8 +54,9 @@ interface StoredStorage {
 function readable(difference: OptionDifference): OptionDifference {
   const { option, stored, requested } = difference
   if (option === "partition") return { option, stored: decodePartition(stored as StoredPartition | null), requested: decodePartition(requested as StoredPartition | null) }
+  if (option === "rateLimit" || option === "groupRateLimit") return { option, stored: decodeRate(stored as StoredRate | null), requested: decodeRate(requested as StoredRate | null) }
   if (option === "backoff") return { option, stored: decodeBackoff(stored as StoredBackoff | null), requested: decodeBackoff(requested as StoredBackoff | null) }
-  if (option !== "lease" && option !== "archiveRetention") return difference
+  if (option !== "lease" && option !== "archiveRetention" && option !== "results") return difference
   const written = (ms: unknown): unknown => (ms === null ? null : formatDuration(ms as number))
   return { option, stored: written(stored), requested: written(requested) }
 }
@@ -73,7 +82,15 @@ export function errorFromFault(text: string): SluiceError {
     case "storage_fixed":
       return new StorageFixedError(fault.queue, readableStorage(fault.stored), readableStorage(fault.requested))
     case "queue_in_use":
-      return new QueueInUseError(fault.queue, fault.inFlight, fault.deadLetterOf)
+      return new QueueInUseError(fault.queue, fault.inFlight, fault.deadLetterOf, fault.schedules)
+    case "key_conflict":
+      return new KeyConflictError(fault.queue, fault.key, fault.id, fault.index)
+    case "dependency_failed":
+      return new DependencyFailedError(fault.queue, fault.id)
+    case "no_groups":
+      return new InvalidOptionError(fault.index === undefined ? "group" : `items[${fault.index}].group`, undefined, `"${fault.queue}" has no groups: set fifo, fair, groupConcurrency or another limit with client.admin.updateQueue("${fault.queue}", { … })`)
+    case "schedule_not_found":
+      return new ScheduleNotFoundError(fault.schedule)
     case "worker_not_found":
       return new WorkerNotFoundError(fault.worker)
     case "worker_state":

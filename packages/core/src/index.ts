@@ -10,11 +10,13 @@ export type {
   Outcome,
   Page,
   PageOptions,
+  Progress,
   QueueFilter,
   QueuesAccessor,
 } from "./admin/inspect.ts"
 export type { Admin } from "./admin/admin.ts"
 export type { Backoff } from "./admin/backoff.ts"
+export type { Limits, RateLimit } from "./admin/limits.ts"
 export type { InstallOptions, InstallResult, MigrationSql } from "./admin/install.ts"
 export type { MessageWrites } from "./admin/messages.ts"
 export type { CreatedQueueInfo, CreateQueueOptions, DropQueueOptions, QueueInfo, QueueOptions } from "./admin/queues.ts"
@@ -32,11 +34,14 @@ export {
   AbortedError,
   ConnectionError,
   DeadLetterCycleError,
+  DependencyFailedError,
   HandlerTimeoutError,
   InvalidNameError,
   InvalidOptionError,
   IsolationLevelError,
+  KeyConflictError,
   MessageCancelledError,
+  MessageFailedError,
   PayloadInvalidError,
   PayloadTooLargeError,
   PermissionDeniedError,
@@ -45,6 +50,9 @@ export {
   QueueInUseError,
   QueueNotFoundError,
   QueueOptionsDifferError,
+  RateLimitedError,
+  ScheduleNotFoundError,
+  ResultTimeoutError,
   SchemaNotEmptyError,
   SchemaNotInstalledError,
   SchemaVersionError,
@@ -71,15 +79,22 @@ export type { PopBatchOptions } from "./queue/pop.ts"
 export type { Queue, QueueTypes, WorkOptions } from "./queue/queue.ts"
 export type { PollOptions } from "./queue/read-with-poll.ts"
 export type { ReadBatchOptions, ReadOptions } from "./queue/read.ts"
+export type { EditOutcome, MessageChanges } from "./queue/edit.ts"
 export type { BatchItem } from "./queue/send-batch.ts"
+export type { SendRate } from "./queue/send-rate.ts"
 export type { MessageOptions, SendOptions } from "./queue/send.ts"
+export type { Predecessor, SpecialOptions } from "./queue/send-with.ts"
 export type { SettleOptions, SettleResult } from "./queue/settle.ts"
 export type { Registration, RegisterOptions, WorkerOrder } from "./registry/register.ts"
+export type { ScheduleInfo } from "./schedules/schedule-info.ts"
+export type { CronTiming, IntervalTiming, MissedRuns, PreviewOptions, ScheduleOptions, ScheduleTiming } from "./schedules/schedule-options.ts"
+export type { ScheduleFilter, Schedules } from "./schedules/schedules.ts"
+export type { ResultOptions } from "./results.ts"
 export { sqlState } from "./sql-state.ts"
 export type { SchemaIssue, SchemaResult, StandardSchema } from "./standard-schema.ts"
 export type { Json, JsonObject, TxOption } from "./types.ts"
 export type { WorkerEvents } from "./worker/events.ts"
-export type { BatchHandlerOptions, Handler, HandlerContext, HandlerOptions, TransactionContext } from "./worker/handler.ts"
+export type { BatchHandlerOptions, Handler, HandlerContext, HandlerOptions, MessageContext, TransactionContext } from "./worker/handler.ts"
 export type { WorkerOptions } from "./worker/options.ts"
 export { outcome } from "./worker/outcome.ts"
 export type { HandlerOutcome, Outcomes, RetryOutcome } from "./worker/outcome.ts"

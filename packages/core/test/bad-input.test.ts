@@ -1,7 +1,7 @@
 import { createClient, InvalidNameError, InvalidOptionError, type SluiceError } from "@sluice/core"
 import { beforeEach, describe, expect, test } from "vitest"
 import { errorOf } from "./helpers/error-of.ts"
-import { admin, calls, client, driver, expectOption, message, queue } from "./helpers/refused.ts"
+import { admin, calls, client, driver, expectOption, message, queue, schedules } from "./helpers/refused.ts"
 
 beforeEach(() => void calls.splice(0))
 
@@ -56,6 +56,11 @@ describe("no SQL runs for options that", () => {
     "admin.messages.delete": (o) => admin.messages.delete!("q", "1", o),
     "admin.messages.archive": (o) => admin.messages.archive!("q", ["1"], o),
     "admin.messages.setVt": (o) => admin.messages.setVt!("q", "1", "1s", o),
+    "schedules.upsert": (o) => schedules.upsert!("s", { queue: "q", cron: "@daily" }, o),
+    "schedules.list": (o) => schedules.list!(o),
+    ...Object.fromEntries(
+      ["get", "pause", "resume", "remove", "runNow", "preview"].map((method) => [`schedules.${method}`, (o: unknown) => schedules[method]!("s", o)]),
+    ),
   }
   test.each(Object.entries(takers))("are no options: %s", async (_name, call) => {
     for (const options of ["x", 5, true, [], () => {}]) {
@@ -100,6 +105,8 @@ describe("no SQL runs for a duration", () => {
     ["createQueue", "lease", (lease) => admin.createQueue!("q", { lease })],
     ["updateQueue", "lease", (lease) => admin.updateQueue!("q", { lease })],
     ["messages.setVt", "vt", (vt) => admin.messages.setVt!("q", "1", vt)],
+    ["schedules.upsert", "schedule.every", (every) => schedules.upsert!("s", { queue: "q", every })],
+    ["schedules.preview", "schedule.every", (every) => schedules.preview!({ every })],
   ]
   const durations = [
     10,
@@ -164,6 +171,11 @@ describe("no SQL runs for a name that is", () => {
     ["messages.delete", (name) => admin.messages.delete!(name, "1")],
     ["messages.archive", (name) => admin.messages.archive!(name, ["1"])],
     ["messages.setVt", (name) => admin.messages.setVt!(name, "1", "1s")],
+    ["schedules.upsert", (name) => schedules.upsert!(name, { queue: "q", cron: "@daily" })],
+    ["a schedule's queue", (name) => schedules.upsert!("s", { queue: name, cron: "@daily" })],
+    ...["get", "pause", "resume", "remove", "runNow"].map(
+      (method): [string, (name: unknown) => unknown] => [`schedules.${method}`, (name) => schedules[method]!(name)],
+    ),
   ]
   const names = [
     "",

@@ -16,6 +16,7 @@ const SEGMENT = "segment_pkey (storage)"
 const FLOOR = "floor_pkey (storage, queue, priority)"
 const OLD_FLOORS = "floor_pkey (storage, queue, priority, version)"
 const CLAIM = "message_queue_priority_vt_id_idx (queue, priority, vt)"
+const DEPENDANTS = "dependency_pkey (queue)"
 const ANY_CANCELLED = "cancellation_pkey (queue)"
 const CANCELLED = "cancellation_pkey (queue, id)"
 const KEY = "message_pkey (queue, id)"
@@ -40,17 +41,17 @@ const withRow = (call: string, { name }: LeafQueue): string =>
 
 const settle = (name: string): Operation => ({
   call: (queue, { ids, leases }) => `select * from sluice.try_${name}('${queue.name}', '${ids}', '${leases}')`,
-  by: [QUEUE, SEGMENT, KEY],
+  by: [QUEUE, SEGMENT, KEY, DEPENDANTS],
 })
 
 const operations: Record<string, Operation> = {
   send: { call: ({ name }) => `select * from sluice.try_send('${name}', '1', null, null, null, null)`, by: [QUEUE, SEGMENT] },
   "send of a batch": { call: ({ name }) => `select * from sluice.try_send_batch('${name}', '[1, 2]', '[]', null, null, null, null)`, by: [QUEUE, SEGMENT] },
   read: { call: ({ name }) => `select * from sluice.try_read('${name}', 10, null, false, null)`, by: [QUEUE, SEGMENT, FLOOR, CLAIM, KEY, ANY_CANCELLED] },
-  pop: { call: ({ name }) => `select * from sluice.try_pop('${name}', 10, false, null)`, by: [QUEUE, SEGMENT, FLOOR, CLAIM, KEY, ANY_CANCELLED] },
+  pop: { call: ({ name }) => `select * from sluice.try_pop('${name}', 10, false, null)`, by: [QUEUE, SEGMENT, FLOOR, CLAIM, KEY, ANY_CANCELLED, DEPENDANTS] },
   delete: settle("delete"),
   archive: settle("archive"),
-  "a stale settle": { call: ({ name }) => `select * from sluice.try_delete('${name}', '{1}', '{1}')`, by: [QUEUE, SEGMENT, KEY, "pg_class_oid_index (oid)"] },
+  "a stale settle": { call: ({ name }) => `select * from sluice.try_delete('${name}', '{1}', '{1}')`, by: [QUEUE, SEGMENT, KEY, DEPENDANTS, "pg_class_oid_index (oid)"] },
   setVt: { call: ({ name }, { id, lease }) => `select * from sluice.try_set_vt('${name}', ${id}, ${lease}, null, '1 second', null)`, by: [QUEUE, SEGMENT, KEY] },
   "retry and release": {
     call: ({ name }, { ids, leases }) => `select * from sluice.try_settle('${name}', '${ids}', '${leases}', '[{"to": "retry"}, {"to": "release"}, {"to": "snooze"}, {"to": "retry"}, {"to": "release"}]')`,

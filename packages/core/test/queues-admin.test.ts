@@ -38,6 +38,13 @@ describe("createQueue", () => {
       done: "delete",
       onInvalid: "deadLetter",
       pausedAt: null,
+      results: null,
+      concurrency: null,
+      groupConcurrency: null,
+      rateLimit: null,
+      groupRateLimit: null,
+      fifo: false,
+      fair: false,
     })
     expect(Math.abs(first.createdAt.getTime() - Date.now())).toBeLessThan(60_000)
     expect(await admin.createQueue("defaults")).toEqual({ ...first, created: false })

@@ -62,9 +62,25 @@ test("a duration has a unit", () => {
   void jobs.send(1, { delay: "3 weeks" })
 })
 
-test("options of later versions are not there yet", () => {
+test("an option that there is not", () => {
   // @ts-expect-error: unknown option
-  void overPg.queue("jobs").send(1, { key: "once" })
+  void overPg.queue("jobs").send(1, { deduplicate: "once" })
+})
+
+test("a schedule has either a pattern or an interval", () => {
+  const { schedules } = overPg
+  void schedules.upsert("s", { queue: "q", cron: "@daily", timezone: "Europe/Berlin", payload: { a: [1] } })
+  void schedules.preview({ every: "1h" })
+  // @ts-expect-error: both
+  void schedules.upsert("s", { queue: "q", cron: "@daily", every: "1h" })
+  // @ts-expect-error: neither
+  void schedules.upsert("s", { queue: "q" })
+  // @ts-expect-error: an interval has no zone
+  void schedules.upsert("s", { queue: "q", every: "1h", timezone: "UTC" })
+  // @ts-expect-error: a message for which queue?
+  void schedules.upsert("s", { cron: "@daily" })
+  // @ts-expect-error: a pool is no transaction
+  void schedules.pause("s", { tx: pool })
 })
 
 test("once returns what its work does, in a transaction of the library", () => {

@@ -65,7 +65,7 @@ test("an upgrade brings new functions to dedicated storages too, and to the role
   expect(await own.queue("apart").read()).toBeNull()
 
   // As if the version before had left it like that: the newest one changes nothing but functions when it is run again.
-  for (const statement of own.admin.migrations().at(-1)!.statements.filter((text) => /^(\/\*[\s\S]*?\*\/\s*)?(create or replace function|do )/.test(text))) await pool.query(statement)
+  for (const statement of own.admin.migrations().at(-1)!.statements.filter((text) => /^(\/\*[\s\S]*?\*\/\s*)?(create or replace function|do )/.test(text) && !text.includes("alter table"))) await pool.query(statement)
   expect(await own.queue("apart").read()).toMatchObject({ payload: "before" })
   expect((await pool.query(`select pg_get_functiondef(to_regproc('later.try_read_s1')) as text`)).rows).toEqual(rows)
   expect((await pool.query(`select has_function_privilege($1, oid, 'execute') as may from pg_proc where oid = to_regproc('later.try_send')`, [role])).rows).toEqual([{ may: true }])

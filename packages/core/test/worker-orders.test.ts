@@ -81,14 +81,12 @@ test("suspend: claims stop within a beat, what was prefetched goes back, handler
 test("suspend: what a claim brings that was on its way is not begun, but given back", async () => {
   const name = await freshQueue(fast)
   const driver = pgDriver(pool)
-  let claimed: (() => void) | undefined
-  let hold: Promise<void> | undefined
+  const { promise: hold, resolve: claimed } = Promise.withResolvers<void>()
   const slow = createClient({ ...driver, query: async (text, values, options) => {
     const rows = await driver.query(text, values, options)
     if (options?.name === "sluice_read" && rows.length > 0) await hold
     return rows as never
   } }, { listen: false, notify: false })
-  hold = new Promise((resolve) => void (claimed = resolve))
   const worker = slow.worker([slow.queue(name).handler(({ payload }) => void seen.push(payload))], { name: "late", maintenance: false })
   started.push(worker)
   const seen: unknown[] = []
@@ -98,7 +96,7 @@ test("suspend: what a claim brings that was on its way is not begun, but given b
   await expect.poll(async () => (await client.queue(name).metrics()).inFlight, { timeout: 10_000 }).toBe(1)
   await workers.suspend("late")
   await beats("late", 2)
-  claimed!()
+  claimed()
   await released
   expect(seen).toEqual([])
 })

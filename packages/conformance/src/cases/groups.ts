@@ -10,12 +10,13 @@ import { concurrencyCases } from "./queue/concurrency.ts"
 import { coreErrorCases } from "./queue/core-errors.ts"
 import { fencingCases } from "./queue/fencing.ts"
 import { joinedGroupCases, queueCases } from "./queue/groups.ts"
+import { scheduleCases } from "./queue/schedules.ts"
 import { transactionCases } from "./transaction.ts"
 import { wireCases } from "./wire.ts"
 
 export type GroupName =
   | "wire" | "errors" | "transaction" | "listen" | "isolation" | "lifecycle" | "budget"
-  | "queue" | "fencing" | "core errors" | "joined" | "concurrency" | "once" | "queue budget"
+  | "queue" | "fencing" | "core errors" | "joined" | "concurrency" | "schedules" | "once" | "queue budget"
 
 /** Every case of the kit, in the order in which a driver grows. */
 export const groups: readonly (ConformanceGroup & { readonly name: GroupName })[] = [
@@ -31,6 +32,7 @@ export const groups: readonly (ConformanceGroup & { readonly name: GroupName })[
   { name: "core errors", cases: coreErrorCases },
   { name: "joined", cases: joinedGroupCases },
   { name: "concurrency", cases: concurrencyCases },
+  { name: "schedules", cases: scheduleCases },
   { name: "once", cases: onceCases },
   { name: "queue budget", cases: queueBudgetCases },
 ]

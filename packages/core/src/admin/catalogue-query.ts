@@ -41,7 +41,7 @@ objects (object, definition) as (
   union all
   select 'sequence ' || c.relname, format('start %s increment %s cache %s', s.seqstart, s.seqincrement, s.seqcache)
     from pg_class c join space on c.relnamespace = space.oid join pg_sequence s on s.seqrelid = c.oid
-   where c.relname !~ '^sent_[0-9]+$'
+   where c.relname !~ '^(sent|turn)_[0-9]+$'
   union all
   select 'constraint ' || c.relname || '.' || k.conname, pg_get_constraintdef(k.oid)
     from pg_constraint k join space on k.connamespace = space.oid join pg_class c on c.oid = k.conrelid where k.contype <> 'n' and not c.relispartition

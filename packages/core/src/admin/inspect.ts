@@ -31,6 +31,15 @@ interface StoredMessage {
   readonly headers: JsonObject
   readonly payload: unknown
   readonly errors: readonly AttemptError[]
+  readonly key: string | null
+  readonly group: string | null
+}
+
+/** How far a handler is, as it last said. */
+export interface Progress {
+  readonly value: number
+  readonly note: string | null
+  readonly at: Date
 }
 
 /** A message as an operator sees it: looking leases nothing, so there is no lease to settle by. */
@@ -38,6 +47,9 @@ export interface MessageInfo extends StoredMessage {
   readonly state: MessageState
   /** Null while parked. */
   readonly visibleAt: Date | null
+  /** Null: never. */
+  readonly expireAt: Date | null
+  readonly progress: Progress | null
 }
 
 export interface ArchivedMessage extends StoredMessage {
@@ -194,9 +206,22 @@ export async function page<Tx, T>(session: Session<Tx>, statement: Statement, fi
 }
 
 function decodeMessage(text: string): MessageInfo {
-  const info = JSON.parse(text) as Omit<MessageInfo, "enqueuedAt" | "visibleAt"> & { enqueuedAt: number; visibleAt: number | null }
-  return { ...info, enqueuedAt: new Date(info.enqueuedAt), visibleAt: info.visibleAt === null ? null : new Date(info.visibleAt) }
+  const info = JSON.parse(text) as Omit<MessageInfo, "enqueuedAt" | "visibleAt" | "expireAt" | "progress"> & {
+    enqueuedAt: number
+    visibleAt: number | null
+    expireAt: number | null
+    progress: (Omit<Progress, "at"> & { at: number }) | null
+  }
+  return {
+    ...info,
+    enqueuedAt: new Date(info.enqueuedAt),
+    visibleAt: time(info.visibleAt),
+    expireAt: time(info.expireAt),
+    progress: info.progress && { ...info.progress, at: new Date(info.progress.at) },
+  }
 }
+
+const time = (ms: number | null): Date | null => (ms === null ? null : new Date(ms))
 
 function decodeArchived(text: string): ArchivedMessage {
   const info = JSON.parse(text) as Omit<ArchivedMessage, "enqueuedAt" | "archivedAt"> & { enqueuedAt: number; archivedAt: number }

@@ -4,10 +4,11 @@ import { InvalidOptionError } from "../errors.ts"
 import type { Session } from "../session.ts"
 import type { TxOption } from "../types.ts"
 import { type Backoff, decodeBackoff, encodeBackoff, type StoredBackoff } from "./backoff.ts"
+import { decodeRate, encodeLimits, type Limits, limitKeys, type StoredRate } from "./limits.ts"
 import { decodePartition, encodeStorage, type StorageOptions } from "./storage-options.ts"
 
 /** What can be set on a queue, at its creation or later. `storage`, and of `partition` all but `retention` and `unread`, are fixed at its creation. */
-export interface QueueOptions extends StorageOptions {
+export interface QueueOptions extends StorageOptions, Limits {
   /** Levels of priority, 1 to 16. Default 4. */
   readonly levels?: number
   /** How long a reader holds a message unless it says otherwise. Default "30s". */
@@ -27,6 +28,8 @@ export interface QueueOptions extends StorageOptions {
   readonly backoff?: Backoff | null
   /** What workers do with a message that is done. Default `"delete"`; `"archive"` keeps it, and cancelled ones too. */
   readonly done?: "delete" | "archive"
+  /** How long what became of its messages is kept for `client.result`: what their handlers returned, or why there is none. Default null: not at all. */
+  readonly results?: Duration | null
   /** What workers do with a message whose payload the schema refuses: dead-letter it at once (default), or let it fail, and be retried. */
   readonly onInvalid?: "deadLetter" | "raise"
 }
@@ -56,7 +59,7 @@ export interface CreatedQueueInfo extends QueueInfo {
   readonly created: boolean
 }
 
-const optionKeys = ["levels", "lease", "maxAttempts", "deadLetter", "notify", "archiveRetention", "storage", "partition", "backoff", "done", "onInvalid"] as const
+const optionKeys = ["levels", "lease", "maxAttempts", "deadLetter", "notify", "archiveRetention", "storage", "partition", "backoff", "done", "onInvalid", "results", ...limitKeys] as const
 
 const statements = {
   create: { name: "create_queue", text: "select fault::text as fault, created, info::text as info from {schema}.try_create_queue($1::text, $2::text::jsonb, $3::bool)" },
@@ -124,6 +127,8 @@ function encodeQueueOptions(options: QueueOptions, name: string): string {
   if (keptMs && options.partition?.archive) {
     throw new InvalidOptionError("archiveRetention", archiveRetention, "is for the shared archive: one of the queue's own goes by partition.retention")
   }
+  const resultMs = options.results === undefined || options.results === null ? options.results : milliseconds(options.results, "results")
+  if (typeof resultMs === "number" && resultMs < 1) throw new InvalidOptionError("results", options.results, "must be 1ms or longer; null keeps none")
   return JSON.stringify({
     levels,
     lease: leaseMs === undefined ? undefined : `${leaseMs} ms`,
@@ -133,16 +138,21 @@ function encodeQueueOptions(options: QueueOptions, name: string): string {
     done,
     onInvalid,
     backoff: encodeBackoff(options.backoff),
+    results: typeof resultMs === "number" ? `${resultMs} ms` : resultMs,
     archiveRetention: typeof keptMs === "number" ? `${keptMs} ms` : keptMs,
     ...encodeStorage(options),
+    ...encodeLimits(options),
   })
 }
 
 export function decodeQueueInfo(text: string): QueueInfo {
-  const info = JSON.parse(text) as Omit<QueueInfo, "createdAt" | "pausedAt" | "lease" | "archiveRetention" | "partition" | "backoff"> & {
+  const info = JSON.parse(text) as Omit<QueueInfo, "createdAt" | "pausedAt" | "lease" | "archiveRetention" | "partition" | "backoff" | "results" | "rateLimit" | "groupRateLimit"> & {
     createdAt: number
     pausedAt: number | null
     backoff: StoredBackoff | null
+    results: number | null
+    rateLimit: StoredRate | null
+    groupRateLimit: StoredRate | null
     lease: number
     archiveRetention: number | null
     partition: Parameters<typeof decodePartition>[0]
@@ -152,6 +162,9 @@ export function decodeQueueInfo(text: string): QueueInfo {
     createdAt: new Date(info.createdAt),
     pausedAt: info.pausedAt === null ? null : new Date(info.pausedAt),
     backoff: decodeBackoff(info.backoff),
+    results: info.results === null ? null : formatDuration(info.results),
+    rateLimit: decodeRate(info.rateLimit),
+    groupRateLimit: decodeRate(info.groupRateLimit),
     lease: formatDuration(info.lease),
     archiveRetention: info.archiveRetention === null ? null : formatDuration(info.archiveRetention),
     partition: decodePartition(info.partition),

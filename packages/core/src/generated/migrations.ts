@@ -220,6 +220,41 @@ end $$`,
     ],
   },
   {
+    version: 10,
+    name: "schedules",
+    breaking: false,
+    statements: [
+      `/* What sends a message again and again. next_at is the run that is planned: null while paused, and when there is none left.
+   wake_at is when to look: then, or later after a failure and while runs are being caught up with, so that no schedule stands in the way of another. */
+create table {schema}.schedule (
+  name text collate "C" primary key check (name ~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$'),
+  queue int not null references {schema}.queue,
+  cron text,
+  timezone text check ((timezone is null) = (cron is null)),
+  /* Milliseconds. */
+  every bigint check (every > 0 and cron is null or every is null and cron is not null),
+  /* Where an interval counts from. */
+  anchor timestamptz not null,
+  starts_at timestamptz,
+  ends_at timestamptz,
+  missed text not null check (missed in ('skip', 'once', 'all')),
+  priority smallint,
+  headers jsonb,
+  payload jsonb not null,
+  paused boolean not null default false,
+  created_at timestamptz not null,
+  next_at timestamptz,
+  wake_at timestamptz check ((wake_at is null) = (next_at is null)),
+  /* The last time that a run was due for and sent. */
+  last_at timestamptz,
+  error text,
+  failed_at timestamptz
+)`,
+      `create index schedule_wake on {schema}.schedule (wake_at)`,
+      `create index schedule_queue on {schema}.schedule (queue)`,
+    ],
+  },
+  {
     version: 11,
     name: "once",
     breaking: false,
@@ -241,6 +276,101 @@ create table {schema}.installation (
       `insert into {schema}.installation default values`,
       `/* Since when it is asked to stop; null again at its next start. */
 alter table {schema}.worker add shutdown_at timestamptz`,
+    ],
+  },
+  {
+    version: 12,
+    name: "send_options",
+    breaking: false,
+    statements: [
+      `/* grp: the hash of group_name; 0 of a message without one in a queue whose claims go round its groups; null everywhere else, so
+   that the indexes of groups cost nothing there. */
+do $$
+declare
+  v_suffix text;
+begin
+  for v_suffix in
+    select '' union all select '_s' || id from {schema}.storage where id <> 0 and to_regclass('{schema}.message_s' || id) is not null
+  loop
+    execute format('alter table {schema}.%I add grp bigint, add group_name text, add key text, add expire_at timestamptz', 'message' || v_suffix);
+    execute format('create index %I on {schema}.%I (queue, grp, id) where grp is not null', 'message' || v_suffix || '_group_order', 'message' || v_suffix);
+    execute format('create index %I on {schema}.%I (queue, grp, priority, vt, id) where grp is not null and vt < ''infinity''', 'message' || v_suffix || '_group_ready', 'message' || v_suffix);
+    execute format('create index %I on {schema}.%I (queue, grp) where grp is not null and lease is not null', 'message' || v_suffix || '_group_held', 'message' || v_suffix);
+  end loop;
+  for v_suffix in select '' union all select '_s' || id from {schema}.storage where own_archive loop
+    execute format('alter table {schema}.%I add group_name text, add key text, drop constraint archive_outcome_check,
+      add constraint archive_outcome_check check (outcome in (''done'', ''dead'', ''cancelled'', ''expired''))', 'archive' || v_suffix);
+  end loop;
+end $$`,
+      `/* ungrouped: the grp of messages without a group; null where claims do not go round groups. Rates: {limit, per}, per in milliseconds. */
+alter table {schema}.queue
+  add fifo boolean not null default false,
+  add fair boolean not null default false,
+  add concurrency int check (concurrency > 0),
+  add group_concurrency int check (group_concurrency > 0),
+  add rate jsonb,
+  add group_rate jsonb,
+  add ungrouped bigint check (ungrouped = 0),
+  add grouped_at timestamptz`,
+      `/* Which message has a key. It holds until the time, and as long as the message is in its queue: nobody needs to free it. */
+create table {schema}.unique_key (
+  queue int not null,
+  key text collate "C" not null,
+  id bigint not null,
+  until timestamptz not null,
+  /* Only until a reader got the message. */
+  to_start boolean not null,
+  primary key (queue, key)
+)`,
+      `create index unique_key_until on {schema}.unique_key (until) where until < 'infinity'`,
+      `/* The child is parked until all its parents have left their queues. */
+create table {schema}.dependency (
+  queue int not null,
+  parent bigint not null,
+  child_queue int not null,
+  child bigint not null,
+  /* What becomes of the child when the parent ends otherwise than by done. */
+  if_failed text not null check (if_failed in ('cancel', 'run', 'wait')),
+  /* When the child is ready if nothing holds it back. */
+  at timestamptz not null,
+  /* The parent ended so, and the child waits on: for its redrive. */
+  failed boolean not null default false,
+  primary key (queue, parent, child)
+)`,
+      `create index dependency_child on {schema}.dependency (child)`,
+      `/* How many messages were delivered lately, by hundredths of the interval of a rate; of the queue as a whole under group -1. */
+create table {schema}.rate_use (
+  queue int not null,
+  grp bigint not null,
+  slice bigint not null,
+  used int not null,
+  primary key (queue, grp, slice)
+)`,
+    ],
+  },
+  {
+    version: 13,
+    name: "results",
+    breaking: false,
+    statements: [
+      `/* How long what became of a queue's messages is kept for who waits for it; null is not at all. */
+alter table {schema}.queue add result_retention interval check (result_retention > interval '0' and isfinite(result_retention))`,
+      `create table {schema}.result (
+  id bigint primary key,
+  queue int not null,
+  outcome text not null check (outcome in ('done', 'dead', 'cancelled', 'expired')),
+  value jsonb,
+  error jsonb,
+  at timestamptz not null,
+  until timestamptz not null
+)`,
+      `create index result_until on {schema}.result (until)`,
+      `create table {schema}.progress (
+  id bigint primary key,
+  value float8 not null,
+  note text,
+  at timestamptz not null
+) with (fillfactor = 50)`,
     ],
   },
 ]
@@ -492,8 +622,8 @@ begin
   end if;
   select current into v_segment from segment where storage = q.storage order by generation desc limit 1;
   return query
-    insert into message (segment, queue, priority, vt, enqueued_at, headers, payload)
-    values (v_segment, q.id, v_priority, greatest(v_now, p_at, v_now + p_delay), v_now, p_headers, coalesce(p_payload, 'null'))
+    insert into message (segment, queue, priority, vt, enqueued_at, headers, payload, grp)
+    values (v_segment, q.id, v_priority, greatest(v_now, p_at, v_now + p_delay), v_now, p_headers, coalesce(p_payload, 'null'), q.ungrouped)
     returning null::jsonb, message.id;
   perform count_sent(q, 1);
 end
@@ -536,12 +666,12 @@ begin
   end if;
   select current into v_segment from segment where storage = q.storage order by generation desc limit 1;
   return query
-    insert into message (segment, queue, priority, vt, enqueued_at, headers, payload)
+    insert into message (segment, queue, priority, vt, enqueued_at, headers, payload, grp)
     select v_segment, q.id, coalesce((e.o->>'priority')::int, v_priority),
            case when e.o ? 'at' then greatest(v_now, to_timestamp((e.o->>'at')::float8 / 1000))
                 when e.o ? 'delay' then v_now + (e.o->>'delay')::float8 * interval '1 millisecond'
                 else greatest(v_now, p_at, v_now + p_delay) end,
-           v_now, coalesce(e.o->'headers', p_headers), e.payload
+           v_now, coalesce(e.o->'headers', p_headers), e.payload, q.ungrouped
       from rows from (jsonb_array_elements(p_payloads), jsonb_array_elements(p_options)) with ordinality e(payload, o, n)
      order by e.n
     returning null::jsonb, message.id;
@@ -644,7 +774,7 @@ begin
   end if;
 end
 $$`,
-  `/* Those at their limit of attempts among the next 1000 ready messages of each level, locked. Met one by one, each would cost
+  `/* Those at their limit of attempts, or whose time is over, among the next 1000 ready messages of each level, locked. Met one by one, each would cost
    a scan over all that were buried before it. Looks before it locks: what is alive stays free for other readers. */
 create or replace function {schema}.dead_ahead(q {schema}.queue, p_live smallint[], p_now timestamptz) returns bigint[]
 language plpgsql volatile
@@ -665,60 +795,60 @@ begin
       select r.id
         from generate_series(0, q.deepest - 1) l(level),
              lateral (
-               select m.id, m.attempt from message_0 m
+               select m.id, m.attempt, m.expire_at from message_0 m
                 where m.queue = q.id and m.priority = l.level
                   and m.vt < 'infinity' and m.vt <= p_now
                   and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                          where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                          order by f.version desc limit 1), '-infinity')
                 order by m.vt, m.id limit 1000) r
-       where r.attempt >= q.max_attempts);
+       where r.attempt >= q.max_attempts or r.expire_at <= p_now);
     return array(
       select r.id
         from unnest(v_ids) e(id),
              lateral (
                select m.id from message_0 m
-                where m.queue = q.id and m.id = e.id and m.attempt >= q.max_attempts and m.vt <= p_now
+                where m.queue = q.id and m.id = e.id and (m.attempt >= q.max_attempts or m.expire_at <= p_now) and m.vt <= p_now
                   for update skip locked) r);
   elsif p_live = '{1}' then
     v_ids := array(
       select r.id
         from generate_series(0, q.deepest - 1) l(level),
              lateral (
-               select m.id, m.attempt from message_1 m
+               select m.id, m.attempt, m.expire_at from message_1 m
                 where m.queue = q.id and m.priority = l.level
                   and m.vt < 'infinity' and m.vt <= p_now
                   and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                          where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                          order by f.version desc limit 1), '-infinity')
                 order by m.vt, m.id limit 1000) r
-       where r.attempt >= q.max_attempts);
+       where r.attempt >= q.max_attempts or r.expire_at <= p_now);
     return array(
       select r.id
         from unnest(v_ids) e(id),
              lateral (
                select m.id from message_1 m
-                where m.queue = q.id and m.id = e.id and m.attempt >= q.max_attempts and m.vt <= p_now
+                where m.queue = q.id and m.id = e.id and (m.attempt >= q.max_attempts or m.expire_at <= p_now) and m.vt <= p_now
                   for update skip locked) r);
   else
     v_ids := array(
       select r.id
         from generate_series(0, q.deepest - 1) l(level),
              lateral (
-               select m.id, m.attempt from message m
+               select m.id, m.attempt, m.expire_at from message m
                 where m.queue = q.id and m.priority = l.level
                   and m.vt < 'infinity' and m.vt <= p_now
                   and m.vt >= coalesce((select case when f.swept_at between p_now - interval '10 seconds' and p_now + interval '10 seconds' then f.vt end from floor f
                                          where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                                          order by f.version desc limit 1), '-infinity')
                 order by m.vt, m.id limit 1000) r
-       where r.attempt >= q.max_attempts);
+       where r.attempt >= q.max_attempts or r.expire_at <= p_now);
     return array(
       select r.id
         from unnest(v_ids) e(id),
              lateral (
                select m.id from message m
-                where m.queue = q.id and m.id = e.id and m.attempt >= q.max_attempts and m.vt <= p_now
+                where m.queue = q.id and m.id = e.id and (m.attempt >= q.max_attempts or m.expire_at <= p_now) and m.vt <= p_now
                   for update skip locked) r);
   end if;
 end
@@ -735,32 +865,60 @@ as $$
 declare
   d queue;
   v_count int;
+  v_gone bigint[];
+  v_errors jsonb[];
   v_delete text := format('delete from %I m
      where m.queue = $1 and m.id = any ($2) and m.attempt >= $3 and ($4 is null or m.lease is distinct from $4)
     returning m.*', message_leaf(q.storage, p_live));
 begin
+  if q.result_retention is not null then
+    execute format('select array_agg(m.id), array_agg(m.errors->-1) from %I m where m.queue = $1 and m.id = any ($2) and m.attempt >= $3 and ($4 is null or m.lease is distinct from $4)',
+      message_leaf(q.storage, p_live)) into v_gone, v_errors using q.id, p_ids, q.max_attempts, p_spare;
+    perform keep_results(q, v_gone, 'dead', null, v_errors, p_now);
+  end if;
   select * into d from queue where id = q.dead_letter and dropped_at is null;
   if d.id is null or not hold_storage(d) then
     execute format('with gone as (%s)
-      insert into %I (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-      select queue, id, $5, ''dead'', priority, attempt, enqueued_at, origin, headers, payload, errors from gone',
+      insert into %I (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key)
+      select queue, id, $5, ''dead'', priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key from gone',
       v_delete, archive_table(q.storage)) using q.id, p_ids, q.max_attempts, p_spare, p_now;
     get diagnostics v_count = row_count;
+    perform left_queue(q, p_ids, false);
     return v_count;
   end if;
   execute format('with gone as (%s)
-    insert into %I (segment, queue, id, priority, vt, enqueued_at, origin, headers, payload, errors)
+    insert into %I (segment, queue, id, priority, vt, enqueued_at, origin, headers, payload, errors, grp, group_name, key)
     select (select current from segment where storage = $6 order by generation desc limit 1),
-           $7, id, least(priority, $8 - 1), $5, enqueued_at, $1, headers, payload, errors from gone',
-    v_delete, message_table(d.storage)) using q.id, p_ids, q.max_attempts, p_spare, p_now, d.storage, d.id, d.levels;
+           $7, id, least(priority, $8 - 1), $5, enqueued_at, $1, headers, payload, errors, group_of($9, group_name), group_name, key from gone',
+    v_delete, message_table(d.storage)) using q.id, p_ids, q.max_attempts, p_spare, p_now, d.storage, d.id, d.levels, d.ungrouped;
   get diagnostics v_count = row_count;
+  perform left_queue(q, p_ids, false);
   perform count_sent(d, v_count);
   return v_count;
 end
 $$`,
-  `/* Cancelled messages leave at once, whoever had them: for the archive with outcome cancelled where the queue keeps what is
-   done. Their rows are locked by this transaction. */
-create or replace function {schema}.discard(q {schema}.queue, p_live smallint[], p_ids bigint[], p_now timestamptz) returns void
+  `/* For every way in which messages leave a queue, after they did. Looked up at the end, by a statement of its own: it sees who began to
+   wait for them until now. */
+create or replace function {schema}.left_queue(q {schema}.queue, p_ids bigint[], p_done boolean) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+begin
+  if exists (select from dependency d where d.queue = q.id) then
+    perform release_dependants(q, p_ids, p_done);
+  end if;
+end
+$$`,
+  `/* Messages that will not be delivered any more: for the archive where the queue keeps what is done. Their rows are locked by this
+   transaction. */
+create or replace function {schema}.discard(q {schema}.queue, p_live smallint[], p_ids bigint[], p_outcome text, p_now timestamptz) returns int
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v_count int := discard_rows(q, p_live, p_ids, p_outcome, p_now);
+begin
+  perform left_queue(q, p_ids, false);
+  return v_count;
+end
+$$`,
+  `create or replace function {schema}.discard_rows(q {schema}.queue, p_live smallint[], p_ids bigint[], p_outcome text, p_now timestamptz) returns int
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set enable_seqscan = off
@@ -768,17 +926,34 @@ set enable_bitmapscan = off
 set jit = off
 as $$
 declare
+  v_count int;
   v_delete text := format('delete from %I m where m.queue = $1 and m.id = any ($2)', message_leaf(q.storage, p_live));
 begin
   if q.done = 'archive' then
     execute format('with gone as (%s returning m.*)
-      insert into %I (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-      select queue, id, $3, ''cancelled'', priority, attempt, enqueued_at, origin, headers, payload, errors from gone',
-      v_delete, archive_table(q.storage)) using q.id, p_ids, p_now;
+      insert into %I (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key)
+      select queue, id, $3, $4, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key from gone',
+      v_delete, archive_table(q.storage)) using q.id, p_ids, p_now, p_outcome;
   else
     execute v_delete using q.id, p_ids;
   end if;
+  get diagnostics v_count = row_count;
   delete from cancellation where queue = q.id and id = any (p_ids);
+  if q.result_retention is not null then
+    perform keep_results(q, p_ids, p_outcome, null, null, p_now);
+  end if;
+  return v_count;
+end
+$$`,
+  `/* Those that a claim has locked and whose time is over. */
+create or replace function {schema}.discard_expired(q {schema}.queue, p_live smallint[], p_ids bigint[], p_now timestamptz) returns int
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off set enable_bitmapscan = off as $$
+declare
+  v_ids bigint[];
+begin
+  execute format('select array(select m.id from %I m where m.queue = $1 and m.id = any ($2) and m.expire_at <= $3 order by m.id)', message_leaf(q.storage, p_live))
+     into v_ids using q.id, p_ids, p_now;
+  return case when v_ids = '{}' then 0 else discard(q, p_live, v_ids, 'expired', p_now) end;
 end
 $$`,
   `/* For a claim: discards those of p_ids that were cancelled while somebody held them, and returns the others, in order. */
@@ -788,7 +963,7 @@ declare
   v_gone bigint[] := array(select c.id from cancellation c where c.queue = q.id and c.id = any (p_ids));
 begin
   if v_gone <> '{}' then
-    perform discard(q, p_live, v_gone, p_now);
+    perform discard(q, p_live, v_gone, 'cancelled', p_now);
   end if;
   return array(select u.id from unnest(p_ids) with ordinality u(id, n) where u.id <> all (v_gone) order by u.n);
 end
@@ -824,6 +999,7 @@ declare
   v_seen int := 0;
   v_buried int := 0;
   v_ids bigint[];
+  v_gone bigint[];
   v_sorted bigint[];
   v_rank int[];
   v_taken int;
@@ -851,7 +1027,7 @@ begin
   v_blocks := blocks_fetched(q.storage);
   v_until := greatest(v_now, v_now + coalesce(p_lease, q.lease));
   loop
-    v_ids := lock_ready(q, v_live, v_want, v_now, p_filter);
+    v_ids := case when q.ungrouped is null then lock_ready(q, v_live, v_want, v_now, p_filter) else lock_grouped(q, v_live, v_want, v_now, p_filter) end;
     if v_ids = '{}' then
       exit when v_seen > 0 or v_looked or not p_own or not found_elsewhere(q, v_blocks);
       v_looked := true;
@@ -873,16 +1049,19 @@ begin
         return query
           update message_0 m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
            where m.queue = q.id and m.id = any (v_sorted) and (q.max_attempts is null or m.attempt < q.max_attempts)
+             and (m.expire_at is null or m.expire_at > v_now)
           returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
       elsif v_live = '{1}' then
         return query
           update message_1 m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
            where m.queue = q.id and m.id = any (v_sorted) and (q.max_attempts is null or m.attempt < q.max_attempts)
+             and (m.expire_at is null or m.expire_at > v_now)
           returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
       else
         return query
           update message m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
            where m.queue = q.id and m.id = any (v_sorted) and (q.max_attempts is null or m.attempt < q.max_attempts)
+             and (m.expire_at is null or m.expire_at > v_now)
           returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
       end if;
     else
@@ -891,24 +1070,28 @@ begin
           update message_0 m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
            where m.ctid = any (array(select p.ctid from unnest(v_sorted) i(id), lateral (select y.ctid from message_0 y where y.queue = q.id and y.id = i.id offset 0) p))
            and m.id = v_sorted[width_bucket(m.id, v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
+             and (m.expire_at is null or m.expire_at > v_now)
           returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
       elsif v_live = '{1}' then
         return query
           update message_1 m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
            where m.ctid = any (array(select p.ctid from unnest(v_sorted) i(id), lateral (select y.ctid from message_1 y where y.queue = q.id and y.id = i.id offset 0) p))
            and m.id = v_sorted[width_bucket(m.id, v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
+             and (m.expire_at is null or m.expire_at > v_now)
           returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
       else
         return query
           update message m set vt = v_until, lease = v_lease, attempt = m.attempt + 1
            where m.ctid = any (array(select p.ctid from unnest(v_sorted) i(id), lateral (select y.ctid from message y where y.queue = q.id and y.id = i.id offset 0) p))
            and m.id = v_sorted[width_bucket(m.id, v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
+             and (m.expire_at is null or m.expire_at > v_now)
           returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt, m.lease, m.enqueued_at, m.vt, m.headers, m.payload;
       end if;
     end if;
     get diagnostics v_taken = row_count;
     exit when v_taken = cardinality(v_ids);
-    v_buried := v_buried + bury(q, v_live, v_ids || dead_ahead(q, v_live, v_now), v_lease, v_now);
+    v_gone := v_ids || dead_ahead(q, v_live, v_now);
+    v_buried := v_buried + discard_expired(q, v_live, v_gone, v_now) + bury(q, v_live, v_gone, v_lease, v_now);
     v_want := v_want - v_taken;
     v_seen := v_seen + cardinality(v_ids);
     /* What a lease of 0 took is ready again already: a second look would find it. */
@@ -941,6 +1124,7 @@ declare
   v_seen int := 0;
   v_buried int := 0;
   v_ids bigint[];
+  v_gone bigint[];
   v_sorted bigint[];
   v_rank int[];
   v_taken int;
@@ -964,7 +1148,7 @@ begin
   select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
   v_blocks := blocks_fetched(q.storage);
   loop
-    v_ids := lock_ready(q, v_live, v_want, v_now, p_filter);
+    v_ids := case when q.ungrouped is null then lock_ready(q, v_live, v_want, v_now, p_filter) else lock_grouped(q, v_live, v_want, v_now, p_filter) end;
     if v_ids = '{}' then
       exit when v_seen > 0 or v_looked or not p_own or not found_elsewhere(q, v_blocks);
       v_looked := true;
@@ -986,16 +1170,19 @@ begin
         return query
           delete from message_0 m
            where m.queue = q.id and m.id = any (v_sorted) and (q.max_attempts is null or m.attempt < q.max_attempts)
+             and (m.expire_at is null or m.expire_at > v_now)
           returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
       elsif v_live = '{1}' then
         return query
           delete from message_1 m
            where m.queue = q.id and m.id = any (v_sorted) and (q.max_attempts is null or m.attempt < q.max_attempts)
+             and (m.expire_at is null or m.expire_at > v_now)
           returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
       else
         return query
           delete from message m
            where m.queue = q.id and m.id = any (v_sorted) and (q.max_attempts is null or m.attempt < q.max_attempts)
+             and (m.expire_at is null or m.expire_at > v_now)
           returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
       end if;
     else
@@ -1004,24 +1191,31 @@ begin
           delete from message_0 m
            where m.ctid = any (array(select p.ctid from unnest(v_sorted) i(id), lateral (select y.ctid from message_0 y where y.queue = q.id and y.id = i.id offset 0) p))
            and m.id = v_sorted[width_bucket(m.id, v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
+             and (m.expire_at is null or m.expire_at > v_now)
           returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
       elsif v_live = '{1}' then
         return query
           delete from message_1 m
            where m.ctid = any (array(select p.ctid from unnest(v_sorted) i(id), lateral (select y.ctid from message_1 y where y.queue = q.id and y.id = i.id offset 0) p))
            and m.id = v_sorted[width_bucket(m.id, v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
+             and (m.expire_at is null or m.expire_at > v_now)
           returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
       else
         return query
           delete from message m
            where m.ctid = any (array(select p.ctid from unnest(v_sorted) i(id), lateral (select y.ctid from message y where y.queue = q.id and y.id = i.id offset 0) p))
            and m.id = v_sorted[width_bucket(m.id, v_sorted)] and (q.max_attempts is null or m.attempt < q.max_attempts)
+             and (m.expire_at is null or m.expire_at > v_now)
           returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
       end if;
     end if;
     get diagnostics v_taken = row_count;
+    if exists (select from dependency d where d.queue = q.id) then
+      perform release_dependants(q, v_sorted, true);
+    end if;
     exit when v_taken = cardinality(v_ids);
-    v_buried := v_buried + bury(q, v_live, v_ids || dead_ahead(q, v_live, v_now), null, v_now);
+    v_gone := v_ids || dead_ahead(q, v_live, v_now);
+    v_buried := v_buried + discard_expired(q, v_live, v_gone, v_now) + bury(q, v_live, v_gone, null, v_now);
     v_want := v_want - v_taken;
     v_seen := v_seen + cardinality(v_ids);
     exit when v_want = 0 or v_buried >= 10000;
@@ -1149,6 +1343,9 @@ begin
     exit when v_pass = 2 or v_done = cardinality(p_ids) or not flipping(q.storage, v_generation);
     v_live := '{0,1}';
   end loop;
+  if exists (select from dependency d where d.queue = q.id) then
+    perform release_dependants(q, p_ids, true);
+  end if;
 end
 $$`,
   `create or replace function {schema}.try_archive(p_queue text, p_ids bigint[], p_leases bigint[]) returns table (fault jsonb, id bigint)
@@ -1187,8 +1384,8 @@ begin
             delete from message_0 m
              where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
             returning m.*)
-          insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-          select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+          insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key)
+          select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key from gone
           returning null::jsonb, archive.id;
         get diagnostics v_count = row_count;
         v_done := v_done + v_count;
@@ -1198,8 +1395,8 @@ begin
             delete from message_1 m
              where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
             returning m.*)
-          insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-          select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+          insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key)
+          select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key from gone
           returning null::jsonb, archive.id;
         get diagnostics v_count = row_count;
         v_done := v_done + v_count;
@@ -1209,8 +1406,8 @@ begin
             delete from message m
              where m.queue = q.id and m.id = any (p_ids) and m.lease = p_leases[width_bucket(m.id, p_ids)]
             returning m.*)
-          insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-          select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+          insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key)
+          select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key from gone
           returning null::jsonb, archive.id;
         get diagnostics v_count = row_count;
         v_done := v_done + v_count;
@@ -1223,8 +1420,8 @@ begin
               delete from message_0 m
                where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
               returning m.*)
-            insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-            select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+            insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key)
+            select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key from gone
             returning null::jsonb, archive.id;
           get diagnostics v_count = row_count;
           v_done := v_done + v_count;
@@ -1234,8 +1431,8 @@ begin
               delete from message_1 m
                where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
               returning m.*)
-            insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-            select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+            insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key)
+            select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key from gone
             returning null::jsonb, archive.id;
           get diagnostics v_count = row_count;
           v_done := v_done + v_count;
@@ -1245,8 +1442,8 @@ begin
               delete from message m
                where m.queue = q.id and m.id = p_ids[v_i] and m.lease = p_leases[width_bucket(m.id, p_ids)]
               returning m.*)
-            insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-            select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+            insert into archive (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key)
+            select queue, id, v_now, 'done', priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key from gone
             returning null::jsonb, archive.id;
           get diagnostics v_count = row_count;
           v_done := v_done + v_count;
@@ -1256,6 +1453,9 @@ begin
     exit when v_pass = 2 or v_done = cardinality(p_ids) or not flipping(q.storage, v_generation);
     v_live := '{0,1}';
   end loop;
+  if exists (select from dependency d where d.queue = q.id) then
+    perform release_dependants(q, p_ids, true);
+  end if;
 end
 $$`,
   `/* How long a failed message waits, by the attempt that failed. */
@@ -1403,7 +1603,7 @@ begin
     perform bury(q, v_live, array(select u.id from unnest(v_ids, v_outcomes) u(id, outcome) where u.outcome = 'dead'), null, v_now);
   end if;
   if 'cancelled' = any (v_outcomes) then
-    perform discard(q, v_live, array(select u.id from unnest(v_ids, v_outcomes) u(id, outcome) where u.outcome = 'cancelled'), v_now);
+    perform discard(q, v_live, array(select u.id from unnest(v_ids, v_outcomes) u(id, outcome) where u.outcome = 'cancelled'), 'cancelled', v_now);
   end if;
   return query
     select null::jsonb, u.id, u.outcome, case when u.outcome in ('release', 'retry', 'snooze') then u.vt end
@@ -1653,6 +1853,56 @@ begin
   return v_lost;
 end
 $$`,
+  `/* {limit, per} with per as text with its unit, into milliseconds; null where it cannot be meant, and where none is. */
+create or replace function {schema}.rate_wanted(p jsonb) returns jsonb
+language sql immutable set search_path = {schema}, pg_temp as $$
+  select jsonb_build_object('limit', w.n, 'per', w.per)
+    from (select partition_measure('id', p->'limit') as n, partition_measure('time', p->'per') as per) w
+   where jsonb_typeof(p) = 'object' and p - '{limit,per}'::text[] = '{}' and w.n between 1 and 1000000 and w.per >= 1
+$$`,
+  `create or replace function {schema}.limits_fault(p jsonb) returns jsonb
+language sql immutable set search_path = {schema}, pg_temp as $$
+  select coalesce(
+    argument_fault('fifo', coalesce(jsonb_typeof(p->'fifo'), 'boolean') = 'boolean'),
+    argument_fault('fair', coalesce(jsonb_typeof(p->'fair'), 'boolean') = 'boolean'),
+    argument_fault('concurrency', coalesce(jsonb_typeof(p->'concurrency'), 'null') = 'null' or partition_measure('id', p->'concurrency') > 0),
+    argument_fault('groupConcurrency', coalesce(jsonb_typeof(p->'groupConcurrency'), 'null') = 'null' or partition_measure('id', p->'groupConcurrency') > 0),
+    argument_fault('rateLimit', coalesce(jsonb_typeof(p->'rateLimit'), 'null') = 'null' or rate_wanted(p->'rateLimit') is not null),
+    argument_fault('groupRateLimit', coalesce(jsonb_typeof(p->'groupRateLimit'), 'null') = 'null' or rate_wanted(p->'groupRateLimit') is not null))
+$$`,
+  `/* With any of these the claims of a queue go round its groups, and its messages are in the indexes of groups. */
+create or replace function {schema}.set_limits(q {schema}.queue, p_patch jsonb) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off set enable_bitmapscan = off as $$
+declare
+  n queue;
+begin
+  if not p_patch ?| '{fifo,fair,concurrency,groupConcurrency,rateLimit,groupRateLimit}' then
+    return;
+  end if;
+  update queue set
+    fifo = coalesce((p_patch->>'fifo')::boolean, fifo),
+    fair = coalesce((p_patch->>'fair')::boolean, fair),
+    concurrency = case when p_patch ? 'concurrency' then (p_patch->>'concurrency')::int else concurrency end,
+    group_concurrency = case when p_patch ? 'groupConcurrency' then (p_patch->>'groupConcurrency')::int else group_concurrency end,
+    rate = case when p_patch ? 'rateLimit' then rate_wanted(p_patch->'rateLimit') else rate end,
+    group_rate = case when p_patch ? 'groupRateLimit' then rate_wanted(p_patch->'groupRateLimit') else group_rate end
+   where id = q.id;
+  update queue set ungrouped = 0, grouped_at = clock()
+   where id = q.id and ungrouped is null and (fifo or fair or coalesce(concurrency, group_concurrency) is not null or coalesce(rate, group_rate) is not null)
+  returning * into n;
+  if n.id is not null then
+    execute format('create sequence if not exists %I.%I minvalue 0', current_schema(), 'turn_' || n.id);
+    perform regroup(n);
+  end if;
+end
+$$`,
+  `/* Messages that were sent before the queue had groups, or by who did not know of it yet. In order of id, as settles lock. */
+create or replace function {schema}.regroup(q {schema}.queue) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off set enable_bitmapscan = off as $$
+begin
+  execute format('update %I set grp = group_of($2, group_name) where queue = $1 and grp is null', message_table(q.storage)) using q.id, q.ungrouped;
+end
+$$`,
   `create or replace function {schema}.queue_info(q {schema}.queue) returns jsonb
 language sql stable set search_path = {schema}, pg_temp as $$
   select jsonb_build_object(
@@ -1660,7 +1910,8 @@ language sql stable set search_path = {schema}, pg_temp as $$
     'levels', q.levels, 'lease', extract(epoch from q.lease) * 1000, 'maxAttempts', q.max_attempts,
     'deadLetter', (select name from queue where id = q.dead_letter), 'notify', q.notify,
     'archiveRetention', extract(epoch from q.archive_retention) * 1000,
-    'backoff', q.backoff, 'done', q.done, 'onInvalid', q.on_invalid, 'pausedAt', extract(epoch from q.paused_at) * 1000)
+    'backoff', q.backoff, 'done', q.done, 'onInvalid', q.on_invalid, 'pausedAt', extract(epoch from q.paused_at) * 1000, 'results', extract(epoch from q.result_retention) * 1000,
+    'fifo', q.fifo, 'fair', q.fair, 'concurrency', q.concurrency, 'groupConcurrency', q.group_concurrency, 'rateLimit', q.rate, 'groupRateLimit', q.group_rate)
     || storage_info((select s from storage s where s.id = q.storage))
 $$`,
   `/* As options say it, lengths of time as text with their unit, into milliseconds; null where it cannot be meant, and where none is. */
@@ -1677,8 +1928,9 @@ language sql stable set search_path = {schema}, pg_temp as $$
   select jsonb_build_object('code', 'options_differ', 'queue', q.name,
            'differences', jsonb_agg(jsonb_build_object('option', key, 'stored', stored, 'requested', value) order by key))
     from (select key, queue_info(q)->key as stored,
-                 case when key in ('lease', 'archiveRetention') then coalesce(to_jsonb(extract(epoch from (value #>> '{}')::interval) * 1000), 'null')
+                 case when key in ('lease', 'archiveRetention', 'results') then coalesce(to_jsonb(extract(epoch from (value #>> '{}')::interval) * 1000), 'null')
                       when key = 'backoff' then coalesce(backoff_wanted(value), 'null')
+                      when key in ('rateLimit', 'groupRateLimit') then coalesce(rate_wanted(value), 'null')
                       when key in ('storage', 'partition') then storage_info(storage_wanted(p_options))->key
                       else value end as value
             from jsonb_each(p_options)) o
@@ -1778,9 +2030,11 @@ begin
     notify = coalesce(p_patch->>'notify', notify),
     backoff = case when p_patch ? 'backoff' then backoff_wanted(p_patch->'backoff') else backoff end,
     done = coalesce(p_patch->>'done', done),
+    result_retention = case when p_patch ? 'results' then (p_patch->>'results')::interval else result_retention end,
     on_invalid = coalesce(p_patch->>'onInvalid', on_invalid),
     archive_retention = case when p_patch ? 'archiveRetention' then (p_patch->>'archiveRetention')::interval else archive_retention end
   where id = p_id returning * into q;
+  perform set_limits(q, p_patch);
   if p_patch ? 'levels' then
     execute format('update %I set priority = $1 - 1 where queue = $2 and priority >= $1', message_table(q.storage)) using q.levels, q.id;
   end if;
@@ -1831,7 +2085,7 @@ begin
   return query select v_fault, (select queue_info(n) from queue n where n.id = q.id);
 end
 $$`,
-  `/* Refused while leases are live or other queues bury their dead here, unless forced. existed: whether there was one.
+  `/* Refused while leases are live, other queues bury their dead here or schedules send here, unless forced. existed: whether there was one.
    Messages go in order of id, as settles lock. A dedicated storage waits for every transaction that uses it, and goes whole. */
 create or replace function {schema}.try_drop_queue(p_name text, p_force boolean, p_keep_archive boolean)
 returns table (fault jsonb, existed boolean)
@@ -1846,6 +2100,7 @@ declare
   v_now timestamptz := clock();
   v_in_flight int;
   v_buries text[];
+  v_schedules text[];
 begin
   select * into q from queue where name = p_name and dropped_at is null for update;
   if q.id is null then
@@ -1856,12 +2111,13 @@ begin
     return;
   end if;
   v_buries := array(select name from queue where dead_letter = q.id and dropped_at is null order by name);
+  v_schedules := array(select name from schedule where queue = q.id order by name);
   for v_look in 1 .. 2 loop
     exit when p_force;
     execute format('select count(*) from %I where queue = $1 and message_state(lease, vt, clock()) = ''inFlight''', message_table(q.storage))
        into v_in_flight using q.id;
-    if v_in_flight > 0 or v_buries <> '{}' then
-      return query select jsonb_build_object('code', 'queue_in_use', 'queue', p_name, 'inFlight', v_in_flight, 'deadLetterOf', v_buries), true;
+    if v_in_flight > 0 or v_buries <> '{}' or v_schedules <> '{}' then
+      return query select jsonb_build_object('code', 'queue_in_use', 'queue', p_name, 'inFlight', v_in_flight, 'deadLetterOf', v_buries, 'schedules', v_schedules), true;
       return;
     end if;
     /* A lease that an open transaction just took shows when that ends: wait for it, then look again. */
@@ -1871,11 +2127,16 @@ begin
       perform id from message where queue = q.id order by id for update;
     end if;
   end loop;
+  /* Before the lock on the storage: a run that is being sent holds its schedule and waits for that. */
+  delete from schedule where queue = q.id;
   update queue set dropped_at = v_now, dead_letter = null where id = q.id;
   update queue set dead_letter = null where dead_letter = q.id;
   /* Also what sends that were open during an earlier drop left behind; older strays are for maintenance. */
   delete from message where queue = any (array(select id from queue where dropped_at > v_now - interval '1 day'));
   delete from floor where storage = q.storage and queue = q.id;
+  delete from unique_key where queue = q.id;
+  delete from rate_use where queue = q.id;
+  perform left_queue(q, null, false);
   if not p_keep_archive then
     execute format('delete from %I where queue = $1', archive_table(q.storage)) using q.id;
   end if;
@@ -1899,8 +2160,8 @@ declare
   v_counter text;
 begin
   for v_counter in
-    select 'sent_' || id from queue
-     where dropped_at < clock() - interval '1 minute' and own_relation('sent_' || id) is not null limit 100
+    select c from queue, unnest(array['sent_' || id, 'turn_' || id]) c
+     where dropped_at < clock() - interval '1 minute' and own_relation(c) is not null limit 100
   loop
     begin
       execute format('drop sequence if exists %I.%I', current_schema(), v_counter);
@@ -1931,7 +2192,10 @@ language sql immutable set search_path = {schema}, pg_temp as $$
     when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
     else coalesce(
       (select argument_fault(key, false) from jsonb_object_keys(p_options) key
-        where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify', 'archiveRetention', 'storage', 'partition', 'backoff', 'done', 'onInvalid') order by key limit 1),
+        where key not in ('levels', 'lease', 'maxAttempts', 'deadLetter', 'notify', 'archiveRetention', 'storage', 'partition', 'backoff', 'done', 'onInvalid', 'results',
+          'fifo', 'fair', 'concurrency', 'groupConcurrency', 'rateLimit', 'groupRateLimit') order by key limit 1),
+      limits_fault(p_options),
+      argument_fault('results', p_options->>'results' is null or partition_measure('time', p_options->'results') > 0),
       argument_fault('backoff', coalesce(jsonb_typeof(p_options->'backoff'), 'null') = 'null' or backoff_wanted(p_options->'backoff') is not null),
       argument_fault('done', coalesce(p_options->>'done', 'delete') in ('delete', 'archive')),
       argument_fault('onInvalid', coalesce(p_options->>'onInvalid', 'raise') in ('deadLetter', 'raise')),
@@ -2093,6 +2357,7 @@ begin
     execute format('delete from %I where queue = $1', message_table(q.storage)) using q.id;
     get diagnostics v_more = row_count;
   end if;
+  perform left_queue(q, null, false);
   return query select null::jsonb, v_count + coalesce(v_more, 0);
 end
 $$`,
@@ -2208,7 +2473,9 @@ language sql stable set search_path = {schema}, pg_temp as $$
     'priority', m.priority, 'attempt', m.attempt, 'enqueuedAt', extract(epoch from m.enqueued_at) * 1000,
     'visibleAt', case when m.vt < 'infinity' then extract(epoch from m.vt) * 1000 end,
     'origin', (select name from queue where id = m.origin),
-    'headers', coalesce(m.headers, '{}'), 'payload', m.payload, 'errors', coalesce(m.errors, '[]'))
+    'headers', coalesce(m.headers, '{}'), 'payload', m.payload, 'errors', coalesce(m.errors, '[]'), 'key', m.key, 'group', m.group_name,
+    'expireAt', extract(epoch from m.expire_at) * 1000,
+    'progress', (select jsonb_build_object('value', p.value, 'note', p.note, 'at', extract(epoch from p.at) * 1000) from progress p where p.id = m.id))
 $$`,
   `/* Up to p_limit messages of a queue, in the order of the primary key: a page costs what it shows, however long the queue is. */
 create or replace function {schema}.messages_of(q {schema}.queue, p_from bigint, p_to bigint, p_state text, p_limit int, p_now timestamptz, p_wait boolean)
@@ -2276,7 +2543,7 @@ language sql stable set search_path = {schema}, pg_temp as $$
     'id', a.id::text, 'queue', (select name from queue where id = a.queue), 'outcome', a.outcome,
     'priority', a.priority, 'attempt', a.attempt, 'enqueuedAt', extract(epoch from a.enqueued_at) * 1000,
     'archivedAt', extract(epoch from a.archived_at) * 1000, 'origin', (select name from queue where id = a.origin),
-    'headers', coalesce(a.headers, '{}'), 'payload', a.payload, 'errors', coalesce(a.errors, '[]'))
+    'headers', coalesce(a.headers, '{}'), 'payload', a.payload, 'errors', coalesce(a.errors, '[]'), 'key', a.key, 'group', a.group_name)
 $$`,
   `/* Of a queue's own archive, or of the shared one; of the whole table where p_queue is null. In the order of an index. */
 create or replace function {schema}.archive_of(p_table text, p_queue int, p_from bigint, p_to bigint, p_outcome text, p_limit int)
@@ -2679,7 +2946,7 @@ $$`,
   `/* The functions that name the message table, and each other. A dedicated storage has its own of each, so that its plans are
    as static as the shared one's. */
 create or replace function {schema}.storage_functions() returns text[]
-language sql immutable as $$ select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,keep,look_below,first_ready,sweep_level,sweep,found_elsewhere,messages_of,count_messages}'::text[] $$`,
+language sql immutable as $$ select '{try_send,try_send_batch,lock_ready,dead_ahead,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,keep,next_group,held_of,lock_group,group_left,queue_left,lock_grouped,look_below,first_ready,sweep_level,sweep,found_elsewhere,messages_of,count_messages}'::text[] $$`,
   `/* The functions of a storage, made from the shared ones: other tables, other names, and a call that was passed on to its
    storage has arrived. Only the name and the body change: the schema may be called what a table is. */
 create or replace function {schema}.cloned(p_storage int) returns table (signature text, definition text)
@@ -2729,7 +2996,8 @@ begin
         (case when s.layout <> 'ring' then message_table(s.id) || '_0_default' end),
         (case when s.own_archive then archive_table(s.id) end)) as tables(t) where t is not null and own_relation(t) is null;
     return query select format('index %s: missing', i) from (values
-        (message_table(s.id) || '_pkey'), (message_table(s.id) || '_claim')) as indexes(i) where own_relation(i) is null;
+        (message_table(s.id) || '_pkey'), (message_table(s.id) || '_claim'), (message_table(s.id) || '_group_order'),
+        (message_table(s.id) || '_group_ready'), (message_table(s.id) || '_group_held')) as indexes(i) where own_relation(i) is null;
     return query select format('function %s: %s', c.signature, case when p.oid is null then 'missing' else 'is not as its like of the shared storage' end)
       from cloned(s.id) c left join pg_proc p on p.pronamespace = own_schema()
                                           and format('%I(%s)', p.proname, pg_get_function_identity_arguments(p.oid)) = c.signature
@@ -2756,6 +3024,9 @@ begin
     v_table, case when s.layout = 'time' then ', enqueued_at' end);
   execute format('alter table %I alter id set default nextval(%L)', v_table, format('%I.%I', current_schema(), 'message_id_s' || s.id));
   execute format('create index %I on %I (queue, priority, vt, id) where vt < ''infinity''', v_table || '_claim', v_table);
+  execute format('create index %I on %I (queue, grp, id) where grp is not null', v_table || '_group_order', v_table);
+  execute format('create index %I on %I (queue, grp, priority, vt, id) where grp is not null and vt < ''infinity''', v_table || '_group_ready', v_table);
+  execute format('create index %I on %I (queue, grp) where grp is not null and lease is not null', v_table || '_group_held', v_table);
   if s.layout = 'ring' then
     execute format('create %s table %I partition of %I for values in (0) %s', v_kind, v_table || '_0', v_table, leaf_settings());
     execute format('create %s table %I partition of %I for values in (1) %s', v_kind, v_table || '_1', v_table, leaf_settings());
@@ -2982,6 +3253,8 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v_table text := p_parent || '_p' || p_n;
   v_count bigint;
+  q queue;
+  v_ids bigint[];
 begin
   if own_relation(v_table) is null then
     return null;
@@ -2991,8 +3264,14 @@ begin
     return null;
   end if;
   execute format('select count(*) from only %s', own(v_table)) into v_count;
+  select * into q from queue where storage = storage_of(p_parent) and dropped_at is null;
+  execute format('select array(select d.parent from dependency d where d.queue = $1 and exists (select from only %s m where m.id = d.parent))', own(v_table))
+     into v_ids using q.id;
   execute format('lock table only %s in access exclusive mode', own(p_parent));
   execute format('drop table %s', own(v_table));
+  if v_ids <> '{}' and p_parent not like 'archive%' then
+    perform release_dependants(q, v_ids, false);
+  end if;
   return v_count;
 end
 $$`,
@@ -3094,6 +3373,9 @@ begin
   get diagnostics v_count = row_count;
   perform drop_counters();
   perform clear_cancellations();
+  perform clear_keys();
+  perform clear_results();
+  perform regroup(q) from queue q where q.grouped_at > clock() - interval '10 minutes' and q.dropped_at is null and hold_if_free(q);
   delete from worker where beat_at < clock() - case state when 'stopped' then interval '1 hour' else greatest(interval '1 day', 3 * every) end;
   return v_count;
 end
@@ -3126,6 +3408,7 @@ begin
     return query execute format('delete from %I m where m.queue = $1 and m.id = any ($2) returning null::jsonb, m.id', message_table(q.storage))
       using q.id, p_ids;
   end loop;
+  perform left_queue(q, p_ids, false);
 end
 $$`,
   `create or replace function {schema}.try_admin_archive(p_queue text, p_ids bigint[]) returns table (fault jsonb, id bigint)
@@ -3146,10 +3429,11 @@ begin
   end if;
   for v_pass in 1 .. case when flipping(q.storage, null) then 2 else 1 end loop
     return query execute format('with gone as (delete from %I m where m.queue = $1 and m.id = any ($2) returning m.*)
-      insert into %I as a (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors)
-      select queue, id, $3, ''done'', priority, attempt, enqueued_at, origin, headers, payload, errors from gone
+      insert into %I as a (queue, id, archived_at, outcome, priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key)
+      select queue, id, $3, ''done'', priority, attempt, enqueued_at, origin, headers, payload, errors, group_name, key from gone
       returning null::jsonb, a.id', message_table(q.storage), archive_table(q.storage)) using q.id, p_ids, v_now;
   end loop;
+  perform left_queue(q, p_ids, true);
 end
 $$`,
   `/* Takes the lease away too: what its holder does next is refused. */
@@ -3210,18 +3494,28 @@ begin
 end
 $$`,
   `/* What a worker finished, in one statement: those that are done are deleted or archived, as the queue says; of the others p_what
-   tells what becomes of them, as in try_settle. outcome is null of none: who is not in the answer no longer held the message. */
+   tells what becomes of them, as in try_settle. p_results: what the handlers returned for those that are done, where the queue keeps
+   it. Who is not in the answer no longer held the message. */
 create or replace function {schema}.try_finish(
-  p_queue text, p_done_ids bigint[], p_done_leases bigint[], p_ids bigint[], p_leases bigint[], p_what jsonb
+  p_queue text, p_done_ids bigint[], p_done_leases bigint[], p_results jsonb, p_ids bigint[], p_leases bigint[], p_what jsonb
 ) returns table (fault jsonb, id bigint, outcome text, visible_at timestamptz)
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  q queue;
+  v_fault jsonb;
+  v_done bigint[];
 begin
   if p_done_ids <> '{}' then
-    if (select q.done from queue q where q.name = p_queue and q.dropped_at is null) = 'archive' then
-      return query select d.fault, d.id, 'done', null::timestamptz from try_archive(p_queue, p_done_ids, p_done_leases) d;
+    select * into q from queue where name = p_queue and dropped_at is null;
+    if q.done = 'archive' then
+      select (array_agg(d.fault))[1], array_agg(d.id) into v_fault, v_done from try_archive(p_queue, p_done_ids, p_done_leases) d;
     else
-      return query select d.fault, d.id, 'done', null::timestamptz from try_delete(p_queue, p_done_ids, p_done_leases) d;
+      select (array_agg(d.fault))[1], array_agg(d.id) into v_fault, v_done from try_delete(p_queue, p_done_ids, p_done_leases) d;
     end if;
+    if v_fault is null and q.result_retention is not null then
+      perform keep_results(q, v_done, 'done', (select jsonb_agg(p_results->(width_bucket(u.id, p_done_ids) - 1) order by u.n) from unnest(v_done) with ordinality u(id, n)), null, clock());
+    end if;
+    return query select v_fault, u.id, 'done', null::timestamptz from unnest(v_done) u(id);
   end if;
   if p_ids <> '{}' then
     return query select * from try_settle(p_queue, p_ids, p_leases, p_what);
@@ -3266,7 +3560,7 @@ begin
       continue;
     end if;
     v_queues := v_queues || jsonb_build_object(q.name, jsonb_build_object(
-      'paused', q.paused_at is not null, 'lease', extract(epoch from q.lease) * 1000, 'onInvalid', q.on_invalid));
+      'paused', q.paused_at is not null, 'lease', extract(epoch from q.lease) * 1000, 'onInvalid', q.on_invalid, 'results', q.result_retention is not null));
     if v_ids <> '{}' then
       v_lost := v_lost || keep(q, v_ids, array(select jsonb_array_elements_text(v_all->'leases'))::bigint[], v_now + 2 * v_every,
         v_now + coalesce((v_all->>'lease')::float8 * interval '1 millisecond', q.lease));
@@ -3309,6 +3603,234 @@ create or replace function {schema}.leave_worker(p_name text) returns void
 language sql volatile set search_path = {schema}, pg_temp as $$
   update worker set state = 'stopped', held = 0, beat_at = clock() where name = p_name
 $$`,
+  `/* Times travel as milliseconds, and are compared as such. */
+create or replace function {schema}.epoch_ms(p_at timestamptz) returns float8
+language sql immutable as $$ select round(extract(epoch from p_at) * 1000)::float8 $$`,
+  `create or replace function {schema}.schedule_fault(p_name text) returns jsonb
+language sql immutable as $$ select jsonb_build_object('code', 'schedule_not_found', 'schedule', p_name) $$`,
+  `/* All that runs are computed from. */
+create or replace function {schema}.schedule_timing(s {schema}.schedule) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select jsonb_build_object('cron', s.cron, 'timezone', s.timezone, 'every', s.every, 'anchor', epoch_ms(s.anchor),
+    'start', epoch_ms(s.starts_at), 'end', epoch_ms(s.ends_at))
+$$`,
+  `create or replace function {schema}.schedule_info(s {schema}.schedule) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select schedule_timing(s) || jsonb_build_object(
+    'name', s.name, 'queue', (select name from queue where id = s.queue), 'missed', s.missed, 'priority', s.priority,
+    'headers', coalesce(s.headers, '{}'), 'payload', s.payload, 'paused', s.paused, 'createdAt', epoch_ms(s.created_at),
+    'nextAt', epoch_ms(s.next_at), 'lastAt', epoch_ms(s.last_at), 'error', s.error, 'failedAt', epoch_ms(s.failed_at))
+$$`,
+  `/* The schedule as it is asked for, with what an earlier one of that name keeps. */
+create or replace function {schema}.schedule_wanted(s {schema}.schedule, p_name text, q {schema}.queue, p_spec jsonb, p_now timestamptz)
+returns {schema}.schedule
+language plpgsql stable set search_path = {schema}, pg_temp as $$
+declare
+  w schedule := s;
+begin
+  w.name := p_name;
+  w.queue := q.id;
+  w.cron := p_spec->>'cron';
+  w.timezone := p_spec->>'timezone';
+  w.every := (p_spec->>'every')::bigint;
+  w.starts_at := to_timestamp((p_spec->>'start')::float8 / 1000);
+  w.ends_at := to_timestamp((p_spec->>'end')::float8 / 1000);
+  w.missed := p_spec->>'missed';
+  w.priority := (p_spec->>'priority')::smallint;
+  w.headers := nullif(p_spec->'headers', 'null');
+  w.payload := p_spec->'payload';
+  w.created_at := coalesce(s.created_at, p_now);
+  w.paused := coalesce(s.paused, false);
+  if s.name is null or (w.cron, w.timezone, w.every, w.starts_at) is distinct from (s.cron, s.timezone, s.every, s.starts_at) then
+    w.anchor := coalesce(w.starts_at, p_now);
+  end if;
+  return w;
+end
+$$`,
+  `/* Makes a schedule or changes it in place. Where the next run has to be planned, which takes a parser of cron, the answer is a
+   plan to make: the client calls again with p_from, which was the time, and the run it found. An unchanged timing keeps its next run. */
+create or replace function {schema}.try_upsert_schedule(p_name text, p_spec jsonb, p_from float8, p_next float8)
+returns table (fault jsonb, info jsonb, plan jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  q queue;
+  s schedule;
+  w schedule;
+  v_now timestamptz := clock();
+  v_from float8;
+begin
+  select * into q from queue where name = p_spec->>'queue' and dropped_at is null for key share;
+  if q.kind is distinct from 'work' or (p_spec->>'priority')::int >= q.levels then
+    return query select case when q.kind is distinct from 'work' then queue_fault(p_spec->>'queue', 'work')
+      else priority_fault(q, (p_spec->>'priority')::int, null) end, null::jsonb, null::jsonb;
+    return;
+  end if;
+  select * into s from schedule where name = p_name;
+  /* Every process says this as it starts: nothing is locked or written where nothing changes. */
+  if s.name is not null and s is not distinct from schedule_wanted(s, p_name, q, p_spec, v_now) then
+    return query select null::jsonb, schedule_info(s), null::jsonb;
+    return;
+  end if;
+  loop
+    select * into s from schedule where name = p_name for update;
+    w := schedule_wanted(s, p_name, q, p_spec, coalesce(to_timestamp(p_from / 1000), v_now));
+    if s.name is null or not s.paused and schedule_timing(w) || '{"anchor": 0}' <> schedule_timing(s) || '{"anchor": 0}' then
+      /* Also where a run went out since: the plan could be that run once more. */
+      if p_from is null or p_from < epoch_ms(s.last_at) then
+        v_from := greatest(epoch_ms(v_now), epoch_ms(s.last_at));
+        w := schedule_wanted(s, p_name, q, p_spec, to_timestamp(v_from / 1000));
+        return query select null::jsonb, null::jsonb, schedule_timing(w) || jsonb_build_object('from', v_from);
+        return;
+      end if;
+      w.next_at := to_timestamp(p_next / 1000);
+      w.wake_at := w.next_at;
+    end if;
+    if s.name is not null then
+      exit;
+    end if;
+    insert into schedule select w.* on conflict do nothing;
+    if found then
+      return query select null::jsonb, schedule_info(w), null::jsonb;
+      return;
+    end if;
+    /* Another process made it meanwhile, and may have sent its first run. */
+  end loop;
+  update schedule set queue = w.queue, cron = w.cron, timezone = w.timezone, every = w.every, anchor = w.anchor, starts_at = w.starts_at, ends_at = w.ends_at,
+    missed = w.missed, priority = w.priority, headers = w.headers, payload = w.payload, next_at = w.next_at, wake_at = w.wake_at
+   where name = p_name;
+  return query select null::jsonb, schedule_info(w), null::jsonb;
+end
+$$`,
+  `/* now: for a preview of runs to come. */
+create or replace function {schema}.try_get_schedule(p_name text) returns table (fault jsonb, info jsonb, now float8)
+language sql volatile set search_path = {schema}, pg_temp as $$
+  select case when s.name is null then schedule_fault(p_name) end, schedule_info(s), epoch_ms(clock())
+    from (select 1) one left join schedule s on s.name = p_name
+$$`,
+  `create or replace function {schema}.list_schedules(p_prefix text, p_after text, p_limit int) returns setof jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select schedule_info(s) from schedule s
+   where (p_prefix is null or starts_with(s.name, p_prefix)) and (p_after is null or s.name > p_after)
+   order by s.name limit p_limit
+$$`,
+  `create or replace function {schema}.try_pause_schedule(p_name text) returns table (fault jsonb, info jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  s schedule;
+begin
+  update schedule set paused = true, next_at = null, wake_at = null where name = p_name and not paused;
+  select * into s from schedule where name = p_name;
+  return query select case when s.name is null then schedule_fault(p_name) end, schedule_info(s);
+end
+$$`,
+  `/* Asks for a plan as try_upsert_schedule does. */
+create or replace function {schema}.try_resume_schedule(p_name text, p_from float8, p_next float8) returns table (fault jsonb, info jsonb, plan jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  s schedule;
+begin
+  select * into s from schedule where name = p_name for update;
+  if s.name is null or not s.paused then
+    return query select case when s.name is null then schedule_fault(p_name) end, schedule_info(s), null::jsonb;
+  elsif p_from is null or p_from < epoch_ms(s.last_at) then
+    return query select null::jsonb, null::jsonb, schedule_timing(s) || jsonb_build_object('from', greatest(epoch_ms(clock()), epoch_ms(s.last_at)));
+  else
+    update schedule set paused = false, next_at = to_timestamp(p_next / 1000), wake_at = to_timestamp(p_next / 1000) where name = p_name returning * into s;
+    return query select null::jsonb, schedule_info(s), null::jsonb;
+  end if;
+end
+$$`,
+  `create or replace function {schema}.try_remove_schedule(p_name text) returns boolean
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  delete from schedule where name = p_name;
+  return found;
+end
+$$`,
+  `/* The message of one run. */
+create or replace function {schema}.send_run(s {schema}.schedule, p_at timestamptz, out fault jsonb, out id bigint, out queue text)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  select q.name into queue from queue q where q.id = s.queue and q.dropped_at is null;
+  select t.fault, t.id into fault, id from try_send(queue, s.payload, coalesce(s.headers, '{}') || jsonb_build_object(
+    'schedule', s.name, 'scheduledFor', to_char(p_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')), null, null, s.priority) t;
+end
+$$`,
+  `/* At once, and besides what is planned. */
+create or replace function {schema}.try_run_schedule(p_name text) returns table (fault jsonb, id bigint, queue text)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  s schedule;
+begin
+  select * into s from schedule where name = p_name;
+  if s.name is null then
+    return query select schedule_fault(p_name), null::bigint, null::text;
+  else
+    return query select * from send_run(s, clock());
+  end if;
+end
+$$`,
+  `/* The schedules to look at, the longest waiting first, and how long until the next one. Beyond p_from only: rows that runs left
+   dead lie below, where vacuum may not get at them for hours. */
+create or replace function {schema}.due_schedules(p_from float8, p_limit int) returns jsonb
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  v_now timestamptz := clock();
+  v_from timestamptz := coalesce(to_timestamp(p_from / 1000), '-infinity');
+begin
+  return jsonb_build_object(
+    'now', epoch_ms(v_now),
+    'wait', (select epoch_ms(wake_at) - epoch_ms(v_now) from schedule where wake_at > v_now order by wake_at limit 1),
+    'due', (select coalesce(jsonb_agg(schedule_timing(d) || jsonb_build_object(
+                     'name', d.name, 'missed', d.missed, 'next', epoch_ms(d.next_at), 'bytes', pg_column_size(d.payload)) order by d.wake_at), '[]')
+              from (select * from schedule where wake_at > v_from and wake_at <= v_now order by wake_at limit p_limit) d));
+end
+$$`,
+  `/* Sends the runs of p_times and plans the next one, all or nothing, for the one caller that finds the schedule where it was
+   when he planned: p_due. What cannot be sent now, or p_error says that it could not, stays due, and no other schedule waits for it. */
+create or replace function {schema}.fire_schedule(p_name text, p_due float8, p_times float8[], p_next float8, p_error text) returns jsonb
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  s schedule;
+  v_now timestamptz := clock();
+  v_time float8;
+  v_queue text;
+  v_fault jsonb;
+begin
+  if isolation_fault() is not null then
+    return jsonb_build_object('fault', isolation_fault());
+  end if;
+  select * into s from schedule where name = p_name for update skip locked;
+  if epoch_ms(s.next_at) is distinct from p_due or epoch_ms(v_now) < any (p_times || p_due) or p_due > any (p_times) or p_next <= any (p_times || p_due) then
+    return '{"did": "lost"}';
+  end if;
+  begin
+    if p_error is not null then
+      raise exception using message = p_error;
+    end if;
+    foreach v_time in array p_times loop
+      select fault, queue into v_fault, v_queue from send_run(s, to_timestamp(v_time / 1000));
+      perform raise_fault(v_fault);
+    end loop;
+  exception when others then
+    update schedule set error = sqlerrm, failed_at = v_now, wake_at = v_now + interval '10 seconds' where name = p_name;
+    return jsonb_build_object('did', 'failed');
+  end;
+  update schedule set
+    next_at = to_timestamp(p_next / 1000),
+    wake_at = case when p_next is not null then greatest(to_timestamp(p_next / 1000), v_now) end,
+    last_at = coalesce(to_timestamp(p_times[cardinality(p_times)] / 1000), last_at),
+    error = case when p_times = '{}' then error end,
+    failed_at = case when p_times = '{}' then failed_at end
+   where name = p_name;
+  return jsonb_build_object('did', 'fired', 'queue', v_queue);
+end
+$$`,
   `/* A message that waits goes at once: cancelled. Of one that somebody holds it is noted: requested. The beat of its worker tells
    him, and it goes when he settles it, however he does unless by done; or when it would be delivered again. */
 create or replace function {schema}.try_cancel(p_queue text, p_ids bigint[]) returns table (fault jsonb, id bigint, outcome text)
@@ -3330,7 +3852,7 @@ begin
   end if;
   execute format('select array(select w.id from unnest($2) u(id), lateral (select m.id from %I m where m.queue = $1 and m.id = u.id
     and message_state(m.lease, m.vt, $3) <> ''inFlight'' for update skip locked) w)', message_table(q.storage)) into v_waiting using q.id, p_ids, v_now;
-  perform discard(q, '{0,1}', v_waiting, v_now);
+  perform discard(q, '{0,1}', v_waiting, 'cancelled', v_now);
   return query select null::jsonb, u.id, 'cancelled' from unnest(v_waiting) u(id);
   return query execute format('insert into cancellation as c (queue, id, at)
     select $1, u.id, $3 from unnest($2) u(id) where exists (select from %I m where m.queue = $1 and m.id = u.id)
@@ -3453,11 +3975,12 @@ begin
     continue when v_ids is null;
     if not p_preview then
       execute format('with gone as (delete from %I m where m.id = any ($1) and m.queue = %s returning m.*)
-        insert into %I (segment, queue, id, priority, vt, enqueued_at, headers, payload, errors)
+        insert into %I (segment, queue, id, priority, vt, enqueued_at, headers, payload, errors, grp, group_name, key)
         select (select current from segment where storage = $2 order by generation desc limit 1),
-               $3, id, least(priority, $4 - 1), $5, enqueued_at, headers, payload, errors from gone',
+               $3, id, least(priority, $4 - 1), $5, enqueued_at, headers, payload, errors, group_of($6, group_name), group_name, key from gone',
         w.tab, case w.source when 'archive' then '$3' else q.dead_letter::text end, message_table(q.storage))
-        using v_ids, q.storage, q.id, q.levels, v_now;
+        using v_ids, q.storage, q.id, q.levels, v_now, q.ungrouped;
+      update dependency set failed = false where queue = q.id and parent = any (v_ids);
     end if;
     v_left := v_left - cardinality(v_ids);
     return query select null::jsonb, unnest(v_items);
@@ -3650,6 +4173,666 @@ end
 $$`,
   `create or replace function {schema}.installation_id() returns text
 language sql stable set search_path = {schema}, pg_temp as 'select id from installation'`,
+  `/* The group of a message in a queue, as its indexes have it. */
+create or replace function {schema}.group_of(p_ungrouped bigint, p_name text) returns bigint
+language sql immutable as $$
+  select case when p_ungrouped is null then null when p_name is null then 0 else greatest(hashtextextended(p_name, 0) & 9223372036854775807, 1) end
+$$`,
+  `/* A message of which more is to be said than the hot functions of sending take. Not before p_vt; null of one that waits for others. */
+create or replace function {schema}.insert_message(q {schema}.queue, p_item jsonb, p_vt timestamptz, p_now timestamptz) returns bigint
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+declare
+  v_id bigint;
+begin
+  execute format('insert into %I (segment, queue, priority, vt, enqueued_at, headers, payload, grp, group_name, key, expire_at)
+    values ((select current from segment where storage = $1 order by generation desc limit 1), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) returning id',
+    message_table(q.storage))
+    into v_id using q.storage, q.id, coalesce((p_item->>'priority')::int, least(1, q.levels - 1)), coalesce(p_vt, 'infinity'), p_now, p_item->'headers',
+      coalesce(p_item->'payload', 'null'), group_of(q.ungrouped, p_item->>'group'), p_item->>'group', p_item->>'key', to_timestamp((p_item->>'expireAt')::float8 / 1000);
+  return v_id;
+end
+$$`,
+  `/* When an item is ready that nothing else holds back. */
+create or replace function {schema}.ready_at(p_item jsonb, p_now timestamptz) returns timestamptz
+language sql immutable as $$
+  select greatest(p_now, to_timestamp((p_item->>'at')::float8 / 1000), p_now + coalesce((p_item->>'debounce')::float8, (p_item->>'delay')::float8) * interval '1 millisecond')
+$$`,
+  `/* The row of a key, locked, and made where there was none. Who holds it in an open transaction is waited for. */
+create or replace function {schema}.lock_key(q {schema}.queue, p_key text) returns {schema}.unique_key
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+declare
+  k unique_key;
+begin
+  loop
+    insert into unique_key (queue, key, id, until, to_start) values (q.id, p_key, 0, '-infinity', false) on conflict (queue, key) do nothing returning * into k;
+    exit when found;
+    select * into k from unique_key where queue = q.id and key = p_key for update;
+    exit when found;
+    /* Maintenance took it away between the two statements. */
+  end loop;
+  return k;
+end
+$$`,
+  `/* The message that holds a key: as long as it is in its queue, and, of one that is to be free once it was started, until then;
+   or for a time, whatever becomes of it. Locked if it may be replaced: waits, and nobody has it. */
+create or replace function {schema}.key_holder(q {schema}.queue, k {schema}.unique_key, p_now timestamptz, out held boolean, out waits boolean)
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+declare
+  m record;
+begin
+  held := false;
+  waits := false;
+  if k.until <= p_now then
+    return;
+  end if;
+  execute format('select lease, vt, attempt from %I where queue = $1 and id = $2 and (expire_at is null or expire_at > $3)', message_table(q.storage))
+     into m using q.id, k.id, p_now;
+  held := k.until < 'infinity' or m.vt is not null and not (k.to_start and m.attempt > 0);
+  if m.vt is not null and not (m.lease is not null and m.vt > p_now) then
+    execute format('select true from %I where queue = $1 and id = $2 and not (lease is not null and vt > $3) for update skip locked', message_table(q.storage))
+       into waits using q.id, k.id, p_now;
+    waits := coalesce(waits, false);
+  end if;
+end
+$$`,
+  `/* Sends one message, or finds the one that has its key. */
+create or replace function {schema}.send_item(q {schema}.queue, p_item jsonb, p_index int, p_now timestamptz, out id bigint, out created boolean, out fault jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+declare
+  k unique_key;
+  h record;
+  v_conflict text := coalesce(p_item->>'onConflict', case when p_item ? 'debounce' then 'replace' else 'keep' end);
+begin
+  if p_item->>'key' is not null then
+    k := lock_key(q, p_item->>'key');
+    h := key_holder(q, k, p_now);
+    id := k.id;
+    created := false;
+    if v_conflict = 'replace' and h.waits then
+      perform replace_message(q, k.id, p_item, p_now);
+      return;
+    elsif h.held and v_conflict = 'error' then
+      fault := jsonb_build_object('code', 'key_conflict', 'queue', q.name, 'key', k.key, 'id', k.id::text, 'index', p_index);
+      return;
+    elsif h.held and (v_conflict = 'keep' or k.until < 'infinity') then
+      return;
+    end if;
+  end if;
+  created := true;
+  id := insert_message(q, p_item, case when not p_item ? 'after' then ready_at(p_item, p_now) end, p_now);
+  if k.key is not null then
+    update unique_key u set id = send_item.id, until = coalesce(p_now + (p_item->>'throttle')::float8 * interval '1 millisecond', 'infinity'),
+           to_start = coalesce((p_item->>'keyUntil' = 'started'), false) or p_item ? 'debounce'
+     where u.queue = q.id and u.key = k.key;
+  end if;
+end
+$$`,
+  `/* What waits becomes another message of the same id. */
+create or replace function {schema}.replace_message(q {schema}.queue, p_id bigint, p_item jsonb, p_now timestamptz) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+begin
+  execute format('update %I set payload = $3, headers = $4, priority = $5, vt = case when vt = ''infinity'' then vt else $6 end, attempt = 0, lease = null, errors = null,
+      grp = $7, group_name = $8, expire_at = $9 where queue = $1 and id = $2', message_table(q.storage))
+    using q.id, p_id, coalesce(p_item->'payload', 'null'), p_item->'headers', coalesce((p_item->>'priority')::int, least(1, q.levels - 1)),
+      ready_at(p_item, p_now), group_of(q.ungrouped, p_item->>'group'), p_item->>'group', to_timestamp((p_item->>'expireAt')::float8 / 1000);
+  update dependency set at = ready_at(p_item, p_now) where child = p_id;
+end
+$$`,
+  `/* What is wrong with items before any of them is sent. */
+create or replace function {schema}.items_fault(q {schema}.queue, p_items jsonb) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select coalesce(
+    (select priority_fault(q, (o->>'priority')::int, n::int - 1) from jsonb_array_elements(p_items) with ordinality e(o, n)
+      where (o->>'priority')::int not between 0 and q.levels - 1 order by n limit 1),
+    (select jsonb_build_object('code', 'no_groups', 'queue', q.name, 'index', n - 1) from jsonb_array_elements(p_items) with ordinality e(o, n)
+      where o ? 'group' and q.ungrouped is null order by n limit 1))
+$$`,
+  `/* Messages with keys, groups, times to live, or that wait for others: in order, all or nothing. Each item is {payload, headers,
+   delay, at, priority, key, keyUntil, throttle, debounce, onConflict, group, expireAt, after, ifFailed}; times and lengths of time in
+   milliseconds; after: [{queue, id} or {index}, of an item of the batch]. created is false of one that had been there. */
+create or replace function {schema}.try_send_with(p_queue text, p_items jsonb) returns table (fault jsonb, id bigint, created boolean)
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+#variable_conflict use_column
+declare
+  q queue;
+  v_now timestamptz := clock();
+  v_item jsonb;
+  v_one record;
+  v_ids bigint[] := '{}';
+  v_created boolean[] := '{}';
+  v_fault jsonb;
+begin
+  select * into q from queue where name = p_queue and dropped_at is null;
+  v_fault := case when q.kind is distinct from 'work' or not hold_storage(q) then queue_fault(p_queue, 'work') else items_fault(q, p_items) end;
+  if v_fault is null then
+    begin
+      for v_item in select * from jsonb_array_elements(p_items) loop
+        v_one := send_item(q, v_item, cardinality(v_ids), v_now);
+        v_fault := v_one.fault;
+        exit when v_fault is not null;
+        v_ids := v_ids || v_one.id;
+        v_created := v_created || v_one.created;
+      end loop;
+      v_fault := coalesce(v_fault, wait_for_others(q, p_items, v_ids, v_created, v_now));
+      if v_fault is not null then
+        /* Takes back what this call has sent, and nothing else of the caller's transaction. */
+        raise exception using errcode = 'SL000', message = 'taken back';
+      end if;
+    exception when sqlstate 'SL000' then
+      null;
+    end;
+  end if;
+  if v_fault is not null then
+    return query select v_fault, null::bigint, null::boolean;
+    return;
+  end if;
+  perform count_sent(q, cardinality(array_positions(v_created, true)));
+  return query select null::jsonb, u.id, u.created from unnest(v_ids, v_created) with ordinality u(id, created, n) order by u.n;
+end
+$$`,
+  `/* Keys that hold no longer: their time is over, or their message is gone. Some of them, by chance: they cost nothing but room. */
+create or replace function {schema}.clear_keys(p_limit int default 5000) returns int
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+declare
+  k unique_key;
+  q queue;
+  v_there boolean;
+  v_count int := 0;
+  v_percent real := (select greatest(0.1, least(100, 100 * p_limit / greatest(reltuples, 1))) from pg_class where oid = 'unique_key'::regclass);
+begin
+  for k in select * from unique_key where until < clock() limit p_limit for update skip locked loop
+    delete from unique_key where queue = k.queue and key = k.key;
+    v_count := v_count + 1;
+  end loop;
+  for k in select * from unique_key tablesample system (v_percent) where until = 'infinity' and id > 0 loop
+    select * into q from queue where id = k.queue;
+    continue when q.dropped_at is null and not hold_if_free(q);
+    execute format('select exists (select from %I where queue = $1 and id = $2)', message_table(q.storage)) into v_there using k.queue, k.id;
+    if not v_there then
+      delete from unique_key where queue = k.queue and key = k.key and id = k.id;
+      v_count := v_count + 1;
+    end if;
+  end loop;
+  return v_count;
+end
+$$`,
+  `/* Parks new messages behind those that they name, which cannot leave before this transaction has ended: as foreign keys hold
+   what they point to. One that is not there is done; of one that ended otherwise ifFailed decides. */
+create or replace function {schema}.wait_for_others(q {schema}.queue, p_items jsonb, p_ids bigint[], p_created boolean[], p_now timestamptz) returns jsonb
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+declare
+  v record;
+  v_parent bigint;
+  p queue;
+  v_there boolean;
+  v_fault jsonb;
+begin
+  for v in
+    select p_ids[i.n] as child, a.o, coalesce(i.o->>'ifFailed', 'cancel') as if_failed, ready_at(i.o, p_now) as at
+      from jsonb_array_elements(p_items) with ordinality i(o, n), jsonb_array_elements(i.o->'after') a(o)
+     where p_created[i.n]
+     order by coalesce(p_ids[(a.o->>'index')::int + 1], (a.o->>'id')::bigint)
+  loop
+    v_parent := coalesce(p_ids[(v.o->>'index')::int + 1], (v.o->>'id')::bigint);
+    p := q;
+    if v.o->>'queue' <> q.name then
+      select * into p from queue where name = v.o->>'queue' and dropped_at is null;
+      if p.kind is distinct from 'work' or not hold_storage(p) then
+        return queue_fault(v.o->>'queue', 'work');
+      end if;
+    end if;
+    execute format('select true from %I where queue = $1 and id = $2 for key share', message_table(p.storage)) into v_there using p.id, v_parent;
+    if v_there or v.if_failed <> 'run' and ended_badly(p, v_parent) then
+      if v_there is null and v.if_failed = 'cancel' then
+        return jsonb_build_object('code', 'dependency_failed', 'queue', p.name, 'id', v_parent::text);
+      end if;
+      insert into dependency (queue, parent, child_queue, child, if_failed, at) values (p.id, v_parent, q.id, v.child, v.if_failed, v.at) on conflict do nothing;
+    end if;
+  end loop;
+  for v in
+    select p_ids[i.n] as child, ready_at(i.o, p_now) as at from jsonb_array_elements(p_items) with ordinality i(o, n)
+     where i.o ? 'after' and p_created[i.n] and not exists (select from dependency d where d.child = p_ids[i.n])
+  loop
+    execute format('update %I set vt = $3 where queue = $1 and id = $2', message_table(q.storage)) using q.id, v.child, v.at;
+  end loop;
+  return null;
+end
+$$`,
+  `/* In the archive otherwise than as done, or in the dead-letter queue. */
+create or replace function {schema}.ended_badly(q {schema}.queue, p_id bigint) returns boolean
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+declare
+  d queue;
+  v_there boolean;
+begin
+  execute format('select true from %I where queue = $1 and id = $2 and outcome <> ''done'' limit 1', archive_table(q.storage)) into v_there using q.id, p_id;
+  select * into d from queue where id = q.dead_letter and dropped_at is null;
+  if v_there is null and d.id is not null and hold_storage(d) then
+    execute format('select true from %I where queue = $1 and id = $2', message_table(d.storage)) into v_there using d.id, p_id;
+  end if;
+  return coalesce(v_there, false);
+end
+$$`,
+  `/* For every way in which messages leave a queue: those of p_ids that are gone, or all where it is null, no longer hold back who
+   waited for them. Of what did not end as done each who waited decides: he is cancelled, and so on along the chain; or runs; or waits on. */
+create or replace function {schema}.release_dependants(q {schema}.queue, p_ids bigint[], p_done boolean) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+declare
+  v_parents bigint[];
+  v_queues int[];
+  v_done boolean := p_done;
+  v_next record;
+begin
+  if p_ids is null then
+    v_parents := array(select distinct d.parent from dependency d where d.queue = q.id);
+  else
+    execute format('select array(select x.parent from (select distinct d.parent from dependency d where d.queue = $1 and d.parent = any ($2)) x
+      where not exists (select from %I m where m.queue = $1 and m.id = x.parent))', message_table(q.storage)) into v_parents using q.id, p_ids;
+  end if;
+  v_queues := array_fill(q.id, array[cardinality(v_parents)]);
+  while v_parents <> '{}' loop
+    v_next := release_children(v_queues, v_parents, v_done);
+    v_queues := v_next.queues;
+    v_parents := v_next.ids;
+    v_done := false;
+  end loop;
+end
+$$`,
+  `/* The children of some parents; answers with those that were cancelled, which are parents themselves. */
+create or replace function {schema}.release_children(p_queues int[], p_parents bigint[], p_done boolean, out queues int[], out ids bigint[])
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+declare
+  v record;
+  c queue;
+begin
+  queues := '{}';
+  ids := '{}';
+  if not p_done then
+    update dependency d set failed = true from unnest(p_queues, p_parents) p(queue, id) where d.queue = p.queue and d.parent = p.id and d.if_failed = 'wait';
+  end if;
+  for v in
+    with gone as (
+      delete from dependency d using unnest(p_queues, p_parents) p(queue, id)
+       where d.queue = p.queue and d.parent = p.id and case when p_done then not d.failed else d.if_failed <> 'wait' end
+      returning d.child_queue, d.child, d.at, not p_done and d.if_failed = 'cancel' as cancel)
+    select child_queue, child, max(at) as at, bool_or(cancel) as cancel from gone group by child_queue, child order by child
+  loop
+    select * into c from queue where id = v.child_queue and dropped_at is null;
+    continue when c.id is null or not hold_storage(c);
+    if v.cancel then
+      delete from dependency where child = v.child;
+      perform discard_rows(c, '{0,1}', array[v.child], 'cancelled', clock());
+      queues := queues || c.id;
+      ids := ids || v.child;
+    else
+      perform wake_child(c, v.child, v.at);
+    end if;
+  end loop;
+end
+$$`,
+  `/* Ready, if nothing else holds it back. Of two parents that end at once the second waits here for the first, and sees what it
+   did; one under an older snapshot fails with 40001, since the row was touched. */
+create or replace function {schema}.wake_child(c {schema}.queue, p_child bigint, p_at timestamptz) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+declare
+  v_count int := 0;
+begin
+  for v_pass in 1 .. 2 loop
+    execute format('update %I set vt = vt where queue = $1 and id = $2', message_table(c.storage)) using c.id, p_child;
+    get diagnostics v_count = row_count;
+    exit when v_count > 0 or not flipping(c.storage, null);
+  end loop;
+  if v_count > 0 and not exists (select from dependency where child = p_child) then
+    execute format('update %I set vt = greatest($3, $4) where queue = $1 and id = $2 and vt = ''infinity''', message_table(c.storage)) using c.id, p_child, p_at, clock();
+  end if;
+end
+$$`,
+  `/* The first group after p_after, in the order of hashes, that has a message which could be ready; null at the end. */
+create or replace function {schema}.next_group(q {schema}.queue, p_live smallint[], p_after bigint) returns bigint
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+set jit = off
+as $$
+begin
+  if p_live = '{0}' then
+    return (select m.grp from message_0 m where m.queue = q.id and m.grp > p_after and m.vt < 'infinity' order by m.grp limit 1);
+  elsif p_live = '{1}' then
+    return (select m.grp from message_1 m where m.queue = q.id and m.grp > p_after and m.vt < 'infinity' order by m.grp limit 1);
+  else
+    return (select m.grp from message m where m.queue = q.id and m.grp > p_after and m.vt < 'infinity' order by m.grp limit 1);
+  end if;
+end
+$$`,
+  `/* How many messages of a group are held, or of all groups where p_group is null; no more than p_most are counted. */
+create or replace function {schema}.held_of(q {schema}.queue, p_live smallint[], p_group bigint, p_most int, p_now timestamptz) returns int
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+begin
+  if p_group is null then
+    if p_live = '{0}' then
+      return (select count(*) from (select from message_0 m where m.queue = q.id and m.grp is not null and m.lease is not null and m.vt > p_now limit p_most) h);
+    elsif p_live = '{1}' then
+      return (select count(*) from (select from message_1 m where m.queue = q.id and m.grp is not null and m.lease is not null and m.vt > p_now limit p_most) h);
+    else
+      return (select count(*) from (select from message m where m.queue = q.id and m.grp is not null and m.lease is not null and m.vt > p_now limit p_most) h);
+    end if;
+  end if;
+  if p_live = '{0}' then
+    return (select count(*) from (select from message_0 m where m.queue = q.id and m.grp = p_group and m.lease is not null and m.vt > p_now limit p_most) h);
+  elsif p_live = '{1}' then
+    return (select count(*) from (select from message_1 m where m.queue = q.id and m.grp = p_group and m.lease is not null and m.vt > p_now limit p_most) h);
+  else
+    return (select count(*) from (select from message m where m.queue = q.id and m.grp = p_group and m.lease is not null and m.vt > p_now limit p_most) h);
+  end if;
+end
+$$`,
+  `/* Up to p_limit ready messages of a group, locked, in the order of delivery. Of a group in strict order only its oldest message counts:
+   while that is held, delayed or waits for another attempt, the group has none. */
+create or replace function {schema}.lock_group(q {schema}.queue, p_live smallint[], p_group bigint, p_limit int, p_now timestamptz, p_filter jsonb) returns bigint[]
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_sort = off
+set jit = off
+as $$
+declare
+  v_headers jsonb := p_filter->'headers';
+  v_payload jsonb := p_filter->'payload';
+begin
+  if q.fifo and p_group <> 0 then
+    if p_live = '{0}' then
+      return array(
+        select m.id from message_0 m
+         where m.queue = q.id and m.vt <= p_now
+           and m.id = (select o.id from message_0 o where o.queue = q.id and o.grp = p_group order by o.id limit 1)
+           and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
+           for update skip locked);
+    elsif p_live = '{1}' then
+      return array(
+        select m.id from message_1 m
+         where m.queue = q.id and m.vt <= p_now
+           and m.id = (select o.id from message_1 o where o.queue = q.id and o.grp = p_group order by o.id limit 1)
+           and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
+           for update skip locked);
+    else
+      return array(
+        select m.id from message m
+         where m.queue = q.id and m.vt <= p_now
+           and m.id = (select o.id from message o where o.queue = q.id and o.grp = p_group order by o.id limit 1)
+           and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
+           for update skip locked);
+    end if;
+  end if;
+  if p_live = '{0}' then
+    return array(
+      select r.id
+        from generate_series(0, q.deepest - 1) l(level),
+             lateral (
+               select m.id from message_0 m
+                where m.queue = q.id and m.grp = p_group and m.priority = l.level and m.vt < 'infinity' and m.vt <= p_now
+                  and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
+                order by m.vt, m.id limit p_limit for update skip locked) r
+       limit p_limit);
+  elsif p_live = '{1}' then
+    return array(
+      select r.id
+        from generate_series(0, q.deepest - 1) l(level),
+             lateral (
+               select m.id from message_1 m
+                where m.queue = q.id and m.grp = p_group and m.priority = l.level and m.vt < 'infinity' and m.vt <= p_now
+                  and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
+                order by m.vt, m.id limit p_limit for update skip locked) r
+       limit p_limit);
+  else
+    return array(
+      select r.id
+        from generate_series(0, q.deepest - 1) l(level),
+             lateral (
+               select m.id from message m
+                where m.queue = q.id and m.grp = p_group and m.priority = l.level and m.vt < 'infinity' and m.vt <= p_now
+                  and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
+                order by m.vt, m.id limit p_limit for update skip locked) r
+       limit p_limit);
+  end if;
+end
+$$`,
+  `/* A turn among the claims of a queue or of a group, until the end of the transaction. Others take milliseconds, but for those that
+   a transaction of a caller's holds: they are not waited for. */
+create or replace function {schema}.take_turn(p_purpose text, p_number bigint, p_tries int) returns boolean
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  for i in 1 .. p_tries loop
+    if pg_try_advisory_xact_lock(lock_space(p_purpose), (p_number & 2147483647)::int) then
+      return true;
+    end if;
+    perform pg_sleep(0.001);
+  end loop;
+  return false;
+end
+$$`,
+  `create or replace function {schema}.rate_slice(p_rate jsonb, p_now timestamptz) returns bigint
+language sql immutable as $$ select floor(extract(epoch from p_now) * 1000 / (p_rate->>'per')::float8 * 100)::bigint $$`,
+  `/* How many more a rate allows: what is used in a slice that is partly over counts whole, so that no interval has more than the limit. */
+create or replace function {schema}.rate_left(q {schema}.queue, p_group bigint, p_rate jsonb, p_now timestamptz) returns int
+language sql stable set search_path = {schema}, pg_temp as $$
+  select (p_rate->>'limit')::int - coalesce(sum(u.used), 0)::int from rate_use u
+   where u.queue = q.id and u.grp = p_group and u.slice >= rate_slice(p_rate, p_now) - 100
+$$`,
+  `/* Rolled back with the claim: then nothing was delivered. */
+create or replace function {schema}.use_rate(q {schema}.queue, p_group bigint, p_rate jsonb, p_count int, p_now timestamptz) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+declare
+  v_slice bigint := rate_slice(p_rate, p_now);
+begin
+  insert into rate_use as u (queue, grp, slice, used) values (q.id, p_group, v_slice, p_count)
+    on conflict (queue, grp, slice) do update set used = u.used + excluded.used;
+  delete from rate_use where queue = q.id and grp = p_group and slice < v_slice - 101;
+end
+$$`,
+  `/* How many messages of a group a claim may take that has p_taken of it. Where there is a limit it is decided by one claim at a time. */
+create or replace function {schema}.group_left(q {schema}.queue, p_live smallint[], p_group bigint, p_taken int, p_most int, p_now timestamptz) returns int
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v_left int := p_most;
+begin
+  if p_group = 0 or not q.fifo and q.group_concurrency is null and q.group_rate is null then
+    return v_left;
+  elsif p_taken = 0 and not take_turn('group ' || q.id, p_group, 1) or q.fifo and p_taken > 0 then
+    return 0;
+  end if;
+  if q.group_concurrency is not null then
+    v_left := least(v_left, q.group_concurrency - p_taken - held_of(q, p_live, p_group, q.group_concurrency, p_now));
+  end if;
+  if q.group_rate is not null then
+    v_left := least(v_left, rate_left(q, p_group, q.group_rate, p_now) - p_taken);
+  end if;
+  return v_left;
+end
+$$`,
+  `/* How many messages of the queue a claim may take. */
+create or replace function {schema}.queue_left(q {schema}.queue, p_live smallint[], p_most int, p_now timestamptz) returns int
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v_left int := p_most;
+begin
+  if q.concurrency is null and q.rate is null then
+    return v_left;
+  elsif not take_turn('running', q.id, 20) then
+    return 0;
+  end if;
+  if q.concurrency is not null then
+    v_left := least(v_left, q.concurrency - held_of(q, p_live, null, q.concurrency, p_now));
+  end if;
+  if q.rate is not null then
+    v_left := least(v_left, rate_left(q, -1, q.rate, p_now));
+  end if;
+  return v_left;
+end
+$$`,
+  `/* As lock_ready, but round the groups: each claim goes on behind the group that was served last, which makes that the least
+   recently served first, and takes a few messages of each at a time. Where it goes on is a sequence, since that is hot, and no
+   claim may wait for another one's transaction. */
+create or replace function {schema}.lock_grouped(q {schema}.queue, p_live smallint[], p_limit int, p_now timestamptz, p_filter jsonb) returns bigint[]
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan as $$
+declare
+  v_ids bigint[] := '{}';
+  v_groups bigint[] := '{}';
+  v_some bigint[];
+  v_left int := queue_left(q, p_live, p_limit, p_now);
+  v_turn regclass := own_relation('turn_' || q.id);
+  v_group bigint;
+  v_at bigint := coalesce(pg_sequence_last_value(v_turn), -1);
+  v_wrapped boolean := false;
+  v_vain int := 0;
+  v_taken int;
+  v_share int;
+begin
+  /* Once round without finding anything ends it, and so do many groups in vain: the next claim goes on there. */
+  while cardinality(v_ids) < v_left and v_vain < 500 loop
+    v_group := next_group(q, p_live, v_at);
+    if v_group is null then
+      exit when v_wrapped;
+      v_wrapped := true;
+      v_at := -1;
+      continue;
+    end if;
+    v_at := v_group;
+    v_taken := coalesce(cardinality(array_positions(v_groups, v_group)), 0);
+    v_share := group_left(q, p_live, v_group, v_taken, least(v_left - cardinality(v_ids), greatest(1, p_limit / 8)), p_now);
+    v_some := '{}';
+    if v_share > 0 then
+      /* Those that this claim has taken before are found again. */
+      v_some := array(select s.id from unnest(lock_group(q, p_live, v_group, v_taken + v_share, p_now, p_filter)) with ordinality s(id, n)
+                       where s.id <> all (v_ids) order by s.n limit v_share);
+    end if;
+    v_vain := case when v_some = '{}' then v_vain + 1 else 0 end;
+    if v_some <> '{}' then
+      v_wrapped := false;
+      v_ids := v_ids || v_some;
+      v_groups := v_groups || array_fill(v_group, array[cardinality(v_some)]);
+    end if;
+  end loop;
+  if v_ids <> '{}' then
+    perform count_rates(q, v_groups, p_now);
+  end if;
+  if v_turn is not null and v_at >= 0 then
+    perform setval(v_turn, v_at);
+  end if;
+  return v_ids;
+end
+$$`,
+  `create or replace function {schema}.count_rates(q {schema}.queue, p_groups bigint[], p_now timestamptz) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  if q.rate is not null then
+    perform use_rate(q, -1, q.rate, cardinality(p_groups), p_now);
+  end if;
+  if q.group_rate is not null then
+    perform use_rate(q, u.grp, q.group_rate, count(*)::int, p_now) from unnest(p_groups) u(grp) where u.grp <> 0 group by u.grp;
+  end if;
+end
+$$`,
+  `/* Changes a message that nobody holds. p_patch: {payload, headers, priority, delay, at, expireAt, group}, times in milliseconds. One that waits for others
+   is ready no earlier than they let it be. outcome: edited; held, by a reader; or no row. */
+create or replace function {schema}.try_edit(p_queue text, p_id bigint, p_patch jsonb) returns table (fault jsonb, outcome text, visible_at timestamptz)
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+#variable_conflict use_column
+declare
+  q queue;
+  v_now timestamptz := clock();
+  v_at timestamptz;
+  v_held boolean;
+  v_vt timestamptz;
+begin
+  select * into q from queue where name = p_queue and dropped_at is null;
+  if q.kind is distinct from 'work' or not hold_storage(q) then
+    return query select queue_fault(p_queue, 'work'), null::text, null::timestamptz;
+    return;
+  end if;
+  if items_fault(q, jsonb_build_array(p_patch)) is not null then
+    return query select items_fault(q, jsonb_build_array(p_patch)) - 'index', null::text, null::timestamptz;
+    return;
+  end if;
+  for v_pass in 1 .. 2 loop
+    execute format('select message_state(lease, vt, $3) = ''inFlight'' from %I where queue = $1 and id = $2 for update', message_table(q.storage))
+       into v_held using q.id, p_id, v_now;
+    exit when v_held is not null or not flipping(q.storage, null);
+  end loop;
+  if v_held is null then
+    return;
+  elsif v_held then
+    return query select null::jsonb, 'held', null::timestamptz;
+    return;
+  end if;
+  v_at := case when p_patch ?| '{delay,at}' then ready_at(p_patch, v_now) end;
+  execute format('update %I set
+      payload = coalesce($3->''payload'', payload), headers = case when $3 ? ''headers'' then $3->''headers'' else headers end,
+      priority = coalesce(($3->>''priority'')::int, priority), vt = case when vt = ''infinity'' then vt else coalesce($4, vt) end, lease = null,
+      expire_at = case when $3 ? ''expireAt'' then to_timestamp(($3->>''expireAt'')::float8 / 1000) else expire_at end,
+      group_name = coalesce($3->>''group'', group_name), grp = group_of($5, coalesce($3->>''group'', group_name))
+    where queue = $1 and id = $2 returning vt', message_table(q.storage)) into v_vt using q.id, p_id, p_patch, v_at, q.ungrouped;
+  update dependency set at = v_at where child = p_id and v_at is not null;
+  return query select null::jsonb, 'edited', nullif(v_vt, 'infinity');
+end
+$$`,
+  `/* What became of messages whose queue keeps that. A message that came back from the dead has the newest. */
+create or replace function {schema}.keep_results(q {schema}.queue, p_ids bigint[], p_outcome text, p_values jsonb, p_errors jsonb[], p_now timestamptz) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+begin
+  insert into result (id, queue, outcome, value, error, at, until)
+  select u.id, q.id, p_outcome, p_values->(u.n::int - 1), u.error, p_now, p_now + q.result_retention from unnest(p_ids, p_errors) with ordinality u(id, error, n)
+  on conflict (id) do update set queue = excluded.queue, outcome = excluded.outcome, value = excluded.value, error = excluded.error, at = excluded.at, until = excluded.until;
+end
+$$`,
+  `/* Of those that have ended. By the primary key, however many are asked for. */
+create or replace function {schema}.results_of(p_ids bigint[]) returns table (id bigint, outcome text, value jsonb, error jsonb)
+language plpgsql stable set search_path = {schema}, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+#variable_conflict use_column
+begin
+  return query select r.id, r.outcome, r.value, r.error from unnest(p_ids) u(id), lateral (select * from result x where x.id = u.id offset 0) r where r.until > clock();
+end
+$$`,
+  `/* How far a handler is. Not in the message's row, which a transaction may have locked; only the holder of the lease may say it. */
+create or replace function {schema}.try_progress(p_queue text, p_id bigint, p_lease bigint, p_value float8, p_note text) returns table (fault jsonb, id bigint)
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+#variable_conflict use_column
+declare
+  q queue;
+  v_held boolean;
+begin
+  select * into q from queue where name = p_queue and dropped_at is null;
+  if q.kind is distinct from 'work' or not hold_storage(q) then
+    return query select queue_fault(p_queue, 'work'), null::bigint;
+    return;
+  end if;
+  execute format('select true from %I where queue = $1 and id = $2 and lease = $3', message_table(q.storage)) into v_held using q.id, p_id, p_lease;
+  if v_held then
+    return query insert into progress as p (id, value, note, at) values (p_id, p_value, p_note, clock())
+      on conflict (id) do update set value = excluded.value, note = excluded.note, at = excluded.at returning null::jsonb, p.id;
+  end if;
+end
+$$`,
+  `/* Results whose time is over, and how far messages were that are gone since a day. */
+create or replace function {schema}.clear_results(p_limit int default 5000) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+begin
+  delete from result where id in (select r.id from result r where r.until < clock() order by r.until limit p_limit for update skip locked);
+  delete from progress where at < clock() - interval '1 day';
+end
+$$`,
   `/* A new version brings new functions; those of each storage are made from them. */
 do $$ begin
   perform {schema}.clone_functions(id) from {schema}.storage where id <> 0 and to_regclass('{schema}.message_s' || id) is not null;
@@ -3661,10 +4844,10 @@ language sql stable set search_path = {schema}, pg_temp as 'select max(version) 
 create or replace function {schema}.role_functions(p_kind text) returns text[]
 language sql immutable as $$
   select case p_kind
-    when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_cancel}'
-    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,once,try_once,keep_once,expire_once,installation_id}'
-    when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive,try_list_workers,try_count_workers,try_get_worker,try_worker_health}'
-    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,suspend_worker,resume_worker,shutdown_worker,purge_workers,try_tell_worker}'
+    when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_send_with,try_edit,try_cancel,results_of}'
+    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule,try_progress,once,try_once,keep_once,expire_once,installation_id}'
+    when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive,try_get_schedule,list_schedules,try_list_workers,try_count_workers,try_get_worker,try_worker_health}'
+    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule,suspend_worker,resume_worker,shutdown_worker,purge_workers,try_tell_worker}'
   end::text[]
 $$`,
   `/* Makes the role unless there is one, and lets it call the functions of its kind. No rights on tables: the functions run as

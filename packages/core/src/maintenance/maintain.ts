@@ -28,6 +28,10 @@ export interface MaintenanceReport {
   readonly strays: number
   /** Keys of `client.once` whose time to be kept is over. */
   readonly keysExpired: number
+  /** Messages that schedules sent. */
+  readonly fired: number
+  /** Schedules that could not send; `schedules.list` says why. */
+  readonly misfired: number
   /** Steps that did not get their lock within 50 ms. They are tried again later; it cost nobody anything. */
   readonly refused: number
 }
@@ -65,7 +69,7 @@ const statements = {
 }
 
 export const noCounts = (): Counts => ({
-  ran: false, swept: 0, found: 0, moved: 0, truncated: 0, partitionsMade: 0, rowsMoved: 0, partitionsDropped: 0, unreadDropped: 0, archivedDropped: 0, strays: 0, keysExpired: 0, refused: 0,
+  ran: false, swept: 0, found: 0, moved: 0, truncated: 0, partitionsMade: 0, rowsMoved: 0, partitionsDropped: 0, unreadDropped: 0, archivedDropped: 0, strays: 0, keysExpired: 0, fired: 0, misfired: 0, refused: 0,
 })
 
 async function ask<T, Tx>(session: Session<Tx>, { name, text }: Statement, values: readonly SqlValue[]): Promise<T> {

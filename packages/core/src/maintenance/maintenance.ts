@@ -3,7 +3,8 @@ import { type Duration, milliseconds } from "../duration.ts"
 import { InvalidOptionError } from "../errors.ts"
 import type { Session } from "../session.ts"
 import { sleep } from "./sleep.ts"
-import { type MaintenanceReport, noCounts, quickRound, slowRound } from "./maintain.ts"
+import { type Counts, type MaintenanceReport, noCounts, quickRound, slowRound } from "./maintain.ts"
+import { type Fired, fireDue } from "../schedules/fire.ts"
 
 export interface MaintenanceOptions {
   /** From one quick look at the busy queues to the next; idle ones are looked at less often. Default "250ms". */
@@ -21,8 +22,8 @@ export interface MaintenanceOptions {
 }
 
 /**
- * Keeps storage flat: floors, flips, partitions, retention. Any process may run it, and as many as like: one at a time works,
- * by locks of its transactions. Without it everything stays correct, and nothing is lost; only dead rows are not kept in check.
+ * Keeps storage flat (floors, flips, partitions, retention) and sends what schedules have due. Any process may run it, and as many as like: one
+ * at a time works, by locks of its transactions. Without it everything stays correct, and nothing is lost; only dead rows are not kept in check, and schedules wait.
  */
 export interface Maintenance {
   /** Starts the loop and returns at once. Keeps the process alive until `stop`, or `client.close`. Twice is once. */
@@ -37,14 +38,20 @@ export interface Maintenance {
 const IDLE_FACTOR = 4
 /** Every queue is looked at this often, not only those with a floor. */
 const ALL_EVERY = 10_000
+/** Schedules are looked at this often, and when the next one that is known comes due. */
+const LOOK_EVERY = 1000
 const LONGEST_ERROR_PAUSE = 30_000
 
-export function createMaintenance<Tx>(session: Session<Tx>, options: MaintenanceOptions, isClosed: () => boolean): Maintenance {
+/** `wake` tells the readers of a queue that a schedule sent to it. */
+export function createMaintenance<Tx>(session: Session<Tx>, options: MaintenanceOptions, isClosed: () => boolean, wake: (queue: string) => void): Maintenance {
   const { interval, partitionInterval, flipAfter, flipPause } = checkMaintenance(options)
   let stopping: AbortController | undefined
   let running: Promise<void> = Promise.resolve()
   let nextAll = 0
   let nextSlow = 0
+  /** Where the next look at schedules starts; all are looked at now and then. */
+  let lookFrom: number | null = null
+  let nextLookAtAll = 0
 
   async function round(signal: AbortSignal): Promise<MaintenanceReport> {
     const counts = noCounts()
@@ -59,14 +66,33 @@ export function createMaintenance<Tx>(session: Session<Tx>, options: Maintenance
     return counts
   }
 
-  async function loop({ signal }: AbortController): Promise<void> {
+  async function keepFlat(signal: AbortSignal): Promise<number> {
+    const report = await round(signal)
+    if (isIdle(report)) return interval * IDLE_FACTOR * (0.75 + Math.random() / 2)
+    options.onReport?.(report)
+    return interval
+  }
+
+  async function sendDue(signal: AbortSignal): Promise<number> {
+    const now = performance.now()
+    const all = now >= nextLookAtAll
+    const fired = await fireDue(session, wake, all ? null : lookFrom, signal)
+    if (all) nextLookAtAll = now + ALL_EVERY
+    lookFrom = fired.from
+    const counts = { ...noCounts(), ran: true }
+    countFired(fired, counts)
+    if (!isIdle(counts)) options.onReport?.(counts)
+    // Not all processes at the same moment: who comes first does it.
+    return fired.wait === 0 ? 0 : Math.min(fired.wait ?? LOOK_EVERY, LOOK_EVERY) + 50 * Math.random()
+  }
+
+  /** A step returns how long to wait for the next one. */
+  async function loop(step: (signal: AbortSignal) => Promise<number>, { signal }: AbortController): Promise<void> {
     for (let failures = 0; !signal.aborted; ) {
-      let pause = interval
+      let pause: number
       try {
-        const report = await round(signal)
+        pause = await step(signal)
         failures = 0
-        if (!report.ran || isIdle(report)) pause *= IDLE_FACTOR * (0.75 + Math.random() / 2)
-        if (!isIdle(report)) options.onReport?.(report)
       } catch (error) {
         pause = Math.min(1000 * 2 ** failures++, LONGEST_ERROR_PAUSE)
         tell(options.onError, error)
@@ -81,7 +107,7 @@ export function createMaintenance<Tx>(session: Session<Tx>, options: Maintenance
       if (isClosed()) throw new InvalidOptionError("start", undefined, "comes after the client was closed")
       stopping = new AbortController()
       // One that was stopped just now may still be in a step.
-      running = Promise.all([running, loop(stopping)]).then(() => undefined)
+      running = Promise.all([running, loop(keepFlat, stopping), loop(sendDue, stopping)]).then(() => undefined)
     },
     stop: async () => {
       stopping?.abort()
@@ -91,11 +117,21 @@ export function createMaintenance<Tx>(session: Session<Tx>, options: Maintenance
     run: async () => {
       const counts = noCounts()
       const { signal } = new AbortController()
+      for (let wait: number | null = 0; wait === 0; ) {
+        const fired = await fireDue(session, wake, null, signal)
+        countFired(fired, counts)
+        wait = fired.wait
+      }
       await quickRound(session, { pause: 0, all: true, flipAfter, flipPause }, counts, signal)
       await slowRound(session, counts, signal)
       return counts
     },
   }
+}
+
+function countFired({ sent, failed }: Fired, counts: Counts): void {
+  counts.fired += sent
+  counts.misfired += failed
 }
 
 /** Of an error in the telling of errors nobody is left to be told. */

@@ -3,7 +3,8 @@ import { InvalidOptionError } from "../errors.ts"
 import { checkBytes } from "../json.ts"
 import type { Session } from "../session.ts"
 import type { StandardSchema } from "../standard-schema.ts"
-import { encodeOptions, encodePayload, type MessageOptions, messageOptionKeys, type SendOptions } from "./send.ts"
+import { encodeOptions, encodePayload, itemText, type MessageOptions, messageOptionKeys, type SendOptions } from "./send.ts"
+import { encodeSpecial, isSpecial, placeRefs, sendWith, specialKeys } from "./send-with.ts"
 
 /** One message of a batch. Its options come before those of the batch. */
 export interface BatchItem<Payload> extends MessageOptions {
@@ -26,7 +27,7 @@ export async function sendBatch<Tx>(
   items: readonly BatchItem<unknown>[],
   options: SendOptions<Tx>,
 ): Promise<string[]> {
-  checkOptions(options, [...messageOptionKeys, "tx"], "options")
+  checkOptions(options, [...messageOptionKeys.filter((key) => key !== "ref"), "tx"], "options")
   if (!Array.isArray(items)) throw new InvalidOptionError("items", items, `must be an array, got ${describe(items)}`)
   const batch = encodeOptions(options, "options", session.limits)
   const payloads: string[] = []
@@ -37,6 +38,7 @@ export async function sendBatch<Tx>(
     itemOptions.push(encodeItemOptions(session, item, i))
   }
   if (items.length === 0) return []
+  if (isSpecial(options) || items.some(isSpecial)) return sendSpecial(session, queue, items, payloads, options)
   const payloadText = `[${payloads.join(",")}]`
   const optionText = itemOptions.every((text) => text === "{}") ? "[]" : `[${itemOptions.join(",")}]`
   checkBytes(payloadText + optionText, MAX_BATCH_BYTES, `The batch of ${items.length} messages`)
@@ -48,8 +50,23 @@ export async function sendBatch<Tx>(
   return rows.map((row) => row.id)
 }
 
+/** What an item says comes before what the batch says. */
+async function sendSpecial<Tx>(session: Session<Tx>, queue: string, items: readonly BatchItem<unknown>[], payloads: readonly string[], options: SendOptions<Tx>): Promise<string[]> {
+  const refs = placeRefs(items)
+  const common = Object.fromEntries(Object.entries(options).filter(([key]) => (specialKeys as readonly string[]).includes(key) || ["headers", "priority"].includes(key)))
+  const when = { ...(options.delay !== undefined && { delay: options.delay }), ...(options.at !== undefined && { at: options.at }) }
+  const texts = items.map((item, i) => {
+    const { payload: _, ...own } = item
+    const whole: MessageOptions = { ...(own.delay === undefined && own.at === undefined && own.debounce === undefined ? when : {}), ...common, ...own }
+    const where = `items[${i}]`
+    return itemText(payloads[i]!, encodeOptions(whole, where, session.limits, i), encodeSpecial(whole, where, refs))
+  })
+  checkBytes(texts.join(","), MAX_BATCH_BYTES, `The batch of ${items.length} messages`)
+  return (await sendWith(session, queue, texts, options)).map(({ id }) => id)
+}
+
 function checkItem(item: unknown, where: string): void {
-  const known: readonly string[] = messageOptionKeys
+  const known = messageOptionKeys
   // Most likely a bare payload.
   if (typeof item !== "object" || item === null || (!("payload" in item) && Object.keys(item).some((key) => !known.includes(key)))) {
     throw new InvalidOptionError(where, item, `has no payload: an item is { payload, ${messageOptionKeys.join("?, ")}? }, got ${describe(item)}`)

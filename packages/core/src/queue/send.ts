@@ -5,9 +5,10 @@ import { encodeJson, type PayloadLimits } from "../json.ts"
 import type { Session } from "../session.ts"
 import { issuePath, type StandardSchema } from "../standard-schema.ts"
 import type { JsonObject, TxOption } from "../types.ts"
+import { encodeSpecial, isSpecial, sendWith, type SpecialOptions, specialKeys } from "./send-with.ts"
 
 /** What may be said of one message. */
-export interface MessageOptions {
+export interface MessageOptions extends SpecialOptions {
   /** Not delivered before this long from now, by the server's clock. Default 0. */
   readonly delay?: Duration
   /** Not delivered before this time; the past means now. Instead of `delay`. */
@@ -18,9 +19,9 @@ export interface MessageOptions {
   readonly headers?: JsonObject
 }
 
-export type SendOptions<Tx> = MessageOptions & TxOption<Tx>
+export type SendOptions<Tx> = Omit<MessageOptions, "ref"> & TxOption<Tx>
 
-export const messageOptionKeys = ["delay", "at", "priority", "headers"] as const
+export const messageOptionKeys: readonly string[] = ["delay", "at", "priority", "headers", ...specialKeys] as const
 
 /* One static function of the schema: planned once a connection, even unprepared. */
 const statement = {
@@ -36,15 +37,24 @@ export async function send<Tx>(
   payload: unknown,
   options: SendOptions<Tx>,
 ): Promise<string> {
-  checkOptions(options, [...messageOptionKeys, "tx"], "options")
+  checkOptions(options, [...messageOptionKeys.filter((key) => key !== "ref"), "tx"], "options")
   const text = await encodePayload(payload, schema, session.limits)
   const message = encodeOptions(options, "options", session.limits)
+  if (isSpecial(options)) return (await sendWith(session, queue, [itemText(text, message, encodeSpecial(options, "options", NO_REFS))], options))[0]!.id
   const rows = await session.run<{ id: string }>(
     statement,
     [queue, text, message.headers, message.delay, message.at, message.priority],
     options,
   )
   return rows[0]!.id
+}
+
+const NO_REFS: ReadonlyMap<string, number> = new Map()
+
+/** A message as `try_send_with` takes it. */
+export function itemText(payload: string, { headers, delay, at, priority }: EncodedOptions, special: Record<string, unknown>): string {
+  const plain = Object.entries({ delay, at, priority, ...special }).filter(([, value]) => value !== null)
+  return `{"payload":${payload}${headers === null ? "" : `,"headers":${headers}`}${plain.map(([key, value]) => `,"${key}":${JSON.stringify(value)}`).join("")}}`
 }
 
 /** Validates the input, and returns the *input* as JSON text: the schema's output is made anew at every read. */

@@ -23,7 +23,7 @@ export interface BeatAnswer {
   readonly every: number
   readonly state: "running" | "suspended" | "stopping" | "stopped"
   /** Of the queues that are there; leases in milliseconds. */
-  readonly queues: Readonly<Record<string, { readonly paused: boolean; readonly lease: number; readonly onInvalid: "deadLetter" | "raise" }>>
+  readonly queues: Readonly<Record<string, { readonly paused: boolean; readonly lease: number; readonly onInvalid: "deadLetter" | "raise"; readonly results: boolean }>>
   readonly lost: readonly string[]
   readonly cancelled: readonly string[]
 }

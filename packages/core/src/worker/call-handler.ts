@@ -1,7 +1,8 @@
 import { formatDuration } from "../duration.ts"
 import { HandlerTimeoutError, WorkerStoppedError } from "../errors.ts"
 import { quietTimer } from "../timer.ts"
-import type { HandlerSpec, TransactionContext } from "./handler.ts"
+import { createReporter } from "./report-progress.ts"
+import type { HandlerSpec, MessageContext, TransactionContext } from "./handler.ts"
 import type { Held } from "./held.ts"
 
 /** What a call needs of its worker. */
@@ -10,6 +11,9 @@ export interface CallHost {
   /** The signals of all calls that run. */
   readonly calls: Set<AbortController>
   onBegin(held: Held): void
+  /** Something is wrong that no message is failed for. */
+  onTrouble(error: unknown): void
+  keepsResults(): boolean
 }
 
 /**
@@ -28,7 +32,7 @@ export async function callHandler<Tx>(spec: HandlerSpec<Tx>, helds: readonly Hel
   const { timeout } = spec
   const timer = timeout === undefined ? undefined : quietTimer(() => controller.abort(new HandlerTimeoutError(String(formatDuration(timeout)))), timeout)
   try {
-    const context = { signal, worker: host.worker, ...(tx !== undefined && { tx }) } as TransactionContext<Tx>
+    const context = { signal, worker: host.worker, ...(!spec.whole && { progress: createReporter(spec.session, helds[0]!.message, host.onTrouble) }), ...(tx !== undefined && { tx }) } as MessageContext & TransactionContext<Tx>
     const answer = answerOf(spec, helds, context)
     const value = await (tx === undefined ? Promise.race([answer, outOfTime(signal)]) : answer)
     // It may have ended just because it was told to.
@@ -40,7 +44,7 @@ export async function callHandler<Tx>(spec: HandlerSpec<Tx>, helds: readonly Hel
   }
 }
 
-async function answerOf<Tx>(spec: HandlerSpec<Tx>, helds: readonly Held[], context: TransactionContext<Tx>): Promise<unknown> {
+async function answerOf<Tx>(spec: HandlerSpec<Tx>, helds: readonly Held[], context: MessageContext & TransactionContext<Tx>): Promise<unknown> {
   return spec.call(helds.map(({ message }) => message), context)
 }
 

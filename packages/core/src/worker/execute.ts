@@ -6,6 +6,7 @@ import type { HandlerSpec } from "./handler.ts"
 import type { Held } from "./held.ts"
 import { NotBegunError, runTransaction } from "./run-transaction.ts"
 import { createSettler } from "./settler.ts"
+import { resultsOf } from "./results-of.ts"
 import { failed, type Settlement, settlementOf, settlementsOf, unreadable } from "./verdict.ts"
 
 export interface ExecutorHost extends CallHost {
@@ -13,6 +14,7 @@ export interface ExecutorHost extends CallHost {
   /** Milliseconds that a message stays leased without a beat. */
   lease(): number
   onInvalid(): "deadLetter" | "raise"
+  onResult(): void
   /** The message is settled, or lost. */
   onLeft(held: Held): void
 }
@@ -28,10 +30,10 @@ export function createExecutor<Tx>(session: Session<Tx>, queue: string, spec: Ha
   const { emit } = host.emitter
   const settler = createSettler(session, queue, host.worker, host.lease, (error) => emit("error", { error, queue }))
 
-  async function settle(held: Held, settlement: Settlement, started?: number): Promise<void> {
+  async function settle(held: Held, settlement: Settlement, started?: number, result?: string): Promise<void> {
     const ms = started === undefined ? 0 : performance.now() - started
     try {
-      tell(held, settlement, await settler.settle({ message: held.message, settlement }), ms)
+      tell(held, settlement, await settler.settle({ message: held.message, settlement, result }), ms)
     } catch {
       // Told as an error by the settler; the message is delivered again.
       host.onLeft(held)
@@ -42,6 +44,7 @@ export function createExecutor<Tx>(session: Session<Tx>, queue: string, spec: Ha
     const { message } = held
     host.onLeft(held)
     if (row === undefined) return emit("lost", { message })
+    if (host.keepsResults() && ["done", "dead", "cancelled"].includes(row.outcome)) host.onResult()
     const visibleAt = new Date(row.visible ?? 0)
     if (to === "return" || row.outcome === "release") return emit("released", { message })
     if (row.outcome === "done") return emit("done", { message, ms })
@@ -66,13 +69,15 @@ export function createExecutor<Tx>(session: Session<Tx>, queue: string, spec: Ha
   async function handle(helds: readonly Held[], started: number): Promise<void> {
     const messages = helds.map(({ message }) => message)
     let settlements: readonly Settlement[]
+    let results: readonly (string | undefined)[] = []
     try {
       const value = await callHandler(spec, helds, host)
       settlements = spec.whole ? settlementsOf(value, messages, spec) : messages.map((message) => settlementOf(value, message, spec))
+      results = resultsOf(value, messages.length, session.limits, spec.whole, host)
     } catch (error) {
       settlements = helds.map(({ message, controller }) => failed(error, message, spec, controller?.signal))
     }
-    const told = helds.map((held, i) => settle(held, settlements[i]!, started))
+    const told = helds.map((held, i) => settle(held, settlements[i]!, started, results[i]))
     // Not ever more of them where the database is slower than the handlers.
     if (settler.isFull()) await Promise.all(told)
   }

@@ -9,12 +9,14 @@ import type { Settlement } from "./verdict.ts"
 export interface Finished {
   readonly message: Message
   readonly settlement: Settlement
+  /** What the handler returned, as JSON, where the queue keeps it. */
+  readonly result?: string | undefined
 }
 
 /* All that a worker has finished of a queue, whatever became of it, in one statement. */
 const statement = {
   name: "finish",
-  text: `select ${settledColumns} from {schema}.try_finish($1::text, $2::text::bigint[], $3::text::bigint[], $4::text::bigint[], $5::text::bigint[], $6::text::jsonb)`,
+  text: `select ${settledColumns} from {schema}.try_finish($1::text, $2::text::bigint[], $3::text::bigint[], $4::text::jsonb, $5::text::bigint[], $6::text::bigint[], $7::text::jsonb)`,
 }
 
 /** Settles messages of one queue, fenced by their leases. The answer has those that were still held, by id. */
@@ -22,7 +24,8 @@ export async function finish<Tx>(session: Session<Tx>, queue: string, finished: 
   const done = sorted(finished.filter(({ settlement }) => settlement.to === "done"))
   const others = sorted(finished.filter(({ settlement }) => settlement.to !== "done"))
   const what = JSON.stringify(others.map(({ settlement }) => givenBack(settlement, worker)))
-  const values = [queue, list(done, "id"), list(done, "lease"), list(others, "id"), list(others, "lease"), what]
+  const results = `[${done.map(({ result }) => result ?? "null").join(",")}]`
+  const values = [queue, list(done, "id"), list(done, "lease"), results, list(others, "id"), list(others, "lease"), what]
   const rows = await session.run<SettledRow>(statement, values, options)
   return new Map(rows.map((row) => [row.id, row]))
 }

@@ -16,6 +16,11 @@ export interface HandlerContext {
   readonly worker: string
 }
 
+export interface MessageContext extends HandlerContext {
+  /** Says how far the work is, for `admin.messages`. Returns at once; of many calls the last counts. */
+  progress(value: number, note?: string): void
+}
+
 export interface TransactionContext<Tx> extends HandlerContext {
   /** A transaction of the driver's library. The message is settled in it: what the handler does with it, and that, commit together or not at all. */
   readonly tx: Tx
@@ -55,7 +60,7 @@ export interface HandlerSpec<Tx> {
   readonly session: Session<Tx>
   readonly schema: StandardSchema | undefined
   /** With one message each, or with all of a call. */
-  call(messages: readonly Message[], context: TransactionContext<Tx>): unknown
+  call(messages: readonly Message[], context: MessageContext & TransactionContext<Tx>): unknown
   readonly whole: boolean
   /** Messages of one call. */
   readonly size: number
@@ -70,7 +75,7 @@ export interface HandlerSpec<Tx> {
 
 export const handlerOptionKeys = ["concurrency", "lease", "timeout", "backoff", "onError", "transactional", "batch"] as const
 
-export function createHandler<Tx>(session: Session<Tx>, queue: string, schema: StandardSchema | undefined, run: (message: Message<never>, context: TransactionContext<Tx>) => unknown, options: HandlerOptions): Handler<Tx> {
+export function createHandler<Tx>(session: Session<Tx>, queue: string, schema: StandardSchema | undefined, run: (message: Message<never>, context: MessageContext & TransactionContext<Tx>) => unknown, options: HandlerOptions): Handler<Tx> {
   checkFunction(run, "handler")
   checkOptions(options, handlerOptionKeys, "options")
   const common = checkHandler(options)

@@ -13,6 +13,8 @@ import { createLane, type Lane, type LaneHost } from "./lane.ts"
 export interface PartHost extends Pick<CallHost, "worker" | "calls">, Pick<LaneHost, "places" | "prefetch" | "longestPause" | "stopping" | "begin" | "ended"> {
   readonly concurrency: number
   readonly emitter: Emitter
+  /** A result was kept. */
+  onResult(): void
   /** Of the last beat. */
   answer(): BeatAnswer | undefined
   beat(): Promise<void>
@@ -44,6 +46,8 @@ export function createPart<Tx>(session: Session<Tx>, hub: WakeHub, { queue, spec
     onBegin: ({ message }) => emit("start", { message }),
     lease: () => spec.lease ?? info()?.lease ?? 30_000,
     onInvalid: () => info()?.onInvalid ?? "deadLetter",
+    keepsResults: () => info()?.results ?? false,
+    onTrouble: (error) => emit("error", { error, queue }),
     onLeft: (one) => {
       held.delete(one)
       host.onHappened()

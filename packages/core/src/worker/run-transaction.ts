@@ -5,6 +5,7 @@ import { callHandler, type CallHost } from "./call-handler.ts"
 import { finish } from "./finish.ts"
 import type { HandlerSpec } from "./handler.ts"
 import type { Held } from "./held.ts"
+import { resultsOf } from "./results-of.ts"
 import { failed, type Settlement, settlementOf, settlementsOf } from "./verdict.ts"
 
 /** What became of each message of a transaction that committed; of one that is not in it, the lease was lost before. */
@@ -28,8 +29,8 @@ interface LockRow {
 export async function runTransaction<Tx>(spec: HandlerSpec<Tx>, queue: string, helds: readonly Held[], host: CallHost): Promise<Committed> {
   const committed: Committed = new Map()
   let begun = false
-  const settle = async (tx: Tx, entries: readonly (readonly [Held, Settlement])[]): Promise<void> => {
-    const rows = await finish(spec.session, queue, entries.map(([{ message }, settlement]) => ({ message, settlement })), host.worker, { tx })
+  const settle: Settle<Tx> = async (tx, entries) => {
+    const rows = await finish(spec.session, queue, entries.map(([{ message }, settlement, result]) => ({ message, settlement, result })), host.worker, { tx })
     for (const [held, settlement] of entries) committed.set(held, { settlement, row: rows.get(held.message.id) })
   }
   try {
@@ -42,7 +43,7 @@ export async function runTransaction<Tx>(spec: HandlerSpec<Tx>, queue: string, h
       if (alive.length === 0) return
       if (spec.whole) return settle(tx, await handleWhole(spec, alive, host, tx))
       const [first] = alive
-      if (alive.length === 1) return settle(tx, [[first!, settlementOf(await callHandler(spec, alive, host, tx), first!.message, spec)]])
+      if (alive.length === 1) return settle(tx, [ended(await callHandler(spec, alive, host, tx), first!, spec, host)])
       for (const held of alive) await handleInSavepoint(spec, held, host, tx, settle)
     })
   } catch (error) {
@@ -57,9 +58,19 @@ function lock<Tx>({ session }: HandlerSpec<Tx>, queue: string, helds: readonly H
   return session.run<LockRow>(lockStatement, [queue, `{${ids.join(",")}}`, `{${ids.map((id) => leases.get(id)).join(",")}}`], { tx })
 }
 
-async function handleWhole<Tx>(spec: HandlerSpec<Tx>, helds: readonly Held[], host: CallHost, tx: Tx): Promise<[Held, Settlement][]> {
-  const settlements = settlementsOf(await callHandler(spec, helds, host, tx), helds.map(({ message }) => message), spec)
-  return helds.map((held, i) => [held, settlements[i]!])
+/** A message, what becomes of it, and what is kept of what its handler returned. */
+type Entry = readonly [Held, Settlement, string?]
+type Settle<Tx> = (tx: Tx, entries: readonly Entry[]) => Promise<void>
+
+function ended<Tx>(value: unknown, held: Held, spec: HandlerSpec<Tx>, host: CallHost): Entry {
+  return [held, settlementOf(value, held.message, spec), resultsOf(value, 1, spec.session.limits, false, host)[0]]
+}
+
+async function handleWhole<Tx>(spec: HandlerSpec<Tx>, helds: readonly Held[], host: CallHost, tx: Tx): Promise<Entry[]> {
+  const value = await callHandler(spec, helds, host, tx)
+  const settlements = settlementsOf(value, helds.map(({ message }) => message), spec)
+  const results = resultsOf(value, helds.length, spec.session.limits, true, host)
+  return helds.map((held, i) => [held, settlements[i]!, results[i]])
 }
 
 /** What one message did is undone with its savepoint; that it failed is kept by the transaction, with what the others did. */
@@ -68,12 +79,12 @@ async function handleInSavepoint<Tx>(
   held: Held,
   host: CallHost,
   tx: Tx,
-  settle: (tx: Tx, entries: readonly (readonly [Held, Settlement])[]) => Promise<void>,
+  settle: Settle<Tx>,
 ): Promise<void> {
   try {
     await inSavepoint(spec.session.driver, tx, async (inner) => {
       const value = await callHandler(spec, [held], host, inner)
-      await settle(inner, [[held, settlementOf(value, held.message, spec)]])
+      await settle(inner, [ended(value, held, spec, host)])
     })
   } catch (error) {
     await settle(tx, [[held, failed(error, held.message, spec, held.controller?.signal)]])

@@ -4,6 +4,7 @@ import { type Duration, milliseconds } from "../duration.ts"
 import { InvalidOptionError, WorkerStoppedError } from "../errors.ts"
 import { createMaintenance } from "../maintenance/maintenance.ts"
 import { sleep } from "../maintenance/sleep.ts"
+import { RESULTS } from "../results.ts"
 import type { Session } from "../session.ts"
 import type { WakeHub } from "../wake-hub.ts"
 import { type BeatAnswer, leaveWorker } from "./beat.ts"
@@ -40,7 +41,7 @@ export interface Worker {
 /** How long handlers have to end after their signals fired. */
 const GRACE = 1000
 
-export function createWorker<Tx>(session: Session<Tx>, hub: WakeHub, handlers: readonly Handler<Tx>[], options: WorkerOptions): Worker {
+export function createWorker<Tx>(session: Session<Tx>, hub: WakeHub, wake: (queue: string) => void, handlers: readonly Handler<Tx>[], options: WorkerOptions): Worker {
   const checked = checkWorker(session, handlers, options)
   const { concurrency, prefetch, name, hostname, port, signal } = checked
   const emitter = createEmitter()
@@ -49,7 +50,7 @@ export function createWorker<Tx>(session: Session<Tx>, hub: WakeHub, handlers: r
   const stopping = new AbortController()
   const calls = new Set<AbortController>()
   const places = createSlots(concurrency + prefetch)
-  const maintenance = createMaintenance(session, { onError }, () => false)
+  const maintenance = createMaintenance(session, { onError }, () => false, wake)
   let answer: BeatAnswer | undefined
   let running = 0
   /** Claims that found something, and messages that left. */
@@ -63,6 +64,7 @@ export function createWorker<Tx>(session: Session<Tx>, hub: WakeHub, handlers: r
   const parts: readonly Part<Tx>[] = handlers.map((handler) => createPart(session, hub, handler, {
     ...checked,
     worker: name,
+    onResult: () => wake(RESULTS),
     places,
     calls,
     emitter,

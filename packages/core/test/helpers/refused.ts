@@ -10,6 +10,7 @@ export const client: ReturnType<typeof createClient<{ tx: true }>> = createClien
 // As JavaScript sees them: without the types that refuse most of what is wrong already.
 export const queue = client.queue("q") as unknown as Untyped
 export const admin = client.admin as unknown as Untyped & Record<"queues" | "messages" | "archive", Untyped>
+export const schedules = client.schedules as unknown as Untyped
 export const message = { id: "1", lease: "1" }
 
 /** A call is refused with an error that names the field, and no SQL has run. */

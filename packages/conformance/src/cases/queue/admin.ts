@@ -8,7 +8,8 @@ function defaultsOf({ queueOptions = {} }: CaseContext): Required<QueueOptions> 
   const { partition } = queueOptions
   return {
     levels: 4, lease: "30s", maxAttempts: 20, deadLetter: null, notify: "off", archiveRetention: null, storage: partition ? "dedicated" : "shared",
-    backoff: { kind: "exponential", base: "1s", max: "10m", jitter: 0.2 }, done: "delete", onInvalid: "deadLetter", pausedAt: null,
+    backoff: { kind: "exponential", base: "1s", max: "10m", jitter: 0.2 }, done: "delete", onInvalid: "deadLetter", pausedAt: null, results: null,
+    concurrency: null, groupConcurrency: null, rateLimit: null, groupRateLimit: null, fifo: false, fair: false,
     ...queueOptions,
     partition: partition ? { unread: "keep", archive: false, ...partition } : null,
   }

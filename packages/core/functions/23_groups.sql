@@ -1,0 +1,222 @@
+/* The first group after p_after, in the order of hashes, that has a message which could be ready; null at the end. */
+create or replace function {schema}.next_group(q {schema}.queue, p_live smallint[], p_after bigint) returns bigint
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+set jit = off
+as $$
+begin
+  -- leaf p_live
+  return (select m.grp from message m where m.queue = q.id and m.grp > p_after and m.vt < 'infinity' order by m.grp limit 1);
+  -- end
+end
+$$
+-- next
+/* How many messages of a group are held, or of all groups where p_group is null; no more than p_most are counted. */
+create or replace function {schema}.held_of(q {schema}.queue, p_live smallint[], p_group bigint, p_most int, p_now timestamptz) returns int
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+begin
+  if p_group is null then
+    -- leaf p_live
+    return (select count(*) from (select from message m where m.queue = q.id and m.grp is not null and m.lease is not null and m.vt > p_now limit p_most) h);
+    -- end
+  end if;
+  -- leaf p_live
+  return (select count(*) from (select from message m where m.queue = q.id and m.grp = p_group and m.lease is not null and m.vt > p_now limit p_most) h);
+  -- end
+end
+$$
+-- next
+/* Up to p_limit ready messages of a group, locked, in the order of delivery. Of a group in strict order only its oldest message counts:
+   while that is held, delayed or waits for another attempt, the group has none. */
+create or replace function {schema}.lock_group(q {schema}.queue, p_live smallint[], p_group bigint, p_limit int, p_now timestamptz, p_filter jsonb) returns bigint[]
+language plpgsql volatile
+set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_sort = off
+set jit = off
+as $$
+declare
+  v_headers jsonb := p_filter->'headers';
+  v_payload jsonb := p_filter->'payload';
+begin
+  if q.fifo and p_group <> 0 then
+    -- leaf p_live
+    return array(
+      select m.id from message m
+       where m.queue = q.id and m.vt <= p_now
+         and m.id = (select o.id from message o where o.queue = q.id and o.grp = p_group order by o.id limit 1)
+         and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
+         for update skip locked);
+    -- end
+  end if;
+  -- leaf p_live
+  return array(
+    select r.id
+      from generate_series(0, q.deepest - 1) l(level),
+           lateral (
+             select m.id from message m
+              where m.queue = q.id and m.grp = p_group and m.priority = l.level and m.vt < 'infinity' and m.vt <= p_now
+                and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
+              order by m.vt, m.id limit p_limit for update skip locked) r
+     limit p_limit);
+  -- end
+end
+$$
+-- next
+/* A turn among the claims of a queue or of a group, until the end of the transaction. Others take milliseconds, but for those that
+   a transaction of a caller's holds: they are not waited for. */
+create or replace function {schema}.take_turn(p_purpose text, p_number bigint, p_tries int) returns boolean
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  for i in 1 .. p_tries loop
+    if pg_try_advisory_xact_lock(lock_space(p_purpose), (p_number & 2147483647)::int) then
+      return true;
+    end if;
+    perform pg_sleep(0.001);
+  end loop;
+  return false;
+end
+$$
+-- next
+create or replace function {schema}.rate_slice(p_rate jsonb, p_now timestamptz) returns bigint
+language sql immutable as $$ select floor(extract(epoch from p_now) * 1000 / (p_rate->>'per')::float8 * 100)::bigint $$
+-- next
+/* How many more a rate allows: what is used in a slice that is partly over counts whole, so that no interval has more than the limit. */
+create or replace function {schema}.rate_left(q {schema}.queue, p_group bigint, p_rate jsonb, p_now timestamptz) returns int
+language sql stable set search_path = {schema}, pg_temp as $$
+  select (p_rate->>'limit')::int - coalesce(sum(u.used), 0)::int from rate_use u
+   where u.queue = q.id and u.grp = p_group and u.slice >= rate_slice(p_rate, p_now) - 100
+$$
+-- next
+/* Rolled back with the claim: then nothing was delivered. */
+create or replace function {schema}.use_rate(q {schema}.queue, p_group bigint, p_rate jsonb, p_count int, p_now timestamptz) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+declare
+  v_slice bigint := rate_slice(p_rate, p_now);
+begin
+  insert into rate_use as u (queue, grp, slice, used) values (q.id, p_group, v_slice, p_count)
+    on conflict (queue, grp, slice) do update set used = u.used + excluded.used;
+  delete from rate_use where queue = q.id and grp = p_group and slice < v_slice - 101;
+end
+$$
+-- next
+/* How many messages of a group a claim may take that has p_taken of it. Where there is a limit it is decided by one claim at a time. */
+create or replace function {schema}.group_left(q {schema}.queue, p_live smallint[], p_group bigint, p_taken int, p_most int, p_now timestamptz) returns int
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v_left int := p_most;
+begin
+  if p_group = 0 or not q.fifo and q.group_concurrency is null and q.group_rate is null then
+    return v_left;
+  elsif p_taken = 0 and not take_turn('group ' || q.id, p_group, 1) or q.fifo and p_taken > 0 then
+    return 0;
+  end if;
+  if q.group_concurrency is not null then
+    v_left := least(v_left, q.group_concurrency - p_taken - held_of(q, p_live, p_group, q.group_concurrency, p_now));
+  end if;
+  if q.group_rate is not null then
+    v_left := least(v_left, rate_left(q, p_group, q.group_rate, p_now) - p_taken);
+  end if;
+  return v_left;
+end
+$$
+-- next
+/* How many messages of the queue a claim may take. */
+create or replace function {schema}.queue_left(q {schema}.queue, p_live smallint[], p_most int, p_now timestamptz) returns int
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v_left int := p_most;
+begin
+  if q.concurrency is null and q.rate is null then
+    return v_left;
+  elsif not take_turn('running', q.id, 20) then
+    return 0;
+  end if;
+  if q.concurrency is not null then
+    v_left := least(v_left, q.concurrency - held_of(q, p_live, null, q.concurrency, p_now));
+  end if;
+  if q.rate is not null then
+    v_left := least(v_left, rate_left(q, -1, q.rate, p_now));
+  end if;
+  return v_left;
+end
+$$
+-- next
+/* As lock_ready, but round the groups: each claim goes on behind the group that was served last, which makes that the least
+   recently served first, and takes a few messages of each at a time. Where it goes on is a sequence, since that is hot, and no
+   claim may wait for another one's transaction. */
+create or replace function {schema}.lock_grouped(q {schema}.queue, p_live smallint[], p_limit int, p_now timestamptz, p_filter jsonb) returns bigint[]
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan as $$
+declare
+  v_ids bigint[] := '{}';
+  v_groups bigint[] := '{}';
+  v_some bigint[];
+  v_left int := queue_left(q, p_live, p_limit, p_now);
+  v_turn regclass := own_relation('turn_' || q.id);
+  v_group bigint;
+  v_at bigint := coalesce(pg_sequence_last_value(v_turn), -1);
+  v_wrapped boolean := false;
+  v_vain int := 0;
+  v_taken int;
+  v_share int;
+begin
+  /* Once round without finding anything ends it, and so do many groups in vain: the next claim goes on there. */
+  while cardinality(v_ids) < v_left and v_vain < 500 loop
+    v_group := next_group(q, p_live, v_at);
+    if v_group is null then
+      exit when v_wrapped;
+      v_wrapped := true;
+      v_at := -1;
+      continue;
+    end if;
+    v_at := v_group;
+    v_taken := coalesce(cardinality(array_positions(v_groups, v_group)), 0);
+    v_share := group_left(q, p_live, v_group, v_taken, least(v_left - cardinality(v_ids), greatest(1, p_limit / 8)), p_now);
+    v_some := '{}';
+    if v_share > 0 then
+      /* Those that this claim has taken before are found again. */
+      v_some := array(select s.id from unnest(lock_group(q, p_live, v_group, v_taken + v_share, p_now, p_filter)) with ordinality s(id, n)
+                       where s.id <> all (v_ids) order by s.n limit v_share);
+    end if;
+    v_vain := case when v_some = '{}' then v_vain + 1 else 0 end;
+    if v_some <> '{}' then
+      v_wrapped := false;
+      v_ids := v_ids || v_some;
+      v_groups := v_groups || array_fill(v_group, array[cardinality(v_some)]);
+    end if;
+  end loop;
+  if v_ids <> '{}' then
+    perform count_rates(q, v_groups, p_now);
+  end if;
+  if v_turn is not null and v_at >= 0 then
+    perform setval(v_turn, v_at);
+  end if;
+  return v_ids;
+end
+$$
+-- next
+create or replace function {schema}.count_rates(q {schema}.queue, p_groups bigint[], p_now timestamptz) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  if q.rate is not null then
+    perform use_rate(q, -1, q.rate, cardinality(p_groups), p_now);
+  end if;
+  if q.group_rate is not null then
+    perform use_rate(q, u.grp, q.group_rate, count(*)::int, p_now) from unnest(p_groups) u(grp) where u.grp <> 0 group by u.grp;
+  end if;
+end
+$$
