@@ -39,6 +39,8 @@
 -- column floor.swept_at: timestamp with time zone not null
 -- column floor.version: bigint not null generated always as identity
 -- column floor.vt: timestamp with time zone not null
+-- column installation.id: text not null default "right"(replace((gen_random_uuid())::text, '-'::text, ''::text), 16)
+-- column installation.only_one: boolean not null default true
 -- column message.attempt: integer not null default 0
 -- column message.enqueued_at: timestamp with time zone not null
 -- column message.errors: jsonb
@@ -59,6 +61,10 @@
 -- column migration.breaking: boolean not null
 -- column migration.name: text not null
 -- column migration.version: integer not null
+-- column once.at: timestamp with time zone not null
+-- column once.keep_until: timestamp with time zone not null
+-- column once.key: text not null collate C
+-- column once.result: jsonb
 -- column progress.at: timestamp with time zone not null
 -- column progress.id: bigint not null
 -- column progress.note: text
@@ -148,6 +154,7 @@
 -- column worker.name: text not null collate C
 -- column worker.port: integer
 -- column worker.queues: text[] not null
+-- column worker.shutdown_at: timestamp with time zone
 -- column worker.started_at: timestamp with time zone not null
 -- column worker.state: text not null default 'running'::text
 -- constraint archive.archive_outcome_check: CHECK ((outcome = ANY (ARRAY['done'::text, 'dead'::text, 'cancelled'::text, 'expired'::text])))
@@ -155,8 +162,12 @@
 -- constraint dependency.dependency_if_failed_check: CHECK ((if_failed = ANY (ARRAY['cancel'::text, 'run'::text, 'wait'::text])))
 -- constraint dependency.dependency_pkey: PRIMARY KEY (queue, parent, child)
 -- constraint floor.floor_pkey: PRIMARY KEY (storage, queue, priority, version)
+-- constraint installation.installation_only_one_check: CHECK (only_one)
+-- constraint installation.installation_pkey: PRIMARY KEY (only_one)
 -- constraint message.message_pkey: PRIMARY KEY (queue, id, segment)
 -- constraint migration.migration_pkey: PRIMARY KEY (version)
+-- constraint once.once_key_check: CHECK (((length(key) >= 1) AND (length(key) <= 500)))
+-- constraint once.once_pkey: PRIMARY KEY (key)
 -- constraint progress.progress_pkey: PRIMARY KEY (id)
 -- constraint queue.queue_archive_retention_check: CHECK (((archive_retention > '00:00:00'::interval) AND isfinite(archive_retention)))
 -- constraint queue.queue_check: CHECK (((deepest >= levels) AND (deepest <= 16)))
@@ -322,7 +333,7 @@ returns jsonb language plpgsql volatile security definer search_path=<schema>, p
 
 declare
   v_now timestamptz := clock();
-  v_every interval := (p_worker->>'every')::float8 * interval '1 millisecond';
+  v_every interval := coalesce((p_worker->>'every')::float8 * interval '1 millisecond', beat_interval(p_held));
   v_state text;
   v_queue text;
   v_all jsonb;
@@ -339,6 +350,13 @@ begin
   end if;
   if v_fault is not null then
     return jsonb_build_object('fault', v_fault);
+  end if;
+  if p_starting then
+    for v_queue in select jsonb_object_keys(p_held) order by 1 loop
+      if queue_filter_fault(v_queue) is not null then
+        return jsonb_build_object('fault', queue_filter_fault(v_queue));
+      end if;
+    end loop;
   end if;
   perform set_config('synchronous_commit', 'off', true);
   v_state := stamp_worker(p_worker, v_every, p_held, p_starting, v_now);
@@ -357,8 +375,16 @@ begin
       v_cancelled := v_cancelled || array(select c.id from cancellation c where c.queue = q.id and c.id = any (v_ids));
     end if;
   end loop;
-  return jsonb_build_object('state', v_state, 'queues', v_queues, 'lost', to_jsonb(v_lost::text[]), 'cancelled', to_jsonb(v_cancelled::text[]));
+  return jsonb_build_object('state', v_state, 'every', extract(epoch from v_every) * 1000, 'queues', v_queues, 'lost', to_jsonb(v_lost::text[]), 'cancelled', to_jsonb(v_cancelled::text[]));
 end
+
+
+
+-- function beat_interval(p_held jsonb)
+returns interval language sql stable search_path=<schema>, pg_temp, enable_seqscan=off as
+
+  select greatest(interval '20 milliseconds', least(interval '10 seconds', min(coalesce((h.value->>'lease')::float8 * interval '1 millisecond', q.lease, '30 seconds')) / 3))
+    from jsonb_each(p_held) h left join queue q on q.name = h.key and q.kind = 'work' and q.dropped_at is null
 
 
 
@@ -499,7 +525,7 @@ begin
   perform clear_keys();
   perform clear_results();
   perform regroup(q) from queue q where q.grouped_at > clock() - interval '10 minutes' and q.dropped_at is null and hold_if_free(q);
-  delete from worker where beat_at < clock() - case state when 'stopped' then interval '1 hour' else interval '1 day' end;
+  delete from worker where beat_at < clock() - case state when 'stopped' then interval '1 hour' else greatest(interval '1 day', 3 * every) end;
   return v_count;
 end
 
@@ -1053,6 +1079,20 @@ end
 
 
 
+-- function expire_once(p_limit integer)
+returns integer language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off defaults 5000 as
+
+declare
+  v_now timestamptz := clock();
+  v_count int;
+begin
+  delete from once where key in (select o.key from once o where o.keep_until < v_now order by o.keep_until limit p_limit for update skip locked);
+  get diagnostics v_count = row_count;
+  return v_count;
+end
+
+
+
 -- function expired(p_day bigint)
 returns boolean language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
 
@@ -1426,6 +1466,11 @@ end
 
 
 
+-- function installation_id()
+returns text language sql stable security definer search_path=<schema>, pg_temp as
+select id from installation
+
+
 -- function installed_version()
 returns integer language sql stable security definer search_path=<schema>, pg_temp as
 select max(version) from migration
@@ -1547,6 +1592,13 @@ begin
   end if;
   return v_lost;
 end
+
+
+
+-- function keep_once(p_key text, p_result jsonb)
+returns void language sql volatile security definer search_path=<schema>, pg_temp as
+
+  update once set result = p_result where key = p_key
 
 
 
@@ -2116,6 +2168,18 @@ end
 
 
 
+-- function once(key text, keep interval)
+returns boolean language plpgsql volatile security definer search_path=<schema>, pg_temp defaults '30 days'::interval as
+
+begin
+  perform raise_fault(coalesce(
+    argument_fault('key', length(key) between 1 and 500),
+    argument_fault('keep', keep > '0' and isfinite(keep))));
+  return (select first from try_once(key, keep));
+end
+
+
+
 -- function options_fault(p_options jsonb)
 returns jsonb language sql immutable search_path=<schema>, pg_temp as
 
@@ -2319,6 +2383,19 @@ end
 
 
 
+-- function purge_workers(older_than interval)
+returns SETOF text language plpgsql volatile security definer search_path=<schema>, pg_temp defaults '01:00:00'::interval as
+
+declare
+  v_now timestamptz := clock();
+begin
+  perform raise_fault(argument_fault('older_than', older_than >= '0' and isfinite(older_than)));
+  return query
+    delete from worker w where w.beat_at <= v_now - older_than and (w.state = 'stopped' or worker_is_stale(w, v_now)) returning w.name;
+end
+
+
+
 -- function queue_fault(p_queue text, p_kind text)
 returns jsonb language sql stable search_path=<schema>, pg_temp as
 
@@ -2326,6 +2403,14 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
     (select jsonb_build_object('code', 'wrong_kind', 'queue', p_queue, 'expected', p_kind, 'actual', kind)
        from queue where name = p_queue and dropped_at is null and kind <> p_kind),
     jsonb_build_object('code', 'queue_not_found', 'queue', p_queue))
+
+
+
+-- function queue_filter_fault(p_queue text)
+returns jsonb language sql stable search_path=<schema>, pg_temp as
+
+  select queue_fault(p_queue, 'work')
+   where p_queue is not null and not exists (select from queue where name = p_queue and kind = 'work' and dropped_at is null)
 
 
 
@@ -2379,6 +2464,8 @@ begin
       when 'queue_not_found' then format('There is no queue "%s".', p_fault->>'queue')
       when 'wrong_kind' then format('"%s" is of kind %s, not %s.', p_fault->>'queue', p_fault->>'actual', p_fault->>'expected')
       when 'stale_lease' then format('Message %s of "%s" is no longer held under this lease.', p_fault->>'id', p_fault->>'queue')
+      when 'worker_not_found' then format('There is no worker "%s".', p_fault->>'worker')
+      when 'worker_state' then format('The worker "%s" is %s, and cannot be %s.', p_fault->>'worker', p_fault->>'from', p_fault->>'to')
       when 'isolation' then format('This needs READ COMMITTED and met %s.', p_fault->>'actual')
       when 'invalid_argument' then format('%s cannot be meant.', p_fault->>'argument')
       else format('%s: %s', v_code, p_fault - 'code')
@@ -2395,6 +2482,8 @@ begin
       when 'dead_letter_cycle' then 'SL008'
       when 'queue_in_use' then 'SL009'
       when 'storage_fixed' then 'SL010'
+      when 'worker_not_found' then 'SL011'
+      when 'worker_state' then 'SL012'
       when 'invalid_argument' then '22023'
       else 'SL000'
     end;
@@ -2641,6 +2730,15 @@ end
 
 
 
+-- function resume_worker(name text)
+returns void language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+begin
+  perform raise_fault((select fault from try_tell_worker(name, 'running')));
+end
+
+
+
 -- function retry(queue text, id bigint, lease bigint, delay interval, error jsonb)
 returns text language plpgsql volatile security definer search_path=<schema>, pg_temp defaults NULL::interval, NULL::jsonb as
 
@@ -2661,9 +2759,9 @@ returns text[] language sql immutable as
 
   select case p_kind
     when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_send_with,try_edit,try_cancel,results_of}'
-    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule,try_progress}'
-    when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive,try_get_schedule,list_schedules}'
-    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule}'
+    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule,try_progress,once,try_once,keep_once,expire_once,installation_id}'
+    when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive,try_get_schedule,list_schedules,try_list_workers,try_count_workers,try_get_worker,try_worker_health}'
+    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule,suspend_worker,resume_worker,shutdown_worker,purge_workers,try_tell_worker}'
   end::text[]
 
 
@@ -2946,6 +3044,15 @@ end
 
 
 
+-- function shutdown_worker(name text)
+returns void language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+begin
+  perform raise_fault((select fault from try_tell_worker(name, 'stopping')));
+end
+
+
+
 -- function snooze(queue text, id bigint, lease bigint, delay interval)
 returns timestamp with time zone language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
@@ -2974,12 +3081,13 @@ declare
   v_held int := coalesce((select sum(jsonb_array_length(value->'ids')) from jsonb_each(p_held)), 0);
 begin
   if not p_starting then
-    update worker set beat_at = p_now, every = p_every, held = v_held where name = p_worker->>'name' returning state into v_state;
+    update worker set beat_at = p_now, every = p_every, held = v_held,
+      state = case when state <> 'stopped' then state when shutdown_at is null then 'running' else 'stopping' end where name = p_worker->>'name' returning state into v_state;
   end if;
   if v_state is null then
     insert into worker as w (name, hostname, port, queues, started_at, beat_at, every, held)
     values (p_worker->>'name', p_worker->>'hostname', (p_worker->>'port')::int, array(select jsonb_array_elements_text(p_worker->'queues')), p_now, p_now, p_every, v_held)
-    on conflict (name) do update set hostname = excluded.hostname, port = excluded.port, queues = excluded.queues, state = 'running',
+    on conflict (name) do update set hostname = excluded.hostname, port = excluded.port, queues = excluded.queues, state = 'running', shutdown_at = null,
       started_at = excluded.started_at, beat_at = excluded.beat_at, every = excluded.every, held = excluded.held
     returning w.state into v_state;
   end if;
@@ -3050,6 +3158,15 @@ begin
   s.unread := coalesce(p->>'unread', 'keep');
   s.own_archive := coalesce((p->>'archive')::boolean, false);
   return s;
+end
+
+
+
+-- function suspend_worker(name text)
+returns void language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+begin
+  perform raise_fault((select fault from try_tell_worker(name, 'suspended')));
 end
 
 
@@ -3379,6 +3496,14 @@ end
 
 
 
+-- function try_count_workers(p_queue text, p_state text)
+returns TABLE(fault jsonb, count bigint) language sql stable security definer search_path=<schema>, pg_temp as
+
+  select queue_filter_fault(p_queue), count(*) from worker w
+   where (p_queue is null or p_queue = any (w.queues)) and (p_state is null or w.state = p_state)
+
+
+
 -- function try_create_queue(p_name text, p_options jsonb, p_must_be_new boolean)
 returns TABLE(fault jsonb, created boolean, info jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
@@ -3646,6 +3771,18 @@ returns TABLE(fault jsonb, info jsonb, now double precision) language sql volati
 
 
 
+-- function try_get_worker(p_name text)
+returns TABLE(fault jsonb, info jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  w worker;
+begin
+  select * into w from worker where name = p_name;
+  return query select worker_fault(w, p_name), case when w.id is not null then worker_info(w, clock()) end;
+end
+
+
+
 -- function try_list_archive(p_id bigint, p_queue text, p_outcome text, p_after bigint, p_limit integer)
 returns TABLE(fault jsonb, item jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
@@ -3682,6 +3819,25 @@ begin
       from queue q, lateral messages_of(q, v_from, v_to, p_state, p_limit, v_now, p_queue is not null) m
      where q.dropped_at is null and q.kind = 'work' and (p_queue is null or q.name = p_queue)
      order by m.id limit p_limit;
+end
+
+
+
+-- function try_list_workers(p_queue text, p_state text, p_after text, p_limit integer)
+returns TABLE(fault jsonb, item jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  v_now timestamptz := clock();
+  v_fault jsonb := queue_filter_fault(p_queue);
+begin
+  if v_fault is not null then
+    return query select v_fault, null::jsonb;
+    return;
+  end if;
+  return query
+    select null::jsonb, worker_info(w, v_now) from worker w
+     where (p_queue is null or p_queue = any (w.queues)) and (p_state is null or w.state = p_state) and (p_after is null or w.name > p_after)
+     order by w.name limit p_limit;
 end
 
 
@@ -3785,6 +3941,25 @@ begin
       join lateral count_messages(q, v_now, p_queue is not null) m on true
      where q.kind = 'work' and q.dropped_at is null and (p_queue is null or q.name = p_queue)
      order by q.name;
+end
+
+
+
+-- function try_once(p_key text, p_keep interval)
+returns TABLE(first boolean, result jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+
+declare
+  v_now timestamptz := clock();
+begin
+  loop
+    insert into once (key, at, keep_until) values (p_key, v_now, v_now + p_keep) on conflict (key) do nothing;
+    if found then
+      return query select true, null::jsonb;
+      return;
+    end if;
+    return query select false, o.result from once o where o.key = p_key;
+    exit when found; /* not there: expired at this very moment */
+  end loop;
 end
 
 
@@ -4482,6 +4657,33 @@ end
 
 
 
+-- function try_tell_worker(p_name text, p_to text)
+returns TABLE(fault jsonb, info jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  w worker;
+  v_now timestamptz := clock();
+begin
+  select * into w from worker where name = p_name for update;
+  if w.id is null then
+    return query select worker_fault(w, p_name), null::jsonb;
+    return;
+  end if;
+  if w.state in ('stopping', 'stopped') and p_to <> 'stopping' then
+    return query select jsonb_build_object('code', 'worker_state', 'worker', p_name, 'from', w.state, 'to', p_to), null::jsonb;
+    return;
+  end if;
+  if w.state <> 'stopped' then
+    update worker set
+      state = case when p_to = 'stopping' and worker_is_stale(w, v_now) then 'stopped' else p_to end,
+      shutdown_at = case when p_to = 'stopping' then coalesce(shutdown_at, v_now) end
+     where id = w.id returning * into w;
+  end if;
+  return query select null::jsonb, worker_info(w, v_now);
+end
+
+
+
 -- function try_update_queue(p_name text, p_patch jsonb)
 returns TABLE(fault jsonb, info jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
@@ -4557,6 +4759,23 @@ begin
     missed = w.missed, priority = w.priority, headers = w.headers, payload = w.payload, next_at = w.next_at, wake_at = w.wake_at
    where name = p_name;
   return query select null::jsonb, schedule_info(w), null::jsonb;
+end
+
+
+
+-- function try_worker_health(p_queue text)
+returns TABLE(fault jsonb, info jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  v_now timestamptz := clock();
+begin
+  return query
+    select queue_filter_fault(p_queue), jsonb_build_object(
+      'total', count(*), 'running', count(*) filter (where w.state = 'running'), 'suspended', count(*) filter (where w.state = 'suspended'),
+      'stopping', count(*) filter (where w.state = 'stopping'), 'stopped', count(*) filter (where w.state = 'stopped'),
+      'stale', count(*) filter (where worker_is_stale(w, v_now)), 'held', coalesce(sum(w.held) filter (where w.state <> 'stopped'), 0),
+      'oldestBeatAt', extract(epoch from min(w.beat_at) filter (where w.state <> 'stopped')) * 1000)
+      from worker w where p_queue is null or p_queue = any (w.queues);
 end
 
 
@@ -4671,6 +4890,30 @@ begin
 end
 
 
+
+-- function worker_fault(w worker, p_name text)
+returns jsonb language sql immutable as
+
+  select case when w.id is null then jsonb_build_object('code', 'worker_not_found', 'worker', p_name) end
+
+
+
+-- function worker_info(w worker, p_now timestamp with time zone)
+returns jsonb language sql stable search_path=<schema>, pg_temp as
+
+  select jsonb_build_object(
+    'name', w.name, 'hostname', w.hostname, 'port', w.port, 'queues', w.queues, 'state', w.state, 'stale', worker_is_stale(w, p_now), 'held', w.held,
+    'startedAt', extract(epoch from w.started_at) * 1000, 'beatAt', extract(epoch from w.beat_at) * 1000,
+    'shutdownAt', extract(epoch from w.shutdown_at) * 1000, 'every', extract(epoch from w.every) * 1000)
+
+
+
+-- function worker_is_stale(w worker, p_now timestamp with time zone)
+returns boolean language sql stable as
+
+  select w.state <> 'stopped' and w.beat_at < p_now - 3 * w.every
+
+
 -- index archive_default_at: CREATE INDEX archive_default_at ON archive_default USING btree (archived_at)
 -- index archive_id: CREATE INDEX archive_id ON ONLY archive USING btree (id) WHERE (queue > 0)
 -- index archive_message: CREATE INDEX archive_message ON ONLY archive USING btree (queue, id)
@@ -4678,12 +4921,15 @@ end
 -- index dependency_child: CREATE INDEX dependency_child ON dependency USING btree (child)
 -- index dependency_pkey: CREATE UNIQUE INDEX dependency_pkey ON dependency USING btree (queue, parent, child)
 -- index floor_pkey: CREATE UNIQUE INDEX floor_pkey ON floor USING btree (storage, queue, priority, version)
+-- index installation_pkey: CREATE UNIQUE INDEX installation_pkey ON installation USING btree (only_one)
 -- index message_claim: CREATE INDEX message_claim ON ONLY message USING btree (queue, priority, vt, id) WHERE (vt < 'infinity'::timestamp with time zone)
 -- index message_group_held: CREATE INDEX message_group_held ON ONLY message USING btree (queue, grp) WHERE ((grp IS NOT NULL) AND (lease IS NOT NULL))
 -- index message_group_order: CREATE INDEX message_group_order ON ONLY message USING btree (queue, grp, id) WHERE (grp IS NOT NULL)
 -- index message_group_ready: CREATE INDEX message_group_ready ON ONLY message USING btree (queue, grp, priority, vt, id) WHERE ((grp IS NOT NULL) AND (vt < 'infinity'::timestamp with time zone))
 -- index message_pkey: CREATE UNIQUE INDEX message_pkey ON ONLY message USING btree (queue, id, segment)
 -- index migration_pkey: CREATE UNIQUE INDEX migration_pkey ON migration USING btree (version)
+-- index once_keep_until: CREATE INDEX once_keep_until ON once USING btree (keep_until)
+-- index once_pkey: CREATE UNIQUE INDEX once_pkey ON once USING btree (key)
 -- index progress_pkey: CREATE UNIQUE INDEX progress_pkey ON progress USING btree (id)
 -- index queue_dead_letter: CREATE INDEX queue_dead_letter ON queue USING btree (dead_letter) WHERE (dead_letter IS NOT NULL)
 -- index queue_name: CREATE UNIQUE INDEX queue_name ON queue USING btree (name) WHERE (dropped_at IS NULL)
@@ -4712,10 +4958,12 @@ end
 -- table cancellation: 
 -- table dependency: 
 -- table floor: 
+-- table installation: 
 -- table message: LIST (segment)
 -- table message_0: FOR VALUES IN ('0') fillfactor=90, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0
 -- table message_1: FOR VALUES IN ('1') fillfactor=90, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0
 -- table migration: 
+-- table once: 
 -- table progress: fillfactor=50
 -- table queue: 
 -- table rate_use: 

@@ -53,7 +53,10 @@ setTimeout(() => void sluice.close(), 1000)
 `,
   "worker-events": `${working}const worker = sluice.worker([emails.handler(() => Promise.reject(new Error("no")), { backoff: () => "1h" })])
 `,
+  workers: client,
   schedules: client,
+  once: client,
+  "idempotency-key": client,
 }
 
 /** What is left of the emails that are sent, once a worker has had them. */

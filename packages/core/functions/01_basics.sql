@@ -43,6 +43,8 @@ begin
       when 'queue_not_found' then format('There is no queue "%s".', p_fault->>'queue')
       when 'wrong_kind' then format('"%s" is of kind %s, not %s.', p_fault->>'queue', p_fault->>'actual', p_fault->>'expected')
       when 'stale_lease' then format('Message %s of "%s" is no longer held under this lease.', p_fault->>'id', p_fault->>'queue')
+      when 'worker_not_found' then format('There is no worker "%s".', p_fault->>'worker')
+      when 'worker_state' then format('The worker "%s" is %s, and cannot be %s.', p_fault->>'worker', p_fault->>'from', p_fault->>'to')
       when 'isolation' then format('This needs READ COMMITTED and met %s.', p_fault->>'actual')
       when 'invalid_argument' then format('%s cannot be meant.', p_fault->>'argument')
       else format('%s: %s', v_code, p_fault - 'code')
@@ -59,6 +61,8 @@ begin
       when 'dead_letter_cycle' then 'SL008'
       when 'queue_in_use' then 'SL009'
       when 'storage_fixed' then 'SL010'
+      when 'worker_not_found' then 'SL011'
+      when 'worker_state' then 'SL012'
       when 'invalid_argument' then '22023'
       else 'SL000'
     end;

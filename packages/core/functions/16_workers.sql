@@ -28,15 +28,15 @@ begin
 end
 $$
 -- next
-/* A sign of life, and what a worker must know: one statement for all that it holds. p_worker: {name, hostname, port, queues},
-   every and lease in milliseconds. p_held: of each queue {ids, leases, lease}, ids ascending. Extends only leases that would end
+/* A sign of life, and what a worker must know: one statement for all that it holds. p_worker: {name, hostname, port, queues, every},
+   every and lease in milliseconds; by default, every third of the shortest lease. p_held: of each queue {ids, leases, lease}, ids ascending. Extends only leases that would end
    before the beat after the next, so that a handler shorter than a beat costs nothing. Answers the state that the worker was told to be in, its
    queues as far as they are there, and of the messages those that are lost and those that were cancelled. */
 create or replace function {schema}.beat(p_worker jsonb, p_held jsonb, p_starting boolean default false) returns jsonb
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
   v_now timestamptz := clock();
-  v_every interval := (p_worker->>'every')::float8 * interval '1 millisecond';
+  v_every interval := coalesce((p_worker->>'every')::float8 * interval '1 millisecond', beat_interval(p_held));
   v_state text;
   v_queue text;
   v_all jsonb;
@@ -53,6 +53,13 @@ begin
   end if;
   if v_fault is not null then
     return jsonb_build_object('fault', v_fault);
+  end if;
+  if p_starting then
+    for v_queue in select jsonb_object_keys(p_held) order by 1 loop
+      if queue_filter_fault(v_queue) is not null then
+        return jsonb_build_object('fault', queue_filter_fault(v_queue));
+      end if;
+    end loop;
   end if;
   perform set_config('synchronous_commit', 'off', true);
   v_state := stamp_worker(p_worker, v_every, p_held, p_starting, v_now);
@@ -71,11 +78,19 @@ begin
       v_cancelled := v_cancelled || array(select c.id from cancellation c where c.queue = q.id and c.id = any (v_ids));
     end if;
   end loop;
-  return jsonb_build_object('state', v_state, 'queues', v_queues, 'lost', to_jsonb(v_lost::text[]), 'cancelled', to_jsonb(v_cancelled::text[]));
+  return jsonb_build_object('state', v_state, 'every', extract(epoch from v_every) * 1000, 'queues', v_queues, 'lost', to_jsonb(v_lost::text[]), 'cancelled', to_jsonb(v_cancelled::text[]));
 end
 $$
 -- next
-/* A row that somebody purged is there again. */
+/* A third of the shortest lease, but 10 seconds at most, however long the leases are: a beat also brings what the worker is told. */
+create or replace function {schema}.beat_interval(p_held jsonb) returns interval
+language sql stable set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+  select greatest(interval '20 milliseconds', least(interval '10 seconds', min(coalesce((h.value->>'lease')::float8 * interval '1 millisecond', q.lease, '30 seconds')) / 3))
+    from jsonb_each(p_held) h left join queue q on q.name = h.key and q.kind = 'work' and q.dropped_at is null
+$$
+-- next
+/* A row that somebody purged is there again. One that reads stopped, though it beats, was given up for dead while it was to stop, and still is;
+   or another process of this name has left. */
 create or replace function {schema}.stamp_worker(p_worker jsonb, p_every interval, p_held jsonb, p_starting boolean, p_now timestamptz) returns text
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
@@ -83,12 +98,13 @@ declare
   v_held int := coalesce((select sum(jsonb_array_length(value->'ids')) from jsonb_each(p_held)), 0);
 begin
   if not p_starting then
-    update worker set beat_at = p_now, every = p_every, held = v_held where name = p_worker->>'name' returning state into v_state;
+    update worker set beat_at = p_now, every = p_every, held = v_held,
+      state = case when state <> 'stopped' then state when shutdown_at is null then 'running' else 'stopping' end where name = p_worker->>'name' returning state into v_state;
   end if;
   if v_state is null then
     insert into worker as w (name, hostname, port, queues, started_at, beat_at, every, held)
     values (p_worker->>'name', p_worker->>'hostname', (p_worker->>'port')::int, array(select jsonb_array_elements_text(p_worker->'queues')), p_now, p_now, p_every, v_held)
-    on conflict (name) do update set hostname = excluded.hostname, port = excluded.port, queues = excluded.queues, state = 'running',
+    on conflict (name) do update set hostname = excluded.hostname, port = excluded.port, queues = excluded.queues, state = 'running', shutdown_at = null,
       started_at = excluded.started_at, beat_at = excluded.beat_at, every = excluded.every, held = excluded.held
     returning w.state into v_state;
   end if;

@@ -7,9 +7,9 @@ create or replace function {schema}.role_functions(p_kind text) returns text[]
 language sql immutable as $$
   select case p_kind
     when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_send_with,try_edit,try_cancel,results_of}'
-    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule,try_progress}'
-    when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive,try_get_schedule,list_schedules}'
-    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule}'
+    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule,try_progress,once,try_once,keep_once,expire_once,installation_id}'
+    when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive,try_get_schedule,list_schedules,try_list_workers,try_count_workers,try_get_worker,try_worker_health}'
+    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule,suspend_worker,resume_worker,shutdown_worker,purge_workers,try_tell_worker}'
   end::text[]
 $$
 -- next

@@ -5,8 +5,10 @@ import { InvalidOptionError } from "./errors.ts"
 import { defaultLimits, type PayloadLimits } from "./json.ts"
 import { createMaintenance, type Maintenance, type MaintenanceOptions } from "./maintenance/maintenance.ts"
 import { createNotifier } from "./notifier.ts"
+import { once, type OnceOptions, type OnceResult } from "./once.ts"
 import { createQueue, type Queue, type QueueTypes } from "./queue/queue.ts"
 import { checkSendRate, createSendBudget, type SendBudget, type SendRate } from "./queue/send-rate.ts"
+import { register, type RegisterOptions, type Registration } from "./registry/register.ts"
 import { createSchedules, type Schedules } from "./schedules/schedules.ts"
 import { createResults, type ResultOptions } from "./results.ts"
 import { createSession, typedError } from "./session.ts"
@@ -36,10 +38,18 @@ export interface Client<Tx = unknown> {
    * Commits when `work` resolves, rolls back when it rejects; nothing is retried.
    */
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+  /**
+   * Runs `work` in the caller's transaction unless it was done under this key before, whoever did it, and resolves with what it returned then or now.
+   * Key and effects commit together. Waits for a transaction that is open and has the key. Where `work` rejects, what it did is undone and the key
+   * is free; the transaction goes on. Above READ COMMITTED a key taken meanwhile is a 40001, yours to retry. `work` must use the `tx` that it gets.
+   */
+  once<T>(tx: Tx, key: string, work: (tx: Tx) => T | Promise<T>, options?: OnceOptions): Promise<OnceResult<T>>
   /** Wakes the readers of a queue: for use after a commit of your own, which Sluice cannot see. Resolves when the hint is out. */
   wake(queue: string): Promise<void>
   /** A loop that has messages handled, of one queue or of many. `start` sets it to work. */
   worker(handlers: readonly Handler<Tx>[], options?: WorkerOptions): Worker
+  /** Puts a reader that is no worker into the list of workers. Throws `QueueNotFoundError`. Plain sends and reads need no such thing, and leave no trace there. */
+  register(options: RegisterOptions): Promise<Registration>
   /** What sends messages by cron or at intervals. */
   readonly schedules: Schedules<Tx>
   /**
@@ -49,7 +59,7 @@ export interface Client<Tx = unknown> {
   result<Value = unknown>(id: string, options?: ResultOptions): Promise<Value>
   /** The loop that keeps storage flat and sends what schedules have due. Every worker runs it; start it yourself where there is none. */
   maintenance(options?: MaintenanceOptions): Maintenance
-  /** Ends what this client opened: its workers, as `stop` does, its maintenance and its LISTEN connection, and the driver's pool where the driver made it. */
+  /** Ends what this client opened: its workers and registrations, as `stop` does, its maintenance and its LISTEN connection, and the driver's pool where the driver made it. */
   close(): Promise<void>
 }
 
@@ -122,6 +132,10 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
         throw failed ? error : typedError(error)
       }
     },
+    once: async (tx, key, work, how = {}) => once(session, tx, key, work, how, (inner) => {
+      const queues = sentIn.get(tx as object)
+      if (queues !== undefined) sentIn.set(inner as object, queues)
+    }),
     wake: async (queue) => {
       validateQueueName(queue)
       hub.wakeLocal(queue)
@@ -133,6 +147,12 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
       loops.add(worker)
       worker.on("stopped", () => loops.delete(worker))
       return worker
+    },
+    register: async (how) => {
+      const registration = await register(session, how)
+      // The database may be gone by then, and nobody is left to beat.
+      loops.add({ stop: () => registration.stop().catch(() => {}) })
+      return registration
     },
     schedules: createSchedules(session, onSent),
     result: async <Value>(id: string, how: ResultOptions = {}) => (await results.wait(id, how)) as Value,

@@ -333,6 +333,30 @@ export class WorkerStoppedError extends SluiceError {
   }
 }
 
+/** No worker has this name: none ever had, or it was purged. */
+export class WorkerNotFoundError extends SluiceError {
+  readonly worker: string
+
+  constructor(worker: string) {
+    super("worker_not_found", `There is no worker "${worker}". client.admin.workers.list() shows those there are.`)
+    this.worker = worker
+  }
+}
+
+/** A worker that stops, or has stopped, cannot be told anything else; it begins anew by its next start. Nothing was changed. */
+export class WorkerStateError extends SluiceError {
+  readonly worker: string
+  readonly from: string
+  readonly to: string
+
+  constructor(worker: string, from: string, to: string) {
+    super("worker_state", `The worker "${worker}" is ${from}, and cannot be ${to}.`)
+    this.worker = worker
+    this.from = from
+    this.to = to
+  }
+}
+
 /** `start` of a worker whose transactional handlers may take all connections of the pool, and leave none to keep leases with. */
 export class PoolTooSmallError extends SluiceError {
   readonly concurrency: number

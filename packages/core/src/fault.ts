@@ -16,6 +16,8 @@ import {
   ScheduleNotFoundError,
   SluiceError,
   StorageFixedError,
+  WorkerNotFoundError,
+  WorkerStateError,
   WrongKindError,
 } from "./errors.ts"
 
@@ -36,6 +38,9 @@ interface Fault {
   readonly stored: StoredStorage
   readonly requested: StoredStorage
   readonly argument: string
+  readonly worker: string
+  readonly from: string
+  readonly to: string
   readonly key: string
   readonly id: string
 }
@@ -86,6 +91,10 @@ export function errorFromFault(text: string): SluiceError {
       return new InvalidOptionError(fault.index === undefined ? "group" : `items[${fault.index}].group`, undefined, `"${fault.queue}" has no groups: set fifo, fair, groupConcurrency or another limit with client.admin.updateQueue("${fault.queue}", { … })`)
     case "schedule_not_found":
       return new ScheduleNotFoundError(fault.schedule)
+    case "worker_not_found":
+      return new WorkerNotFoundError(fault.worker)
+    case "worker_state":
+      return new WorkerStateError(fault.worker, fault.from, fault.to)
     case "isolation":
       return new IsolationLevelError(fault.actual)
     case "invalid_argument":

@@ -25,6 +25,7 @@ export type { Roles } from "./admin/roles.ts"
 export type { Partition, PartitionById, PartitionByTime, QueueStorage, StorageOptions } from "./admin/storage-options.ts"
 export type { UninstallOptions } from "./admin/uninstall.ts"
 export type { Verification } from "./admin/verify.ts"
+export type { PurgeWorkersOptions, WorkerFilter, WorkerHealth, WorkerInfo, WorkersAccessor, WorkerState } from "./admin/workers.ts"
 export { createClient } from "./client.ts"
 export type { Client, ClientOptions } from "./client.ts"
 export type { Driver, QueryOptions, SqlExecutor, SqlValue, Unlisten } from "./driver.ts"
@@ -59,6 +60,8 @@ export {
   StaleLeaseError,
   StatementCancelledError,
   StorageFixedError,
+  WorkerNotFoundError,
+  WorkerStateError,
   WorkerStoppedError,
   WrongKindError,
 } from "./errors.ts"
@@ -67,6 +70,7 @@ export type { PayloadLimits } from "./json.ts"
 export type { Leased, Message, PoppedMessage } from "./message.ts"
 export type { MaintenanceReport } from "./maintenance/maintain.ts"
 export type { Maintenance, MaintenanceOptions } from "./maintenance/maintenance.ts"
+export type { OnceOptions, OnceResult } from "./once.ts"
 export type { CancelOutcome } from "./queue/cancel.ts"
 export type { ReadFilter } from "./queue/filter.ts"
 export type { DeadLetterOptions, RetryOptions, RetryResult } from "./queue/give-back.ts"
@@ -81,6 +85,7 @@ export type { SendRate } from "./queue/send-rate.ts"
 export type { MessageOptions, SendOptions } from "./queue/send.ts"
 export type { Predecessor, SpecialOptions } from "./queue/send-with.ts"
 export type { SettleOptions, SettleResult } from "./queue/settle.ts"
+export type { Registration, RegisterOptions, WorkerOrder } from "./registry/register.ts"
 export type { ScheduleInfo } from "./schedules/schedule-info.ts"
 export type { CronTiming, IntervalTiming, MissedRuns, PreviewOptions, ScheduleOptions, ScheduleTiming } from "./schedules/schedule-options.ts"
 export type { ScheduleFilter, Schedules } from "./schedules/schedules.ts"

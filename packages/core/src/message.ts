@@ -18,6 +18,11 @@ export interface Message<Payload = unknown> {
   readonly enqueuedAt: Date
   /** When the lease runs out and the message may be read by others. Null while parked. */
   readonly visibleAt: Date | null
+  /**
+   * Names the message to services outside that do a thing once per key: the same at every delivery, retry and redrive, whichever queue it lies in,
+   * and no other message's, of this installation or another.
+   */
+  readonly idempotencyKey: string
   /** The lease under which this reader holds it: every settle names it. */
   readonly lease: string
 }
@@ -51,14 +56,15 @@ export async function decodeDeliveries<Out>(
   queue: string,
   rows: DeliveryRow[],
   schema: StandardSchema<unknown, Out> | undefined,
+  installation: string,
 ): Promise<Message<Out>[]> {
   rows.sort((a, b) => a.place - b.place)
   const messages: Message<Out>[] = []
-  for (const row of rows) messages.push(await decodeDelivery(queue, row, schema))
+  for (const row of rows) messages.push(await decodeDelivery(queue, row, schema, installation))
   return messages
 }
 
-async function decodeDelivery<Out>(queue: string, row: DeliveryRow, schema: StandardSchema<unknown, Out> | undefined): Promise<Message<Out>> {
+async function decodeDelivery<Out>(queue: string, row: DeliveryRow, schema: StandardSchema<unknown, Out> | undefined, installation: string): Promise<Message<Out>> {
   const stored: unknown = JSON.parse(row.payload)
   const verdict = schema === undefined ? { value: stored as Out } : await verdictOf(schema, stored)
   return {
@@ -71,6 +77,8 @@ async function decodeDelivery<Out>(queue: string, row: DeliveryRow, schema: Stan
     priority: row.priority,
     enqueuedAt: new Date(row.enqueued),
     visibleAt: new Date(row.visible),
+    // A restored backup gives ids again, but not at the same time.
+    idempotencyKey: `${installation}-${row.id}-${Math.floor(row.enqueued).toString(36)}`,
     lease: row.lease,
   }
 }

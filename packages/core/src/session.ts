@@ -18,9 +18,13 @@ export interface Session<Tx> {
   readonly limits: Required<PayloadLimits>
   /** Runs a statement of core's, in the caller's transaction where one is given. A `fault` in the answer is thrown. */
   run<Row>(statement: Statement, values: readonly SqlValue[], options?: { readonly tx?: Tx }): Promise<Row[]>
+  /** The id of the installation; asks for it once. */
+  installation(options?: { readonly tx?: Tx }): Promise<string>
   /** The text of a statement with the schema in place. */
   sql(text: string): string
 }
+
+const installationStatement = { name: "installation_id", text: "select {schema}.installation_id() as id" }
 
 export function createSession<Tx>(driver: Driver<Tx>, schema: string, limits: Required<PayloadLimits>): Session<Tx> {
   const texts = new Map<string, string>()
@@ -57,7 +61,13 @@ export function createSession<Tx>(driver: Driver<Tx>, schema: string, limits: Re
     }
   }
 
-  const session: Session<Tx> = { driver, schema, limits, run, sql }
+  let installed: string | undefined
+  async function installation(options: { readonly tx?: Tx } = {}): Promise<string> {
+    installed ??= (await run<{ id: string }>(installationStatement, [], options))[0]!.id
+    return installed
+  }
+
+  const session: Session<Tx> = { driver, schema, limits, run, installation, sql }
   return session
 }
 

@@ -33,6 +33,7 @@ interface Ready {
 async function ready(name: string, options: QueueOptions = {}): Promise<Ready> {
   await installed.admin.createQueue(name, options)
   await installed.admin.purge(name)
+  await installed.register({ name: "steady", queues: [name] })
   const sent = await installed.queue(name).sendBatch([1, 2, 3].map((payload) => ({ payload })))
   return { name, held: (await installed.queue(name).read())!, waiting: sent[1]! }
 }
@@ -60,6 +61,12 @@ const calls: { readonly [call: string]: readonly [Kind, (client: Client<PoolClie
   setVt: ["consumer", (client, { name, held }) => client.queue(name).setVt(held, "1m")],
   extend: ["consumer", (client, { name, held }) => client.queue(name).extend(held, "1m")],
   maintenance: ["consumer", (client) => client.maintenance().run()],
+  register: ["consumer", async (client, { name }) => {
+    const registration = await client.register({ name: "reader", queues: [name] })
+    await registration.beat()
+    await registration.stop()
+  }],
+  once: ["consumer", (client) => client.transaction((tx) => client.once(tx, crypto.randomUUID(), () => 1))],
   metrics: ["reader", (client, { name }) => client.queue(name).metrics()],
   "admin.metricsAll": ["reader", (client) => client.admin.metricsAll()],
   "admin.getQueue": ["reader", (client, { name }) => client.admin.getQueue(name)],
@@ -71,6 +78,14 @@ const calls: { readonly [call: string]: readonly [Kind, (client: Client<PoolClie
   "admin.archive.get": ["reader", (client, { waiting }) => client.admin.archive.get(waiting)],
   "admin.archive.list": ["reader", (client, { name }) => client.admin.archive.list({ queue: name })],
   "admin.archive.count": ["reader", (client, { name }) => client.admin.archive.count({ queue: name })],
+  "admin.workers.count": ["reader", (client, { name }) => client.admin.workers.count({ queue: name })],
+  "admin.workers.list": ["reader", (client) => client.admin.workers.list()],
+  "admin.workers.get": ["reader", (client) => client.admin.workers.get("steady")],
+  "admin.workers.health": ["reader", (client) => client.admin.workers.health()],
+  "admin.workers.suspend": ["admin", (client) => client.admin.workers.suspend("steady")],
+  "admin.workers.resume": ["admin", (client) => client.admin.workers.resume("steady")],
+  "admin.workers.shutdown": ["admin", (client) => client.admin.workers.shutdown("steady")],
+  "admin.workers.purge": ["admin", (client) => client.admin.workers.purge()],
   purge: ["admin", (client, { name }) => client.queue(name).purge()],
   "admin.createQueue": ["admin", (client, { name }) => client.admin.createQueue(`${name}.new`)],
   "admin.createQueue of its own storage": ["admin", (client, { name }) => client.admin.createQueue(`${name}.own`, { storage: "dedicated" })],

@@ -13,25 +13,27 @@ const classes: Record<Kind | "everybody" | "nobody", string> = {
   producer: "send send_batch cancel try_send try_send_batch try_send_with try_edit try_cancel results_of",
   consumer: `read pop delete archive release set_vt extend retry snooze dead_letter try_read try_pop try_delete try_archive try_settle try_set_vt
     try_lock try_finish beat leave_worker maintain flip_step due_partitions partition_step expire_archive clear_leftovers due_schedules
-    fire_schedule try_progress`,
+    fire_schedule try_progress once try_once keep_once expire_once installation_id`,
   reader: `storage_differences metrics try_metrics list_queues count_queues try_get_queue try_list_messages try_count_messages try_list_archive
-    try_count_archive try_get_schedule list_schedules`,
+    try_count_archive try_get_schedule list_schedules
+    try_list_workers try_count_workers try_get_worker try_worker_health`,
   admin: `create_queue update_queue drop_queue purge admin_delete admin_archive admin_set_vt try_create_queue try_update_queue try_drop_queue
     pause_queue resume_queue redrive try_pause try_redrive try_purge try_admin_delete try_admin_archive try_admin_set_vt try_upsert_schedule
-    try_pause_schedule try_resume_schedule try_remove_schedule try_run_schedule`,
+    try_pause_schedule try_resume_schedule try_remove_schedule try_run_schedule
+    suspend_worker resume_worker shutdown_worker purge_workers try_tell_worker`,
   everybody: "installed_version",
-  nobody: `clear_results keep_results archive_info archive_of archive_table archives argument_fault backoff_delay backoff_wanted blocks_fetched bury clear_cancellations
+  nobody: `clear_results keep_results archive_info archive_of archive_table archives argument_fault backoff_delay backoff_wanted beat_interval blocks_fetched bury clear_cancellations
     clear_keys clock clone_functions cloned count_messages count_rates count_sent create_storage dead_ahead dead_letter_cycle dead_sources
     differences discard discard_expired discard_rows drop_counters drop_range drop_storage ended_badly epoch_ms error_document
     existing_fault expired filter_fault first_id first_ready flip_move flip_pays flip_truncate flip_wanted flipping found_elsewhere
     grant_role group_left group_of has_floor held_of hold_if_free hold_storage insert_message isolation_fault items_fault keep key_holder
     last_sent leaf_settings left_queue limits_fault lock_group lock_grouped lock_key lock_ready lock_space look_below maintained_lately
     make_range message_info message_leaf message_state message_table messages_of new_lease next_group options_fault other_leaf own
-    own_relation own_schema partition_fault partition_measure partition_steps partitioned priority_fault queue_fault queue_info queue_left
+    own_relation own_schema partition_fault partition_measure partition_steps partitioned priority_fault queue_fault queue_filter_fault queue_info queue_left
     raise_fault range_bound range_may_go rate_left rate_slice rate_wanted ready_again ready_at regroup release_children release_dependants
     reopen replace_message role_functions schedule_fault schedule_info schedule_timing schedule_wanted searches_arrays send_item send_run
     set_limits set_queue set_role set_segments set_storage stale_fault stamp_worker storage_functions storage_info storage_of storage_wanted
-    sweep sweep_level take_turn use_rate wait_for_others wake_child with_error without_cancelled`,
+    sweep sweep_level take_turn use_rate wait_for_others wake_child with_error without_cancelled worker_fault worker_info worker_is_stale`,
 }
 const classOf = new Map(Object.entries(classes).flatMap(([kind, names]) => names.trim().split(/\s+/).map((name) => [name, kind] as const)))
 

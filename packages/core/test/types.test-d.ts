@@ -1,4 +1,4 @@
-import { createClient, type HandlerContext, type Message, outcome, type StandardSchema } from "@sluice/core"
+import { createClient, type MessageContext, type Message, outcome, type StandardSchema } from "@sluice/core"
 import { drizzleDriver } from "@sluice/drizzle"
 import { pgDriver } from "@sluice/pg"
 import { postgresJsDriver } from "@sluice/postgres-js"
@@ -91,7 +91,7 @@ test("a handler's message is the schema's output, its tx the library's own", () 
   type Read = Message<{ to: string; at: Date }>
   emails.handler((message, context) => {
     expectTypeOf(message).toEqualTypeOf<Read>()
-    expectTypeOf(context).toEqualTypeOf<HandlerContext>()
+    expectTypeOf(context).toEqualTypeOf<MessageContext>()
     expectTypeOf(context.signal).toEqualTypeOf<AbortSignal>()
   })
   emails.handler((message, { tx }) => {
@@ -172,4 +172,20 @@ test("outcomes are made with durations", () => {
   outcome.snooze(5)
   // @ts-expect-error: no such option
   outcome.retry({ after: "5m" })
+})
+
+test("once returns what its work does, in a transaction of the library", () => {
+  void overPg.transaction(async (tx) => {
+    const { ran, value } = await overPg.once(tx, "charge", async (inner) => {
+      expectTypeOf(inner).toEqualTypeOf<PoolClient>()
+      return { id: "ch_1" }
+    })
+    expectTypeOf(ran).toEqualTypeOf<boolean>()
+    expectTypeOf(value).toEqualTypeOf<{ id: string }>()
+  })
+  void sql.begin((tx) => overPostgresJs.once(tx, "charge", (inner) => inner`select 1`))
+  // @ts-expect-error: a pool is no transaction
+  void overPg.once(pool, "charge", () => 1)
+  // @ts-expect-error: thirty what?
+  void overPg.transaction((tx) => overPg.once(tx, "charge", () => 1, { keep: 30 }))
 })

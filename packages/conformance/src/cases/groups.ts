@@ -4,6 +4,7 @@ import { errorCases } from "./errors.ts"
 import { isolationCases } from "./isolation.ts"
 import { lifecycleCases } from "./lifecycle.ts"
 import { listenCases } from "./listen.ts"
+import { onceCases } from "./once.ts"
 import { queueBudgetCases } from "./queue/budget.ts"
 import { concurrencyCases } from "./queue/concurrency.ts"
 import { coreErrorCases } from "./queue/core-errors.ts"
@@ -17,7 +18,7 @@ import { wireCases } from "./wire.ts"
 
 export type GroupName =
   | "wire" | "errors" | "transaction" | "listen" | "isolation" | "lifecycle" | "budget"
-  | "queue" | "fencing" | "core errors" | "joined" | "concurrency" | "schedules" | "queue budget"
+  | "queue" | "fencing" | "core errors" | "joined" | "concurrency" | "schedules" | "once" | "queue budget"
   | "worker" | "transactional worker" | "worker budget"
 
 /** Every case of the kit, in the order in which a driver grows. */
@@ -35,6 +36,7 @@ export const groups: readonly (ConformanceGroup & { readonly name: GroupName })[
   { name: "joined", cases: joinedGroupCases },
   { name: "concurrency", cases: concurrencyCases },
   { name: "schedules", cases: scheduleCases },
+  { name: "once", cases: onceCases },
   { name: "queue budget", cases: queueBudgetCases },
   { name: "worker", cases: workerCases },
   { name: "transactional worker", cases: transactionalWorkerCases },

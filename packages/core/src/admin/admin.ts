@@ -20,6 +20,7 @@ import {
 import { type DeadMessage, redrive, type RedriveOptions } from "./redrive.ts"
 import { uninstall, type UninstallOptions } from "./uninstall.ts"
 import { type Verification, verify } from "./verify.ts"
+import { workersAccessor, type WorkersAccessor } from "./workers.ts"
 
 /** Everything about the schema and its queues. With `{ tx }` a call joins the caller's transaction. */
 export interface Admin<Tx = unknown> {
@@ -64,6 +65,7 @@ export interface Admin<Tx = unknown> {
   readonly queues: QueuesAccessor<Tx>
   readonly messages: MessagesAccessor<Tx>
   readonly archive: ArchiveAccessor<Tx>
+  readonly workers: WorkersAccessor<Tx>
 }
 
 export function createAdmin<Tx>(session: Session<Tx>): Admin<Tx> {
@@ -103,5 +105,6 @@ export function createAdmin<Tx>(session: Session<Tx>): Admin<Tx> {
     queues,
     messages: messagesAccessor(session),
     archive: archiveAccessor(session),
+    workers: workersAccessor(session),
   }
 }

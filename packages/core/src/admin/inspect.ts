@@ -173,7 +173,7 @@ export function archiveAccessor<Tx>(session: Session<Tx>): ArchiveAccessor<Tx> {
   }
 }
 
-function queueFilter(queue: string | undefined): string | null {
+export function queueFilter(queue: string | undefined): string | null {
   if (queue === undefined) return null
   validateQueueName(queue)
   return queue
@@ -187,7 +187,7 @@ function checkAfter(after: string | null | undefined): void {
   if (after !== undefined && after !== null) checkBigint(after, "after")
 }
 
-async function count<Tx>(session: Session<Tx>, statement: Statement, values: SqlValue[], options: TxOption<Tx>): Promise<number> {
+export async function count<Tx>(session: Session<Tx>, statement: Statement, values: SqlValue[], options: TxOption<Tx>): Promise<number> {
   const rows = await session.run<{ count: number }>(statement, values, options)
   return rows[0]!.count
 }

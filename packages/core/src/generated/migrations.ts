@@ -255,6 +255,30 @@ create table {schema}.schedule (
     ],
   },
   {
+    version: 11,
+    name: "once",
+    breaking: false,
+    statements: [
+      `/* What was done once. A key commits with the effects of its work, and whoever brings it again waits for that. */
+create table {schema}.once (
+  key text collate "C" primary key check (length(key) between 1 and 500),
+  at timestamptz not null,
+  keep_until timestamptz not null,
+  /* What the work returned; null is nothing. */
+  result jsonb
+)`,
+      `create index once_keep_until on {schema}.once (keep_until)`,
+      `/* Who this installation is, for the keys that messages show to services outside. A restored backup goes on as itself. */
+create table {schema}.installation (
+  only_one boolean primary key default true check (only_one),
+  id text not null default right(replace(gen_random_uuid()::text, '-', ''), 16)
+)`,
+      `insert into {schema}.installation default values`,
+      `/* Since when it is asked to stop; null again at its next start. */
+alter table {schema}.worker add shutdown_at timestamptz`,
+    ],
+  },
+  {
     version: 12,
     name: "send_options",
     breaking: false,
@@ -394,6 +418,8 @@ begin
       when 'queue_not_found' then format('There is no queue "%s".', p_fault->>'queue')
       when 'wrong_kind' then format('"%s" is of kind %s, not %s.', p_fault->>'queue', p_fault->>'actual', p_fault->>'expected')
       when 'stale_lease' then format('Message %s of "%s" is no longer held under this lease.', p_fault->>'id', p_fault->>'queue')
+      when 'worker_not_found' then format('There is no worker "%s".', p_fault->>'worker')
+      when 'worker_state' then format('The worker "%s" is %s, and cannot be %s.', p_fault->>'worker', p_fault->>'from', p_fault->>'to')
       when 'isolation' then format('This needs READ COMMITTED and met %s.', p_fault->>'actual')
       when 'invalid_argument' then format('%s cannot be meant.', p_fault->>'argument')
       else format('%s: %s', v_code, p_fault - 'code')
@@ -410,6 +436,8 @@ begin
       when 'dead_letter_cycle' then 'SL008'
       when 'queue_in_use' then 'SL009'
       when 'storage_fixed' then 'SL010'
+      when 'worker_not_found' then 'SL011'
+      when 'worker_state' then 'SL012'
       when 'invalid_argument' then '22023'
       else 'SL000'
     end;
@@ -3349,7 +3377,7 @@ begin
   perform clear_keys();
   perform clear_results();
   perform regroup(q) from queue q where q.grouped_at > clock() - interval '10 minutes' and q.dropped_at is null and hold_if_free(q);
-  delete from worker where beat_at < clock() - case state when 'stopped' then interval '1 hour' else interval '1 day' end;
+  delete from worker where beat_at < clock() - case state when 'stopped' then interval '1 hour' else greatest(interval '1 day', 3 * every) end;
   return v_count;
 end
 $$`,
@@ -3495,15 +3523,15 @@ begin
   end if;
 end
 $$`,
-  `/* A sign of life, and what a worker must know: one statement for all that it holds. p_worker: {name, hostname, port, queues},
-   every and lease in milliseconds. p_held: of each queue {ids, leases, lease}, ids ascending. Extends only leases that would end
+  `/* A sign of life, and what a worker must know: one statement for all that it holds. p_worker: {name, hostname, port, queues, every},
+   every and lease in milliseconds; by default, every third of the shortest lease. p_held: of each queue {ids, leases, lease}, ids ascending. Extends only leases that would end
    before the beat after the next, so that a handler shorter than a beat costs nothing. Answers the state that the worker was told to be in, its
    queues as far as they are there, and of the messages those that are lost and those that were cancelled. */
 create or replace function {schema}.beat(p_worker jsonb, p_held jsonb, p_starting boolean default false) returns jsonb
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
   v_now timestamptz := clock();
-  v_every interval := (p_worker->>'every')::float8 * interval '1 millisecond';
+  v_every interval := coalesce((p_worker->>'every')::float8 * interval '1 millisecond', beat_interval(p_held));
   v_state text;
   v_queue text;
   v_all jsonb;
@@ -3520,6 +3548,13 @@ begin
   end if;
   if v_fault is not null then
     return jsonb_build_object('fault', v_fault);
+  end if;
+  if p_starting then
+    for v_queue in select jsonb_object_keys(p_held) order by 1 loop
+      if queue_filter_fault(v_queue) is not null then
+        return jsonb_build_object('fault', queue_filter_fault(v_queue));
+      end if;
+    end loop;
   end if;
   perform set_config('synchronous_commit', 'off', true);
   v_state := stamp_worker(p_worker, v_every, p_held, p_starting, v_now);
@@ -3538,10 +3573,17 @@ begin
       v_cancelled := v_cancelled || array(select c.id from cancellation c where c.queue = q.id and c.id = any (v_ids));
     end if;
   end loop;
-  return jsonb_build_object('state', v_state, 'queues', v_queues, 'lost', to_jsonb(v_lost::text[]), 'cancelled', to_jsonb(v_cancelled::text[]));
+  return jsonb_build_object('state', v_state, 'every', extract(epoch from v_every) * 1000, 'queues', v_queues, 'lost', to_jsonb(v_lost::text[]), 'cancelled', to_jsonb(v_cancelled::text[]));
 end
 $$`,
-  `/* A row that somebody purged is there again. */
+  `/* A third of the shortest lease, but 10 seconds at most, however long the leases are: a beat also brings what the worker is told. */
+create or replace function {schema}.beat_interval(p_held jsonb) returns interval
+language sql stable set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+  select greatest(interval '20 milliseconds', least(interval '10 seconds', min(coalesce((h.value->>'lease')::float8 * interval '1 millisecond', q.lease, '30 seconds')) / 3))
+    from jsonb_each(p_held) h left join queue q on q.name = h.key and q.kind = 'work' and q.dropped_at is null
+$$`,
+  `/* A row that somebody purged is there again. One that reads stopped, though it beats, was given up for dead while it was to stop, and still is;
+   or another process of this name has left. */
 create or replace function {schema}.stamp_worker(p_worker jsonb, p_every interval, p_held jsonb, p_starting boolean, p_now timestamptz) returns text
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
@@ -3549,12 +3591,13 @@ declare
   v_held int := coalesce((select sum(jsonb_array_length(value->'ids')) from jsonb_each(p_held)), 0);
 begin
   if not p_starting then
-    update worker set beat_at = p_now, every = p_every, held = v_held where name = p_worker->>'name' returning state into v_state;
+    update worker set beat_at = p_now, every = p_every, held = v_held,
+      state = case when state <> 'stopped' then state when shutdown_at is null then 'running' else 'stopping' end where name = p_worker->>'name' returning state into v_state;
   end if;
   if v_state is null then
     insert into worker as w (name, hostname, port, queues, started_at, beat_at, every, held)
     values (p_worker->>'name', p_worker->>'hostname', (p_worker->>'port')::int, array(select jsonb_array_elements_text(p_worker->'queues')), p_now, p_now, p_every, v_held)
-    on conflict (name) do update set hostname = excluded.hostname, port = excluded.port, queues = excluded.queues, state = 'running',
+    on conflict (name) do update set hostname = excluded.hostname, port = excluded.port, queues = excluded.queues, state = 'running', shutdown_at = null,
       started_at = excluded.started_at, beat_at = excluded.beat_at, every = excluded.every, held = excluded.held
     returning w.state into v_state;
   end if;
@@ -3970,6 +4013,174 @@ begin
   return v_count;
 end
 $$`,
+  `/* Three beats are missing: dead, stopped by a signal, or cut off. */
+create or replace function {schema}.worker_is_stale(w {schema}.worker, p_now timestamptz) returns boolean
+language sql stable as $$
+  select w.state <> 'stopped' and w.beat_at < p_now - 3 * w.every
+$$`,
+  `create or replace function {schema}.worker_info(w {schema}.worker, p_now timestamptz) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select jsonb_build_object(
+    'name', w.name, 'hostname', w.hostname, 'port', w.port, 'queues', w.queues, 'state', w.state, 'stale', worker_is_stale(w, p_now), 'held', w.held,
+    'startedAt', extract(epoch from w.started_at) * 1000, 'beatAt', extract(epoch from w.beat_at) * 1000,
+    'shutdownAt', extract(epoch from w.shutdown_at) * 1000, 'every', extract(epoch from w.every) * 1000)
+$$`,
+  `/* The queue that a listing of workers is narrowed to must be there. */
+create or replace function {schema}.queue_filter_fault(p_queue text) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select queue_fault(p_queue, 'work')
+   where p_queue is not null and not exists (select from queue where name = p_queue and kind = 'work' and dropped_at is null)
+$$`,
+  `create or replace function {schema}.try_list_workers(p_queue text, p_state text, p_after text, p_limit int) returns table (fault jsonb, item jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v_now timestamptz := clock();
+  v_fault jsonb := queue_filter_fault(p_queue);
+begin
+  if v_fault is not null then
+    return query select v_fault, null::jsonb;
+    return;
+  end if;
+  return query
+    select null::jsonb, worker_info(w, v_now) from worker w
+     where (p_queue is null or p_queue = any (w.queues)) and (p_state is null or w.state = p_state) and (p_after is null or w.name > p_after)
+     order by w.name limit p_limit;
+end
+$$`,
+  `create or replace function {schema}.try_count_workers(p_queue text, p_state text) returns table (fault jsonb, count bigint)
+language sql stable set search_path = {schema}, pg_temp as $$
+  select queue_filter_fault(p_queue), count(*) from worker w
+   where (p_queue is null or p_queue = any (w.queues)) and (p_state is null or w.state = p_state)
+$$`,
+  `create or replace function {schema}.try_get_worker(p_name text) returns table (fault jsonb, info jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  w worker;
+begin
+  select * into w from worker where name = p_name;
+  return query select worker_fault(w, p_name), case when w.id is not null then worker_info(w, clock()) end;
+end
+$$`,
+  `create or replace function {schema}.worker_fault(w {schema}.worker, p_name text) returns jsonb
+language sql immutable as $$
+  select case when w.id is null then jsonb_build_object('code', 'worker_not_found', 'worker', p_name) end
+$$`,
+  `/* How many are in each state; of those that have not stopped, how many are stale, what they hold, and the beat that is the longest ago. */
+create or replace function {schema}.try_worker_health(p_queue text) returns table (fault jsonb, info jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v_now timestamptz := clock();
+begin
+  return query
+    select queue_filter_fault(p_queue), jsonb_build_object(
+      'total', count(*), 'running', count(*) filter (where w.state = 'running'), 'suspended', count(*) filter (where w.state = 'suspended'),
+      'stopping', count(*) filter (where w.state = 'stopping'), 'stopped', count(*) filter (where w.state = 'stopped'),
+      'stale', count(*) filter (where worker_is_stale(w, v_now)), 'held', coalesce(sum(w.held) filter (where w.state <> 'stopped'), 0),
+      'oldestBeatAt', extract(epoch from min(w.beat_at) filter (where w.state <> 'stopped')) * 1000)
+      from worker w where p_queue is null or p_queue = any (w.queues);
+end
+$$`,
+  `/* Tells a worker what to be, running, suspended or stopping, which it learns at its next beat. What it is already is no mistake; of one
+   that stops nothing else can be had. A stale one that is to stop counts as stopped; if it lives after all, its next beat tells it. */
+create or replace function {schema}.try_tell_worker(p_name text, p_to text) returns table (fault jsonb, info jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  w worker;
+  v_now timestamptz := clock();
+begin
+  select * into w from worker where name = p_name for update;
+  if w.id is null then
+    return query select worker_fault(w, p_name), null::jsonb;
+    return;
+  end if;
+  if w.state in ('stopping', 'stopped') and p_to <> 'stopping' then
+    return query select jsonb_build_object('code', 'worker_state', 'worker', p_name, 'from', w.state, 'to', p_to), null::jsonb;
+    return;
+  end if;
+  if w.state <> 'stopped' then
+    update worker set
+      state = case when p_to = 'stopping' and worker_is_stale(w, v_now) then 'stopped' else p_to end,
+      shutdown_at = case when p_to = 'stopping' then coalesce(shutdown_at, v_now) end
+     where id = w.id returning * into w;
+  end if;
+  return query select null::jsonb, worker_info(w, v_now);
+end
+$$`,
+  `create or replace function {schema}.suspend_worker(name text) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  perform raise_fault((select fault from try_tell_worker(name, 'suspended')));
+end
+$$`,
+  `create or replace function {schema}.resume_worker(name text) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  perform raise_fault((select fault from try_tell_worker(name, 'running')));
+end
+$$`,
+  `create or replace function {schema}.shutdown_worker(name text) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  perform raise_fault((select fault from try_tell_worker(name, 'stopping')));
+end
+$$`,
+  `/* Forgets workers that have stopped, and stale ones, whose last beat is this long ago. One that lives is there again at its next beat. */
+create or replace function {schema}.purge_workers(older_than interval default '1 hour') returns setof text
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v_now timestamptz := clock();
+begin
+  perform raise_fault(argument_fault('older_than', older_than >= '0' and isfinite(older_than)));
+  return query
+    delete from worker w where w.beat_at <= v_now - older_than and (w.state = 'stopped' or worker_is_stale(w, v_now)) returning w.name;
+end
+$$`,
+  `/* Takes a key in the caller's transaction: first is true where nobody has it, and the work is to be done. Waits for a transaction that
+   has taken it and is open; where that commits, the result is what it kept. */
+create or replace function {schema}.try_once(p_key text, p_keep interval) returns table (first boolean, result jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  v_now timestamptz := clock();
+begin
+  loop
+    insert into once (key, at, keep_until) values (p_key, v_now, v_now + p_keep) on conflict (key) do nothing;
+    if found then
+      return query select true, null::jsonb;
+      return;
+    end if;
+    return query select false, o.result from once o where o.key = p_key;
+    exit when found; /* not there: expired at this very moment */
+  end loop;
+end
+$$`,
+  `/* Of the transaction that took the key. */
+create or replace function {schema}.keep_once(p_key text, p_result jsonb) returns void
+language sql volatile set search_path = {schema}, pg_temp as $$
+  update once set result = p_result where key = p_key
+$$`,
+  `/* True for the one transaction that is to do the work of this key. */
+create or replace function {schema}.once(key text, keep interval default '30 days') returns boolean
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  perform raise_fault(coalesce(
+    argument_fault('key', length(key) between 1 and 500),
+    argument_fault('keep', keep > '0' and isfinite(keep))));
+  return (select first from try_once(key, keep));
+end
+$$`,
+  `create or replace function {schema}.expire_once(p_limit int default 5000) returns int
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  v_now timestamptz := clock();
+  v_count int;
+begin
+  delete from once where key in (select o.key from once o where o.keep_until < v_now order by o.keep_until limit p_limit for update skip locked);
+  get diagnostics v_count = row_count;
+  return v_count;
+end
+$$`,
+  `create or replace function {schema}.installation_id() returns text
+language sql stable set search_path = {schema}, pg_temp as 'select id from installation'`,
   `/* The group of a message in a queue, as its indexes have it. */
 create or replace function {schema}.group_of(p_ungrouped bigint, p_name text) returns bigint
 language sql immutable as $$
@@ -4642,9 +4853,9 @@ create or replace function {schema}.role_functions(p_kind text) returns text[]
 language sql immutable as $$
   select case p_kind
     when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_send_with,try_edit,try_cancel,results_of}'
-    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule,try_progress}'
-    when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive,try_get_schedule,list_schedules}'
-    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule}'
+    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule,try_progress,once,try_once,keep_once,expire_once,installation_id}'
+    when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive,try_get_schedule,list_schedules,try_list_workers,try_count_workers,try_get_worker,try_worker_health}'
+    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule,suspend_worker,resume_worker,shutdown_worker,purge_workers,try_tell_worker}'
   end::text[]
 $$`,
   `/* Makes the role unless there is one, and lets it call the functions of its kind. No rights on tables: the functions run as

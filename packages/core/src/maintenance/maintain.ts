@@ -26,6 +26,8 @@ export interface MaintenanceReport {
   readonly archivedDropped: number
   /** Messages that senders left behind in queues that were dropped. */
   readonly strays: number
+  /** Keys of `client.once` whose time to be kept is over. */
+  readonly keysExpired: number
   /** Messages that schedules sent. */
   readonly fired: number
   /** Schedules that could not send; `schedules.list` says why. */
@@ -62,11 +64,12 @@ const statements = {
   due: { name: "due_partitions", text: "select steps::text as answer from {schema}.due_partitions() steps" },
   partition: asking("partition_step", "partition_step($1::text, $2::text, $3::float8::bigint)"),
   expire: { name: "expire_archive", text: "select {schema}.expire_archive()::text as answer" },
+  keys: { name: "expire_once", text: "select {schema}.expire_once()::text as answer" },
   strays: { name: "clear_leftovers", text: "select {schema}.clear_leftovers()::text as answer" },
 }
 
 export const noCounts = (): Counts => ({
-  ran: false, swept: 0, found: 0, moved: 0, truncated: 0, partitionsMade: 0, rowsMoved: 0, partitionsDropped: 0, unreadDropped: 0, archivedDropped: 0, strays: 0, fired: 0, misfired: 0, refused: 0,
+  ran: false, swept: 0, found: 0, moved: 0, truncated: 0, partitionsMade: 0, rowsMoved: 0, partitionsDropped: 0, unreadDropped: 0, archivedDropped: 0, strays: 0, keysExpired: 0, fired: 0, misfired: 0, refused: 0,
 })
 
 async function ask<T, Tx>(session: Session<Tx>, { name, text }: Statement, values: readonly SqlValue[]): Promise<T> {
@@ -124,6 +127,7 @@ export async function slowRound<Tx>(session: Session<Tx>, counts: Counts, signal
     if (step === "move") await sleep(4 * (performance.now() - started), signal)
   }
   counts.archivedDropped += await untilNone(session, statements.expire, signal)
+  counts.keysExpired += await untilNone(session, statements.keys, signal)
   counts.strays += await untilNone(session, statements.strays, signal)
 }
 

@@ -37,10 +37,12 @@ export async function readBatch<Tx, Out>(
 ): Promise<Message<Out>[]> {
   const { limit, lease, filter } = checkReadOptions(options, session.limits)
   throwIfAborted(options.signal)
+  // Before the claim: what is leased must reach the reader.
+  const installation = await session.installation(options)
   const rows = await session.run<DeliveryRow>(statement, [queue, limit, lease, options.tx === undefined, filter], options)
   if (options.signal?.aborted && rows.length > 0) await releaseBatch(session, queue, rows, options)
   throwIfAborted(options.signal)
-  return decodeDeliveries(queue, rows, schema)
+  return decodeDeliveries(queue, rows, schema, installation)
 }
 
 interface ReadValues {

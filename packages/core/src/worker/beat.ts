@@ -7,6 +7,8 @@ export interface WorkerInfo {
   readonly hostname: string | null
   readonly port: number | null
   readonly queues: readonly string[]
+  /** Milliseconds from beat to beat. Default: a third of the shortest lease. */
+  readonly every?: number
 }
 
 export interface BeatLane {
@@ -17,6 +19,8 @@ export interface BeatLane {
 }
 
 export interface BeatAnswer {
+  /** Milliseconds to the next beat. */
+  readonly every: number
   readonly state: "running" | "suspended" | "stopping" | "stopped"
   /** Of the queues that are there; leases in milliseconds. */
   readonly queues: Readonly<Record<string, { readonly paused: boolean; readonly lease: number; readonly onInvalid: "deadLetter" | "raise"; readonly results: boolean }>>
@@ -30,9 +34,9 @@ const beatStatement = {
   text: "select (answer->'fault')::text as fault, answer::text as answer from {schema}.beat($1::text::jsonb, $2::text::jsonb, $3::bool) answer",
 }
 
-export async function beat<Tx>(session: Session<Tx>, worker: WorkerInfo, every: number, lanes: readonly BeatLane[], starting: boolean): Promise<BeatAnswer> {
+export async function beat<Tx>(session: Session<Tx>, worker: WorkerInfo, lanes: readonly BeatLane[], starting: boolean): Promise<BeatAnswer> {
   const held = Object.fromEntries(lanes.map(({ queue, lease, held: helds }) => [queue, { lease, ...sorted(helds) }]))
-  const rows = await session.run<{ answer: string }>(beatStatement, [JSON.stringify({ ...worker, every }), JSON.stringify(held), starting])
+  const rows = await session.run<{ answer: string }>(beatStatement, [JSON.stringify(worker), JSON.stringify(held), starting])
   return JSON.parse(rows[0]!.answer) as BeatAnswer
 }
 

@@ -1,7 +1,7 @@
 import type { Session } from "../session.ts"
 import { beat, type BeatAnswer, type BeatLane, type WorkerInfo } from "./beat.ts"
 
-/** Beats from start to stop, every third of the shortest lease, and every 10 s where that is sooner. */
+/** Beats from start to stop, every third of the shortest lease, and every 10 s where that is sooner: the server says when. */
 export interface Heart {
   /** The first beat: registers the worker. Rejects where it fails. */
   start(): Promise<BeatAnswer>
@@ -18,14 +18,11 @@ export interface HeartHost {
   onError(error: unknown): void
 }
 
-const SHORTEST = 20
-/** Of a longer lease the worker would seem dead, and be told late that a message is cancelled. */
-const LONGEST = 10_000
 /** After a beat that failed: soon enough for leases that have a third of their time left. */
 const RETRY = 0.1
 
 export function createHeart<Tx>(session: Session<Tx>, host: HeartHost): Heart {
-  let every = LONGEST
+  let every = 10_000
   /** When the last beat began that was answered. */
   let asOf = -Infinity
   let timer: ReturnType<typeof setTimeout> | undefined
@@ -34,9 +31,8 @@ export function createHeart<Tx>(session: Session<Tx>, host: HeartHost): Heart {
 
   async function once(lanes: readonly BeatLane[], starting: boolean): Promise<BeatAnswer> {
     const now = performance.now()
-    const answer = await beat(session, host.info, every, lanes, starting)
-    const leases = lanes.map(({ queue, lease }) => lease ?? answer.queues[queue]?.lease ?? 30_000)
-    every = Math.min(LONGEST, Math.max(SHORTEST, Math.min(...leases) / 3))
+    const answer = await beat(session, host.info, lanes, starting)
+    every = answer.every
     asOf = now
     return answer
   }

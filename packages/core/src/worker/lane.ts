@@ -13,7 +13,7 @@ export interface LaneHost {
   readonly longestPause: number
   /** Fires when no more is to be claimed. */
   readonly stopping: AbortSignal
-  /** False while an operator has suspended the worker. */
+  /** False while an operator has suspended the worker: it then begins nothing either. */
   mayClaim(): boolean
   onClaimed(helds: readonly Held[]): void
   /** How much has happened so far; a claim that finds nothing tells when it began. */
@@ -37,6 +37,8 @@ export interface Lane {
   claim(): Promise<void>
   /** Begins what waits, as far as it may. */
   pump(): void
+  /** Gives back what was claimed and not begun. */
+  giveBack(): Promise<void>
 }
 
 interface Call {
@@ -73,7 +75,7 @@ export function createLane<Tx>(queue: string, spec: HandlerSpec<Tx>, concurrency
   }
 
   function pump(): void {
-    while (running < concurrency && waiting.length > 0 && !host.stopping.aborted && host.begin()) {
+    while (host.mayClaim() && running < concurrency && waiting.length > 0 && !host.stopping.aborted && host.begin()) {
       running++
       void run(waiting.shift()!)
     }
@@ -84,7 +86,10 @@ export function createLane<Tx>(queue: string, spec: HandlerSpec<Tx>, concurrency
     const mine = await room.take(concurrency + host.prefetch, host.stopping)
     const calls = await host.places.take(mine, host.stopping)
     room.give(mine - calls)
-    return calls
+    if (host.mayClaim()) return calls
+    // Suspended while it waited for a place.
+    leave(calls)
+    return 0
   }
 
   async function read(limit: number): Promise<Message[]> {
@@ -112,6 +117,12 @@ export function createLane<Tx>(queue: string, spec: HandlerSpec<Tx>, concurrency
     return { found: messages.length, more: messages.length === calls * spec.size }
   }
 
+  async function giveBack(): Promise<void> {
+    const rest = waiting.splice(0)
+    leave(rest.length)
+    await Promise.all(rest.map(({ helds }) => host.giveBack(helds)))
+  }
+
   async function claim(): Promise<void> {
     const waker = hub.subscribe(queue)
     for (let pause = FIRST_PAUSE; !host.stopping.aborted; ) {
@@ -130,10 +141,8 @@ export function createLane<Tx>(queue: string, spec: HandlerSpec<Tx>, concurrency
       pause = Math.min(pause * 2, host.longestPause)
     }
     waker.close()
-    const rest = waiting.splice(0)
-    for (const { helds } of rest) void host.giveBack(helds)
-    leave(rest.length)
+    void giveBack()
   }
 
-  return { claim, pump }
+  return { claim, pump, giveBack }
 }

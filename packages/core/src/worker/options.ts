@@ -3,6 +3,7 @@ import { checkBoolean, checkInteger, checkOptions, describe } from "../check.ts"
 import type { Driver } from "../driver.ts"
 import { type Duration, milliseconds } from "../duration.ts"
 import { InvalidOptionError, PoolTooSmallError } from "../errors.ts"
+import { checkHostname, checkPort, checkWorkerName } from "../registry/check-identity.ts"
 import type { Session } from "../session.ts"
 import { type Handler, handlerOptionKeys } from "./handler.ts"
 
@@ -41,7 +42,6 @@ export interface CheckedOptions {
 const advice = new Map([...handlerOptionKeys, "size"].map((key) => [key, `is an option of a handler: queue.${key === "size" ? "batchHandler" : "handler"}(fn, { ${key}: … })`]))
 
 const DEFAULT_CONCURRENCY = 10
-const NAME = /^[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,99}$/
 
 export function checkWorker<Tx>(session: Session<Tx>, handlers: readonly Handler<Tx>[], options: WorkerOptions): CheckedOptions {
   checkHandlers(session, handlers)
@@ -50,23 +50,15 @@ export function checkWorker<Tx>(session: Session<Tx>, handlers: readonly Handler
   const { concurrency, prefetch = 0, pollInterval = "1s", name = randomName(), hostname, port, maintenance = true } = options
   const longestPause = milliseconds(pollInterval, "pollInterval")
   if (longestPause < 5) throw new InvalidOptionError("pollInterval", pollInterval, "must be 5ms or longer")
-  checkName(name)
-  if (hostname !== undefined && typeof hostname !== "string") throw new InvalidOptionError("hostname", hostname, `must be a string, got ${describe(hostname)}`)
   return {
     concurrency: concurrency === undefined ? defaultConcurrency(session.driver, handlers) : checkInteger(concurrency, "concurrency", 1, 10_000),
     prefetch: checkInteger(prefetch, "prefetch", 0, 10_000),
     longestPause,
-    name,
-    hostname: hostname ?? null,
-    port: port === undefined ? null : checkInteger(port, "port", 0, 65_535),
+    name: checkWorkerName(name),
+    hostname: checkHostname(hostname),
+    port: checkPort(port),
     maintenance: checkBoolean(maintenance, "maintenance"),
     signal: options.signal,
-  }
-}
-
-function checkName(name: unknown): asserts name is string {
-  if (typeof name !== "string" || !NAME.test(name)) {
-    throw new InvalidOptionError("name", name, `must be 1 to 100 letters, digits and _ . : @ -, the first a letter, a digit or _, got ${describe(name)}`)
   }
 }
 

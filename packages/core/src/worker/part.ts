@@ -88,7 +88,9 @@ export function createPart<Tx>(session: Session<Tx>, hub: WakeHub, { queue, spec
     doom(one, "lost", new StaleLeaseError(queue, one.message.id, one.message.lease))
   }
 
-  function learn({ lost, cancelled }: BeatAnswer, asked: readonly Held[]): void {
+  function learn({ state, queues, lost, cancelled }: BeatAnswer, asked: readonly Held[]): void {
+    if (state !== "running" || queues[queue]?.paused === true) void lane.giveBack()
+    else lane.pump()
     // Not one that was claimed since, under a newer lease.
     const byId = new Map(asked.filter((one) => held.has(one)).map((one) => [one.message.id, one]))
     for (const id of lost) if (byId.has(id)) lose(byId.get(id)!)

@@ -20,7 +20,8 @@ export const popCases: readonly ConformanceCase[] = [
       const { queue, name } = await openQueue(context)
       await stopClock(context, 0)
       const [id] = await queue.sendBatch([{ payload: 1, headers: { h: 1 } }, { payload: 2 }, { payload: 3 }])
-      equal(await queue.pop(), {
+      const { idempotencyKey: _, ...message } = (await queue.pop())!
+      equal(message, {
         id, queue: name, payload: 1, headers: { h: 1 }, attempt: 1, priority: 1, enqueuedAt: new Date(midnight),
       }, "the message, with no lease to settle by")
       equal((await queue.metrics()).length, 2, "messages left")

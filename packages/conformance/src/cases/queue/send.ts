@@ -11,11 +11,12 @@ export const sendCases: readonly ConformanceCase[] = [
       const { queue, name } = await openQueue(context)
       await stopClock(context, 0)
       const id = await queue.send({ n: 1 })
-      const { lease, ...message } = await mustRead(queue)
+      const { lease, idempotencyKey, ...message } = await mustRead(queue)
       equal(message, {
         id, queue: name, payload: { n: 1 }, headers: {}, attempt: 1, priority: 1,
         enqueuedAt: new Date(midnight), visibleAt: new Date(midnight + 30_000),
       }, "the message")
+      ok(idempotencyKey.includes(`-${id}-`), `the idempotency key names the message, received ${idempotencyKey}`)
       ok(/^\d{1,19}$/.test(lease), `the lease is a decimal string, received ${lease}`)
     },
   },
