@@ -45,6 +45,7 @@ begin
       when 'stale_lease' then format('Message %s of "%s" is no longer held under this lease.', p_fault->>'id', p_fault->>'queue')
       when 'isolation' then format('This needs READ COMMITTED and met %s.', p_fault->>'actual')
       when 'invalid_argument' then format('%s cannot be meant.', p_fault->>'argument')
+      when 'nothing_died' then format('Nothing died in "%s": others bury their dead there. Name the queue that they died in, of %s.', p_fault->>'queue', p_fault->>'deadLetterOf')
       else format('%s: %s', v_code, p_fault - 'code')
     end,
     detail = p_fault::text,
@@ -60,6 +61,7 @@ begin
       when 'queue_in_use' then 'SL009'
       when 'storage_fixed' then 'SL010'
       when 'invalid_argument' then '22023'
+      when 'nothing_died' then '22023'
       else 'SL000'
     end;
 end

@@ -78,7 +78,7 @@ begin
     -- end
     get diagnostics v_taken = row_count;
     exit when v_taken = cardinality(v_ids);
-    v_buried := v_buried + bury(q, v_live, v_ids || dead_ahead(q, v_live, v_now), v_lease, v_now);
+    v_buried := v_buried + bury(q, v_live, v_ids || without_cancelled(q, v_live, dead_ahead(q, v_live, v_now), v_now), v_lease, v_now);
     v_want := v_want - v_taken;
     v_seen := v_seen + cardinality(v_ids);
     /* What a lease of 0 took is ready again already: a second look would find it. */
@@ -160,7 +160,7 @@ begin
     -- end
     get diagnostics v_taken = row_count;
     exit when v_taken = cardinality(v_ids);
-    v_buried := v_buried + bury(q, v_live, v_ids || dead_ahead(q, v_live, v_now), null, v_now);
+    v_buried := v_buried + bury(q, v_live, v_ids || without_cancelled(q, v_live, dead_ahead(q, v_live, v_now), v_now), null, v_now);
     v_want := v_want - v_taken;
     v_seen := v_seen + cardinality(v_ids);
     exit when v_want = 0 or v_buried >= 10000;

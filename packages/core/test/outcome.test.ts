@@ -1,4 +1,5 @@
-import { type BatchHandlerOptions, type HandlerOptions, type HandlerOutcome, outcome, type Outcomes, type QueueOptions } from "@sluice/core"
+import { type BatchHandlerOptions, type Handler, type HandlerOptions, type HandlerOutcome, outcome, type Outcomes, type QueueOptions } from "@sluice/core"
+import type { PoolClient } from "pg"
 import { beforeEach, describe, expect, test } from "vitest"
 import { harness } from "./helpers/harness.ts"
 import { moveClock } from "./helpers/move-clock.ts"
@@ -39,7 +40,7 @@ const choices: [string, (of: Outcomes) => HandlerOutcome, QueueOptions, Place][]
 
 describe.each([["of this package", outcome], ["of another copy of it", otherOutcome]])("an outcome %s", (_, of) => {
   test.each(choices)("%s is heeded, returned, thrown, answered by onError, and in a batch", async (_name, choose, options, { event, state, archived }) => {
-    const ways: [string, (name: string) => Parameters<typeof drain>[0]][] = [
+    const ways: [string, (name: string) => Handler<PoolClient>][] = [
       ["returned", (name) => client.queue(name).handler(() => choose(of))],
       ["resolved", (name) => client.queue(name).handler(async () => choose(of))],
       ["thrown", (name) => client.queue(name).handler(() => { throw choose(of) })],
