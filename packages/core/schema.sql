@@ -3150,9 +3150,9 @@ begin
     return;
   end if;
   for w in select * from dead_sources(q) loop
+    exit when cardinality(v_all) >= p_limit;
     select max(generation) into v_generation from segment where storage = w.storage;
     for v_pass in 1 .. 2 loop
-      exit when cardinality(v_all) >= p_limit;
       execute format('select array_agg(f.id order by f.id), array_agg(jsonb_build_object(''id'', f.id::text, ''source'', %L, ''priority'', f.priority, ''attempt'', f.attempt,
           ''enqueuedAt'', extract(epoch from f.enqueued_at) * 1000, ''headers'', coalesce(f.headers, ''{}''), ''payload'', f.payload, ''errors'', coalesce(f.errors, ''[]'')) order by f.id)
         from (%s) f', w.source, w.query || case when p_preview then '' else ' for update skip locked' end)
@@ -3166,7 +3166,9 @@ begin
         delete from cancellation where queue in (q.id, q.dead_letter) and id = any (v_ids);
       end if;
       v_all := v_all || v_items;
-      exit when w.storage is null or p_preview and v_ids is not null or not flipping(w.storage, v_generation);
+      exit when p_preview or v_pass = 2 or cardinality(v_all) >= p_limit or w.storage is null or not flipping(w.storage, v_generation);
+      /* What it moves right now is locked, and lies in the other segment when it is done. */
+      perform pg_advisory_xact_lock_shared(lock_space('flip'), w.storage);
     end loop;
   end loop;
   if v_all = '{}' then

@@ -1,7 +1,7 @@
 import { createClient } from "@sluice/core"
 import { pgDriver } from "@sluice/pg"
 import { beforeEach, describe, expect, test } from "vitest"
-import { flipDuring, flipState, flipUntil, makeFlipPay } from "./helpers/flip.ts"
+import { flipDuring, flipState, flipStep, flipUntil, makeFlipPay } from "./helpers/flip.ts"
 import { harness, inTransaction, openPool } from "./helpers/harness.ts"
 import { moveClock } from "./helpers/move-clock.ts"
 
@@ -113,19 +113,31 @@ describe("while a flip moves", () => {
     expect(idsOf(await client.queue(name).readBatch({ limit: 9 }))).toHaveLength(6)
   })
 
-  test.each([
-    ["redrive", false],
-    ["preview", true],
-  ])("a %s that waited for it, with what it looked for gone to the other segment, looks again", async (_, preview) => {
+  test.each(["commit", "rollback"] as const)("a redrive waits for the step that holds what it looks for, and finds it in either segment (%s)", async (end) => {
+    const { name, ids } = await ready()
+    await flipUntil(pool, "begun")
+    let found: Promise<string[]> | undefined
+    await inTransaction(pool, async (tx) => {
+      // All that others have left in the segment is in the same step.
+      expect((await flipStep(tx)).did).toBe("moved")
+      expect(idsOf(await admin.redrive(name, { preview: true }))).toEqual(ids)
+      found = admin.redrive(name).then(idsOf)
+      await expect.poll(async () => (await pool.query("select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")).rowCount).toBe(1)
+    }, { end })
+    expect(await found).toEqual(ids)
+    await flipUntil(pool, "truncated")
+    expect(await admin.redrive(name)).toEqual([])
+    expect(idsOf(await client.queue(name).readBatch({ limit: 9 }))).toHaveLength(6)
+    expect(await flipState(pool)).toMatchObject({ left: 0 })
+  })
+
+  test("a redrive that waited for a segment that is emptied meanwhile finds what was in it", async () => {
     const { name, ids } = await ready()
     let found: string[] = []
     await flipUntil(pool, "begun")
-    await flipDuring(pool, async () => (found = idsOf(await admin.redrive(name, { preview }))))
+    await flipDuring(pool, async () => (found = idsOf(await admin.redrive(name))))
     expect(found).toEqual(ids)
     await flipUntil(pool, "truncated")
-    expect(await admin.redrive(name)).toHaveLength(preview ? 6 : 0)
-    expect(idsOf(await client.queue(name).readBatch({ limit: 9 }))).toHaveLength(6)
-    expect(await flipState(pool)).toMatchObject({ left: 0 })
   })
 
   test("what a redrive has brought back and not committed is moved along when it is", async () => {
