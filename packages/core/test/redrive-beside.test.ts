@@ -1,11 +1,9 @@
-import { createClient } from "@sluice/core"
-import { pgDriver } from "@sluice/pg"
 import { beforeEach, describe, expect, test } from "vitest"
 import { flipDuring, flipState, flipStep, flipUntil, makeFlipPay } from "./helpers/flip.ts"
-import { harness, inTransaction, openPool } from "./helpers/harness.ts"
+import { harness, inTransaction } from "./helpers/harness.ts"
 import { moveClock } from "./helpers/move-clock.ts"
 
-const { client, pool, url, freshQueue } = await harness()
+const { client, pool, freshQueue } = await harness()
 const { admin } = client
 beforeEach(async () => {
   await moveClock(pool, "0")
@@ -81,18 +79,21 @@ describe.each(["deadLetter", "archive"] as const)("from the %s", (place) => {
     expect(idsOf(await client.queue(name).readBatch({ limit: 5 })).toSorted()).toEqual(ids.toSorted())
   })
 
-  test("it wakes who waits for a message", async () => {
-    const { name, ids } = await dead(1, place)
-    const own = openPool(url, 3)
-    const waiter = createClient(pgDriver(own))
-    const reading = waiter.queue(name).readWithPoll({ wait: "1m", interval: "1m" })
-    // The wake-up's own connection is made when the first one waits.
-    await expect.poll(async () => (await pool.query("select from pg_stat_activity where datname = current_database() and query ilike 'listen%'")).rowCount).toBe(1)
-    await expect.poll(async () => (await pool.query("select from pg_stat_activity where datname = current_database() and state = 'idle in transaction'")).rowCount).toBe(0)
-    await admin.redrive(name)
-    expect(idsOf(await reading)).toEqual(ids)
-    await waiter.close()
-    await own.end()
+  test("it wakes who waits for a message with its commit, and a preview, a rollback or none that came back does not", async () => {
+    const { name } = await dead(1, place)
+    const heard: unknown[] = []
+    const listener = await pool.connect()
+    listener.on("notification", ({ payload }) => heard.push(payload))
+    await listener.query("listen sluice_wake")
+    await admin.redrive(name, { preview: true })
+    await inTransaction(pool, (tx) => admin.redrive(name, { tx }), { end: "rollback" })
+    expect(await admin.redrive(name)).toHaveLength(1)
+    expect(await admin.redrive(name)).toEqual([])
+    // Notices of other transactions come with the next answer.
+    await expect.poll(async () => (await listener.query("select 1"), heard)).toEqual([name])
+    await listener.query("unlisten sluice_wake")
+    listener.removeAllListeners("notification")
+    listener.release()
   })
 })
 
