@@ -47,6 +47,7 @@ begin
       when 'worker_state' then format('The worker "%s" is %s, and cannot be %s.', p_fault->>'worker', p_fault->>'from', p_fault->>'to')
       when 'isolation' then format('This needs READ COMMITTED and met %s.', p_fault->>'actual')
       when 'invalid_argument' then format('%s cannot be meant.', p_fault->>'argument')
+      when 'nothing_died' then format('Nothing died in "%s": others bury their dead there. Name the queue that they died in, of %s.', p_fault->>'queue', p_fault->>'deadLetterOf')
       else format('%s: %s', v_code, p_fault - 'code')
     end,
     detail = p_fault::text,
@@ -64,6 +65,7 @@ begin
       when 'worker_not_found' then 'SL011'
       when 'worker_state' then 'SL012'
       when 'invalid_argument' then '22023'
+      when 'nothing_died' then '22023'
       else 'SL000'
     end;
 end

@@ -102,6 +102,7 @@ begin
     execute format('create table %I partition of %I default', format('archive_s%s_default', s.id), 'archive_s' || s.id);
     execute format('create index on %I (%I)', format('archive_s%s_default', s.id), case s.layout when 'id' then 'id' else 'archived_at' end);
     execute format('create index %I on %I (queue, id)', format('archive_s%s_message', s.id), 'archive_s' || s.id);
+    execute format('create index %I on %I (queue, id) where outcome = ''dead''', format('archive_s%s_dead', s.id), 'archive_s' || s.id);
   end if;
   insert into segment (storage, generation, current, live, at) values (s.id, 1, 0, '{0}', clock());
   perform clone_functions(s.id);

@@ -37,6 +37,8 @@ declare
 begin
   for v_table in select 'archive' union all select 'archive_s' || id from {schema}.storage where own_archive loop
     execute format('alter table {schema}.%I drop constraint archive_outcome_check, add constraint archive_outcome_check check (outcome in (''done'', ''dead'', ''cancelled''))', v_table);
+    /* For redrive: few are dead among many that are done. */
+    execute format('create index if not exists %I on {schema}.%I (queue, id) where outcome = ''dead''', v_table || '_dead', v_table);
   end loop;
 end $$
 -- next

@@ -99,6 +99,8 @@ export function errorFromFault(text: string): SluiceError {
       return new IsolationLevelError(fault.actual)
     case "invalid_argument":
       return new InvalidOptionError(fault.argument, undefined, "is for the shared archive: this queue has its own, which goes by partition.retention")
+    case "nothing_died":
+      return new InvalidOptionError("queue", fault.queue, `nothing died in "${fault.queue}", where ${fault.deadLetterOf.join(", ")} bury their dead: name the queue that they died in`)
     case "priority":
       return new InvalidOptionError(
         fault.index === undefined ? "priority" : `items[${fault.index}].priority`,

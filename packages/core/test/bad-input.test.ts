@@ -1,9 +1,11 @@
-import { createClient, InvalidNameError, InvalidOptionError, type SluiceError } from "@sluice/core"
+import { createClient, InvalidNameError, InvalidOptionError, outcome, type SluiceError } from "@sluice/core"
 import { beforeEach, describe, expect, test } from "vitest"
 import { errorOf } from "./helpers/error-of.ts"
 import { admin, calls, client, driver, expectOption, message, queue, schedules } from "./helpers/refused.ts"
 
 beforeEach(() => void calls.splice(0))
+
+const handlers = [client.queue("q").handler(() => {})]
 
 const shown = (value: unknown): string =>
   typeof value === "bigint" || typeof value === "symbol" || value instanceof Date
@@ -28,6 +30,9 @@ describe("no SQL runs for options that", () => {
     extend: (o) => queue.extend!(message, "1s", o),
     release: (o) => queue.release!(message, o),
     retry: (o) => queue.retry!(message, o),
+    snooze: (o) => queue.snooze!(message, "1s", o),
+    deadLetter: (o) => queue.deadLetter!(message, o),
+    cancel: (o) => queue.cancel!("1", o),
     delete: (o) => queue.delete!(message, o),
     archive: (o) => queue.archive!(message, o),
     deleteBatch: (o) => queue.deleteBatch!([message], o),
@@ -44,6 +49,9 @@ describe("no SQL runs for options that", () => {
     "admin.listQueues": (o) => admin.listQueues!(o),
     "admin.dropQueue": (o) => admin.dropQueue!("q", o),
     "admin.purge": (o) => admin.purge!("q", o),
+    "admin.pauseQueue": (o) => admin.pauseQueue!("q", o),
+    "admin.resumeQueue": (o) => admin.resumeQueue!("q", o),
+    "admin.redrive": (o) => admin.redrive!("q", o),
     "admin.metrics": (o) => admin.metrics!("q", o),
     "admin.metricsAll": (o) => admin.metricsAll!(o),
     ...Object.fromEntries(
@@ -102,6 +110,16 @@ describe("no SQL runs for a duration", () => {
     ["setVt", "vt", (vt) => queue.setVt!(message, vt)],
     ["extend", "by", (by) => queue.extend!(message, by)],
     ["retry", "delay", (delay) => queue.retry!(message, { delay })],
+    ["snooze", "delay", (delay) => queue.snooze!(message, delay)],
+    ["outcome.snooze", "delay", (delay) => outcome.snooze(delay as never)],
+    ["outcome.retry", "delay", (delay) => outcome.retry({ delay: delay as never })],
+    ["createQueue", "backoff.base", (base) => admin.createQueue!("q", { backoff: { kind: "fixed", base } })],
+    ["updateQueue", "backoff.max", (max) => admin.updateQueue!("q", { backoff: { kind: "linear", base: "1s", max } })],
+    ["handler", "lease", (lease) => client.queue("q").handler(() => {}, { lease: lease as never })],
+    ["handler", "timeout", (timeout) => client.queue("q").handler(() => {}, { timeout: timeout as never })],
+    ["worker", "pollInterval", (pollInterval) => client.worker(handlers, { pollInterval: pollInterval as never })],
+    ["worker.stop", "timeout", (timeout) => client.worker(handlers).stop({ timeout: timeout as never })],
+    ["worker.runFor", "budget", (budget) => client.worker(handlers).runFor(budget as never)],
     ["createQueue", "lease", (lease) => admin.createQueue!("q", { lease })],
     ["updateQueue", "lease", (lease) => admin.updateQueue!("q", { lease })],
     ["messages.setVt", "vt", (vt) => admin.messages.setVt!("q", "1", vt)],
@@ -160,7 +178,7 @@ describe("no SQL runs for a name that is", () => {
     ["client.queue", (name) => client.queue(name as string)],
     ["client.wake", (name) => client.wake(name as string)],
     ["validateQueueName", (name) => client.admin.validateQueueName(name as string)],
-    ...["createQueue", "getQueue", "dropQueue", "purge", "metrics"].map(
+    ...["createQueue", "getQueue", "dropQueue", "purge", "metrics", "pauseQueue", "resumeQueue", "redrive"].map(
       (method): [string, (name: unknown) => unknown] => [`admin.${method}`, (name) => admin[method]!(name)],
     ),
     ["updateQueue", (name) => admin.updateQueue!(name, {})],

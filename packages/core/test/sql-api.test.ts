@@ -184,11 +184,50 @@ describe("a lease taken by SQL", () => {
     expect(await client.admin.archive.get(id)).toMatchObject({ outcome: "dead", attempt: 3 })
   })
 
+  test("is put off by snooze, the attempt not charged, and ends for good by dead_letter; redrive brings it back", async () => {
+    const dead = await freshQueue()
+    const name = await freshQueue({ maxAttempts: 1, deadLetter: dead })
+    const id = await client.queue(name).send({ n: 1 }, { headers: { h: "a" } })
+    for (let i = 0; i < 5; i++) {
+      const held = await lease(name)
+      expect(await value("select sluice.snooze($1, $2, $3, '0 seconds') <= sluice.clock()", [name, id, held.lease])).toBe(true)
+    }
+    const held = await lease(name)
+    await rows("select sluice.dead_letter($1, $2, $3, '\"why\"')", [name, id, held.lease])
+    expect(await client.admin.messages.get(id)).toMatchObject({ queue: dead, errors: [{ name: "Error", message: "why", attempt: 1 }] })
+    expect(await value("select sluice.redrive($1, filter => '{\"headers\": {\"h\": \"b\"}}')", [name])).toBe(0)
+    expect(await value("select sluice.redrive($1, \"limit\" => 5, filter => '{\"headers\": {\"h\": \"a\"}, \"payload\": {\"n\": 1}}')", [name])).toBe(1)
+    await fault("SL003", "select sluice.snooze($1, $2, $3, '1s')", [name, id, held.lease])
+    await client.queue(name).deadLetter(await lease(name))
+    expect(await fault("22023", "select sluice.redrive($1)", [dead])).toEqual({ code: "nothing_died", queue: dead, deadLetterOf: [name] })
+    expect(await value("select sluice.redrive($1)", [name])).toBe(1)
+    expect(await lease(name)).toMatchObject({ id })
+  })
+
+  test("is noted for cancellation, and a waiting message goes at once; a paused queue gives none", async () => {
+    const name = await freshQueue()
+    const [one, two] = await client.queue(name).sendBatch([{ payload: 1 }, { payload: 2 }])
+    const held = await lease(name)
+    expect(await value("select sluice.cancel($1, $2)", [name, two])).toBe("cancelled")
+    expect(await value("select sluice.cancel($1, $2)", [name, two])).toBeNull()
+    expect(await value("select sluice.cancel($1, null)", [name])).toBeNull()
+    expect(await value("select sluice.cancel($1, $2)", [name, one])).toBe("requested")
+    await rows("select sluice.release($1, $2, $3)", [name, one, held.lease])
+    expect(await client.admin.metrics(name)).toMatchObject({ length: 0 })
+    await client.queue(name).send(3)
+    await rows("select sluice.pause_queue($1), sluice.pause_queue($1)", [name])
+    expect(await rows("select * from sluice.read($1)", [name])).toEqual([])
+    await rows("select sluice.resume_queue($1), sluice.resume_queue($1)", [name])
+    expect(await rows("select payload from sluice.read($1)", [name])).toEqual([{ payload: 3 }])
+  })
+
   test.each([
     "delete($1, $2, $3)",
     "archive($1, $2, $3)",
     "release($1, $2, $3)",
     "retry($1, $2, $3)",
+    "snooze($1, $2, $3, '1s')",
+    "dead_letter($1, $2, $3)",
     "set_vt($1, $2, $3, '1s')",
     "extend($1, $2, $3, '1s')",
   ])("that is stale, null or of another queue is SL003, and nothing changes: %s", async (call) => {

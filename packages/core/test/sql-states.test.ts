@@ -48,12 +48,19 @@ describe("SQLSTATE", () => {
     "retry('no', 1, 1)",
     "set_vt('no', 1, 1, '1s')",
     "extend('no', 1, 1, '1s')",
+    "snooze('no', 1, 1, '1s')",
+    "dead_letter('no', 1, 1)",
+    "cancel('no', 1)",
+    "pause_queue('no')",
+    "resume_queue('no')",
+    "redrive('no')",
+    "redrive(null)",
     "purge('no')",
     "metrics('no')",
     "update_queue('no', '{}')",
     "create_queue('new', '{\"deadLetter\": \"no\"}')",
   ])("SL001 an unknown queue: %s", async (call) => {
-    expect(await fault("SL001", `select * from sluice.${call}`)).toEqual({ code: "queue_not_found", queue: "no" })
+    expect(await fault("SL001", `select * from sluice.${call}`)).toEqual({ code: "queue_not_found", queue: call.includes("null") ? null : "no" })
   })
 
   test.each([
@@ -61,6 +68,12 @@ describe("SQLSTATE", () => {
     "read('stream')",
     "pop('stream')",
     "delete('stream', 1, 1)",
+    "snooze('stream', 1, 1, '1s')",
+    "dead_letter('stream', 1, 1)",
+    "cancel('stream', 1)",
+    "pause_queue('stream')",
+    "resume_queue('stream')",
+    "redrive('stream')",
     "purge('stream')",
     "update_queue('stream', '{}')",
     "create_queue('stream')",

@@ -55,7 +55,8 @@ export interface Admin<Tx = unknown> {
   resumeQueue(name: string, options?: TxOption<Tx>): Promise<QueueInfo>
   /**
    * Brings messages that died in this queue back to it, from its dead-letter queue and the archive: with their ids and errors, their
-   * attempts counted from 0, ready now. Returns them. Whoever held one before it died finds his lease stale.
+   * attempts counted from 0, ready now. Returns them. Whoever held one before it died finds his lease stale. Name the queue that they died in: for the one
+   * that they lie in, where nothing died in it, `InvalidOptionError`.
    */
   redrive(name: string, options?: RedriveOptions<Tx>): Promise<DeadMessage[]>
   metrics(name: string, options?: TxOption<Tx>): Promise<QueueMetrics>

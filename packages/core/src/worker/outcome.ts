@@ -1,3 +1,4 @@
+import { checkOptions } from "../check.ts"
 import { type Duration, milliseconds } from "../duration.ts"
 
 /** The same for every copy of this package in a process. */
@@ -51,13 +52,21 @@ export interface Outcomes {
 
 export const outcome: Outcomes = {
   done: () => new OutcomeError({ to: "done" }),
-  retry: ({ delay, error } = {}) => new OutcomeError({ to: "retry", error, ...(delay !== undefined && { delay: milliseconds(delay, "delay") }) }),
+  retry: (options = {}) => {
+    checkOptions(options, ["delay", "error"], "options")
+    const { delay, error } = options
+    return new OutcomeError({ to: "retry", error, ...(delay !== undefined && { delay: milliseconds(delay, "delay") }) })
+  },
   snooze: (delay) => new OutcomeError({ to: "snooze", delay: milliseconds(delay, "delay") }),
   deadLetter: (error) => new OutcomeError({ to: "dead", error }),
   cancel: (error) => new OutcomeError({ to: "cancel", error }),
 }
 
-/** The verdict of a value that a handler returned or threw; undefined where it is no outcome. */
+/** The verdict of a value that a handler returned or threw; undefined where it is no outcome. Never throws, whatever a proxy does. */
 export function verdictIn(value: unknown): Verdict | undefined {
-  return typeof value === "object" && value !== null && BRAND in value ? (value as HandlerOutcome)[BRAND] : undefined
+  try {
+    return typeof value === "object" && value !== null && BRAND in value ? (value as HandlerOutcome)[BRAND] : undefined
+  } catch {
+    return undefined
+  }
 }

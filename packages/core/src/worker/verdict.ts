@@ -1,6 +1,8 @@
-import { milliseconds } from "../duration.ts"
+import { describe } from "../check.ts"
+import { type Duration, milliseconds } from "../duration.ts"
 import { HandlerTimeoutError, InvalidOptionError, MessageCancelledError, PayloadInvalidError, WorkerStoppedError } from "../errors.ts"
 import type { Message } from "../message.ts"
+import { errorDocument } from "../queue/attempt-error.ts"
 import { issuePath } from "../standard-schema.ts"
 import type { HandlerOptions } from "./handler.ts"
 import { type Verdict, verdictIn } from "./outcome.ts"
@@ -33,30 +35,52 @@ export function failed(thrown: unknown, message: Message, spec: Decides, signal?
   if (reason instanceof MessageCancelledError) return { to: "cancel" }
   if (reason instanceof WorkerStoppedError) return { to: "release" }
   const error = reason instanceof HandlerTimeoutError ? reason : thrown
-  const verdict = verdictIn(error) ?? decided(error, message, spec)
-  return withBackoff(verdict === undefined ? { to: "retry", error: error ?? new Error(`The handler threw ${error}.`) } : { ...verdict, error: verdict.error ?? (verdictIn(error) === undefined ? error : undefined) }, message, spec)
-}
-
-/** The error of a payload that the queue's schema refuses. */
-export function unreadable(message: Message): PayloadInvalidError | undefined {
-  const issue = message.invalid?.[0]
-  return issue && new PayloadInvalidError(issuePath(issue, "payload"), issue.message, { issues: message.invalid })
-}
-
-/** What the user's functions throw is the error of the attempt: it is kept with the message, and seen. */
-function decided(error: unknown, message: Message, spec: Decides): Verdict | undefined {
+  const own = verdictIn(error)
+  if (own !== undefined) return withBackoff(own, message, spec)
+  // So that the attempt is seen to have failed.
+  const kept = error === undefined ? new Error("undefined was thrown.") : error
   try {
-    return verdictIn(spec.onError?.(error, message))
-  } catch (thrown) {
-    return { to: "retry", error: new Error("onError threw.", { cause: thrown }) }
+    const verdict = decided(kept, message, spec) ?? { to: "retry" }
+    return withBackoff({ ...verdict, error: verdict.error ?? kept }, message, spec)
+  } catch (bug) {
+    return withBackoff({ to: "retry", error: both("onError", bug, kept) }, message, spec)
   }
+}
+
+/** The error of a payload that the queue's schema refuses; its text tells every issue. */
+export function unreadable({ invalid }: Message): PayloadInvalidError | undefined {
+  const [first, ...more] = invalid ?? []
+  if (first === undefined) return undefined
+  const reason = [first.message, ...more.map((issue) => `${issuePath(issue, "payload")}: ${issue.message}`)].join("; ")
+  return new PayloadInvalidError(issuePath(first, "payload"), reason, { issues: invalid })
+}
+
+function decided(error: unknown, message: Message, { onError }: Decides): Verdict | undefined {
+  const answer: unknown = onError?.(error, message)
+  const verdict = verdictIn(answer)
+  if (verdict === undefined && answer !== undefined) throw nonsense("onError", answer, "an outcome, or nothing,")
+  return verdict
 }
 
 function withBackoff(verdict: Verdict, { attempt }: Message, { backoff }: Decides): Verdict {
   if (verdict.to !== "retry" || verdict.delay !== undefined || backoff === undefined) return verdict
   try {
-    return { ...verdict, delay: milliseconds(backoff(attempt, verdict.error), "backoff") }
-  } catch (thrown) {
-    return { ...verdict, error: verdict.error ?? thrown }
+    const delay: unknown = backoff(attempt, verdict.error)
+    if (typeof delay === "object" && delay !== null) throw nonsense("backoff", delay, "a duration")
+    return { ...verdict, delay: milliseconds(delay as Duration, "backoff") }
+  } catch (bug) {
+    return { ...verdict, error: both("backoff", bug, verdict.error) }
   }
+}
+
+/** A rejection of a promise that nobody was to return must not end the process. */
+function nonsense(field: string, value: unknown, wanted: string): InvalidOptionError {
+  Promise.resolve(value).catch(() => {})
+  return new InvalidOptionError(field, value, `must return ${wanted} at once, got ${describe(value)}`)
+}
+
+/** What a user's own function throws is kept with the error that it was asked about, and seen. */
+function both(name: string, bug: unknown, error: unknown): AggregateError {
+  const asked = error === undefined ? "" : `, asked about: ${errorDocument(error).message}`
+  return new AggregateError(error === undefined ? [bug] : [bug, error], `${name} failed: ${errorDocument(bug).message}${asked}`)
 }
