@@ -13,6 +13,7 @@ import { createSchedules, type Schedules } from "./schedules/schedules.ts"
 import { createResults, type ResultOptions } from "./results.ts"
 import { createSession, typedError } from "./session.ts"
 import type { TxOption } from "./types.ts"
+import { createTransactions } from "./transactions.ts"
 import { createWakeHub } from "./wake-hub.ts"
 import type { Handler } from "./worker/handler.ts"
 import type { WorkerOptions } from "./worker/options.ts"
@@ -80,8 +81,6 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
   const loops = new Set<Pick<Maintenance, "stop">>()
   const budgets = new Map<string, SendBudget>()
   let closed = false
-  /** Queues sent to inside `client.transaction`, to be woken after its commit. */
-  const sentIn = new WeakMap<object, Set<string>>()
 
   function budgetOf(name: string, rate: SendRate): SendBudget {
     const { limit, ms } = checkSendRate(rate)
@@ -96,10 +95,7 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
     if (notify) notifier.notify(queue)
   }
 
-  function onSent(queue: string, { tx }: TxOption<Tx>): void {
-    if (tx === undefined) wake(queue)
-    else sentIn.get(tx as object)?.add(queue)
-  }
+  const transactions = createTransactions(driver, wake)
 
   return {
     admin: createAdmin(session),
@@ -110,15 +106,13 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
       }
       checkOptions(types, ["payload", "sendRate"], "types")
       checkSchema(types.payload)
-      return createQueue(session, hub, onSent, { wake, onWorker: (worker) => loops.add(worker) }, name, types.payload, types.sendRate && budgetOf(name, types.sendRate))
+      return createQueue(session, hub, transactions, { wake, onWorker: (worker) => loops.add(worker) }, name, types.payload, types.sendRate && budgetOf(name, types.sendRate))
     },
     transaction: async (work) => {
       if (typeof work !== "function") throw new InvalidOptionError("work", work, `must be a function, got ${describe(work)}`)
-      const queues = new Set<string>()
       let failed = false
       try {
-        const result = await driver.transaction(async (tx) => {
-          sentIn.set(tx as object, queues)
+        return await transactions.run(async (tx) => {
           try {
             return await work(tx)
           } catch (error) {
@@ -126,16 +120,11 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
             throw error
           }
         })
-        queues.forEach(wake)
-        return result
       } catch (error) {
         throw failed ? error : typedError(error)
       }
     },
-    once: async (tx, key, work, how = {}) => once(session, tx, key, work, how, (inner) => {
-      const queues = sentIn.get(tx as object)
-      if (queues !== undefined) sentIn.set(inner as object, queues)
-    }),
+    once: async (tx, key, work, how = {}) => once(session, tx, key, work, how, (inner) => transactions.join(inner, tx)),
     wake: async (queue) => {
       validateQueueName(queue)
       hub.wakeLocal(queue)
@@ -154,7 +143,7 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
       loops.add({ stop: () => registration.stop().catch(() => {}) })
       return registration
     },
-    schedules: createSchedules(session, onSent),
+    schedules: createSchedules(session, transactions.sent),
     result: async <Value>(id: string, how: ResultOptions = {}) => (await results.wait(id, how)) as Value,
     maintenance: (how = {}) => {
       const loop = createMaintenance(session, how, () => closed, wake)

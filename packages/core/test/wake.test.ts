@@ -276,3 +276,15 @@ describe("close", () => {
     expect((await own.query("select 1 as alive")).rows).toEqual([{ alive: 1 }])
   })
 })
+
+describe("a send in the transaction of a handler", () => {
+  test.each([1, 5])("wakes who waits when that has committed, in a call of its own or in a savepoint among %i messages", async (batch) => {
+    const [first, second] = [await freshQueue(), await freshQueue()]
+    const reader = openClient()
+    const sender = openClient({}, 4)
+    const next = sender.client.queue(second)
+    await quiet.queue(first).sendBatch([{ payload: 1 }, { payload: 2 }])
+    await expectWoken(reader, second, () =>
+      sender.client.worker([sender.client.queue(first).handler((_, { tx }) => next.send("next", { tx }), { transactional: true, batch })], { maintenance: false }).drain())
+  })
+})

@@ -4,6 +4,7 @@ import type { Leased, Message, PoppedMessage } from "../message.ts"
 import type { Session, Statement } from "../session.ts"
 import type { StandardSchema } from "../standard-schema.ts"
 import type { TxOption } from "../types.ts"
+import type { Transactions } from "../transactions.ts"
 import type { WakeHub } from "../wake-hub.ts"
 import { type BatchHandlerOptions, createBatchHandler, createHandler, type Handler, type HandlerContext, type HandlerOptions, handlerOptionKeys, type MessageContext, type TransactionContext } from "../worker/handler.ts"
 import { type WorkerOptions, workerOptionKeys } from "../worker/options.ts"
@@ -110,13 +111,10 @@ export interface Queue<Input = unknown, Output = Input, Tx = unknown> {
 
 export type WorkOptions = HandlerOptions & WorkerOptions
 
-/** Called after a message was sent, with the transaction it was sent in. */
-type OnSent<Tx> = (queue: string, options: SendOptions<Tx>) => void
-
 export function createQueue<Input, Output, Tx>(
   session: Session<Tx>,
   hub: WakeHub,
-  onSent: OnSent<Tx>,
+  transactions: Transactions<Tx>,
   host: { readonly wake: (queue: string) => void; readonly onWorker: (worker: Worker) => void },
   name: string,
   schema: StandardSchema<Input, Output> | undefined,
@@ -127,11 +125,11 @@ export function createQueue<Input, Output, Tx>(
     checkOptions(options, ["tx"], "options")
     return settleBatch(session, statement, name, messages, options)
   }
-  const handler = (run: (message: Message<never>, context: MessageContext & TransactionContext<Tx>) => unknown, options: HandlerOptions = {}) => createHandler(session, name, schema, run, options)
+  const handler = (run: (message: Message<never>, context: MessageContext & TransactionContext<Tx>) => unknown, options: HandlerOptions = {}) => createHandler(session, transactions, name, schema, run, options)
   return {
     name,
     handler,
-    batchHandler: (run: (messages: readonly Message<never>[], context: TransactionContext<Tx>) => unknown, options: BatchHandlerOptions) => createBatchHandler(session, name, schema, run, options),
+    batchHandler: (run: (messages: readonly Message<never>[], context: TransactionContext<Tx>) => unknown, options: BatchHandlerOptions) => createBatchHandler(session, transactions, name, schema, run, options),
     work: async (run: (message: Message<never>, context: MessageContext & TransactionContext<Tx>) => unknown, options: WorkOptions = {}) => {
       const [ofHandler, ofWorker] = divide(options)
       const worker = createWorker(session, hub, host.wake, [handler(run, ofHandler)], ofWorker)
@@ -142,13 +140,13 @@ export function createQueue<Input, Output, Tx>(
     send: async (payload, options = {}) => {
       budget?.take(1)
       const id = await send(session, name, schema, payload, options)
-      onSent(name, options)
+      transactions.sent(name, options)
       return id
     },
     sendBatch: async (items, options = {}) => {
       if (Array.isArray(items)) budget?.take(items.length)
       const ids = await sendBatch(session, name, schema, items, options)
-      if (ids.length > 0) onSent(name, options)
+      if (ids.length > 0) transactions.sent(name, options)
       return ids
     },
     read: async (options = {}) => {

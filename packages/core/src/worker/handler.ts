@@ -4,6 +4,7 @@ import { InvalidOptionError } from "../errors.ts"
 import type { Message } from "../message.ts"
 import type { Session } from "../session.ts"
 import type { StandardSchema } from "../standard-schema.ts"
+import type { Transactions } from "../transactions.ts"
 import type { HandlerOutcome } from "./outcome.ts"
 
 export interface HandlerContext {
@@ -59,6 +60,7 @@ export interface Handler<Tx = unknown> {
 /** A handler as a worker runs it. */
 export interface HandlerSpec<Tx> {
   readonly session: Session<Tx>
+  readonly transactions: Transactions<Tx>
   readonly schema: StandardSchema | undefined
   /** With one message each, or with all of a call. */
   call(messages: readonly Message[], context: MessageContext & TransactionContext<Tx>): unknown
@@ -76,20 +78,20 @@ export interface HandlerSpec<Tx> {
 
 export const handlerOptionKeys = ["concurrency", "lease", "timeout", "backoff", "onError", "transactional", "batch"] as const
 
-export function createHandler<Tx>(session: Session<Tx>, queue: string, schema: StandardSchema | undefined, run: (message: Message<never>, context: MessageContext & TransactionContext<Tx>) => unknown, options: HandlerOptions): Handler<Tx> {
+export function createHandler<Tx>(session: Session<Tx>, transactions: Transactions<Tx>, queue: string, schema: StandardSchema | undefined, run: (message: Message<never>, context: MessageContext & TransactionContext<Tx>) => unknown, options: HandlerOptions): Handler<Tx> {
   checkFunction(run, "handler")
   checkOptions(options, handlerOptionKeys, "options")
   const common = checkHandler(options)
   const size = checkInteger(options.batch === undefined ? 1 : options.batch, "batch", 1, 10_000)
   if (size > 1 && !common.transactional) throw new InvalidOptionError("batch", size, "is for transactional handlers; to get many messages in one call, use queue.batchHandler")
-  return { queue, spec: { session, schema, whole: false, size, ...common, call: ([message], context) => run(message as Message<never>, context) } }
+  return { queue, spec: { session, transactions, schema, whole: false, size, ...common, call: ([message], context) => run(message as Message<never>, context) } }
 }
 
-export function createBatchHandler<Tx>(session: Session<Tx>, queue: string, schema: StandardSchema | undefined, run: (messages: readonly Message<never>[], context: TransactionContext<Tx>) => unknown, options: BatchHandlerOptions): Handler<Tx> {
+export function createBatchHandler<Tx>(session: Session<Tx>, transactions: Transactions<Tx>, queue: string, schema: StandardSchema | undefined, run: (messages: readonly Message<never>[], context: TransactionContext<Tx>) => unknown, options: BatchHandlerOptions): Handler<Tx> {
   checkFunction(run, "handler")
   checkOptions(options, [...handlerOptionKeys.filter((key) => key !== "batch"), "size"], "options")
   const size = checkInteger(options.size, "size", 1, 10_000)
-  return { queue, spec: { session, schema, whole: true, size, ...checkHandler(options), call: run as HandlerSpec<Tx>["call"] } }
+  return { queue, spec: { session, transactions, schema, whole: true, size, ...checkHandler(options), call: run as HandlerSpec<Tx>["call"] } }
 }
 
 function checkHandler({ concurrency, lease, timeout, backoff, onError, transactional }: HandlerOptions): Pick<HandlerSpec<unknown>, "concurrency" | "lease" | "timeout" | "backoff" | "onError" | "transactional"> {

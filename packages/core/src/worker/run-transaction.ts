@@ -36,7 +36,7 @@ export async function runTransaction<Tx>(spec: HandlerSpec<Tx>, queue: string, h
     for (const [held, settlement] of entries) committed.set(held, { settlement, row: rows.get(held.message.id) })
   }
   try {
-    await spec.session.driver.transaction(async (tx) => {
+    await spec.transactions.run(async (tx) => {
       const rows = new Map((await lock(spec, queue, helds, tx)).map((row) => [row.id, row]))
       begun = true
       const cancelled = helds.filter(({ message }) => rows.get(message.id)?.cancelled === true)
@@ -92,6 +92,7 @@ async function handleInSavepoint<Tx>(
 ): Promise<void> {
   try {
     await inSavepoint(spec.session.driver, tx, async (inner) => {
+      spec.transactions.join(inner, tx)
       const value = await callHandler(spec, [held], host, inner)
       await settle(inner, [ended(value, held, spec, host)])
     })
