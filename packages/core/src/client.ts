@@ -12,7 +12,6 @@ import { register, type RegisterOptions, type Registration } from "./registry/re
 import { createSchedules, type Schedules } from "./schedules/schedules.ts"
 import { createResults, type ResultOptions } from "./results.ts"
 import { createSession, typedError } from "./session.ts"
-import type { TxOption } from "./types.ts"
 import { createTransactions } from "./transactions.ts"
 import { createWakeHub } from "./wake-hub.ts"
 import type { Handler } from "./worker/handler.ts"

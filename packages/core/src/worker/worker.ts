@@ -144,12 +144,13 @@ export function createWorker<Tx>(session: Session<Tx>, hub: WakeHub, wake: (queu
     const settled = lanesEnded.then(() => new Promise<void>((resolve) => (isEmpty() ? resolve() : (onEmpty = resolve))))
     await Promise.race([settled, hurried])
     for (const call of calls) call.abort(new WorkerStoppedError(name))
-    // What a claim in flight brings is to be given back too.
-    await lanesEnded
     await within(settled, GRACE)
-    const left = Promise.all([heart.stop(), maintenance.stop()]).then(() => leaveWorker(session, name)).catch(onError)
     // A handler that did not end may keep the only connection there is.
-    await (isEmpty() ? left : within(left, GRACE))
+    const patience = (task: Promise<unknown>): Promise<unknown> => (calls.size === 0 ? task : within(task, GRACE))
+    // What a claim in flight brings is to be given back too.
+    await patience(lanesEnded)
+    await within(settled, GRACE)
+    await patience(Promise.all([heart.stop(), maintenance.stop()]).then(() => leaveWorker(session, name)).catch(onError))
     emit("stopped", { worker: name })
   }
 
