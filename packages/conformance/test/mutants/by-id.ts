@@ -34,8 +34,8 @@ export const byIdMutants: readonly QueueMutant[] = [
     name: "messages archived by id lose their errors",
     caughtBy: "by id, archive keeps all of the message with outcome done, delayed and leased ones alike",
     within: "try_admin_archive",
-    from: "payload, errors from gone",
-    to: "payload, null from gone",
+    from: "payload, errors, group_name, key from gone",
+    to: "payload, null, group_name, key from gone",
   },
   {
     name: "an archive by id leaves the message where it is",

@@ -50,8 +50,8 @@ export const workerMutants: readonly QueueMutant[] = [
     name: "a finish says of nobody that he lost his lease",
     caughtBy: "a lease that somebody took away: the settle is refused and told, and the message goes on",
     within: "try_finish",
-    from: "return query select d.fault, d.id, 'done', null::timestamptz from try_delete(p_queue, p_done_ids, p_done_leases) d;",
-    to: "perform try_delete(p_queue, p_done_ids, p_done_leases); return query select null::jsonb, u.id, 'done', null::timestamptz from unnest(p_done_ids) u(id);",
+    from: "return query select v_fault, u.id, 'done', null::timestamptz from unnest(v_done) u(id);",
+    to: "return query select v_fault, u.id, 'done', null::timestamptz from unnest(p_done_ids) u(id);",
   },
   {
     name: "beats keep no lease",
@@ -78,8 +78,8 @@ export const workerMutants: readonly QueueMutant[] = [
     name: "beats answer for queues that are not there",
     caughtBy: "start refuses a queue that is not there, and says so by name",
     within: "beat",
-    from: "v_lost := v_lost || v_ids;",
-    to: "v_queues := v_queues || jsonb_build_object(v_queue, jsonb_build_object('paused', false, 'lease', 30000, 'onInvalid', 'raise'));",
+    from: "if v_fault is null and p_starting then",
+    to: "if false then",
   },
   {
     name: "a snooze charges the attempt",
@@ -127,7 +127,7 @@ export const workerMutants: readonly QueueMutant[] = [
     name: "cancel spares what waits",
     caughtBy: "cancel of a message that waits: no worker sees it",
     within: "try_cancel",
-    from: "perform discard(q, '{0,1}', v_waiting, v_now);",
+    from: "perform discard(q, '{0,1}', v_waiting, 'cancelled', v_now);",
     to: "",
   },
   {

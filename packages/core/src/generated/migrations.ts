@@ -3554,13 +3554,6 @@ begin
   if v_fault is not null then
     return jsonb_build_object('fault', v_fault);
   end if;
-  if p_starting then
-    for v_queue in select jsonb_object_keys(p_held) order by 1 loop
-      if queue_filter_fault(v_queue) is not null then
-        return jsonb_build_object('fault', queue_filter_fault(v_queue));
-      end if;
-    end loop;
-  end if;
   perform set_config('synchronous_commit', 'off', true);
   v_state := stamp_worker(p_worker, v_every, p_held, p_starting, v_now);
   for v_queue, v_all in select * from jsonb_each(p_held) order by key loop
