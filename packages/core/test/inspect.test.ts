@@ -111,6 +111,10 @@ describe("admin.messages", () => {
       headers: { h: 1 },
       payload: { a: [1] },
       errors: [],
+      key: null,
+      group: null,
+      expireAt: null,
+      progress: null,
     }
     expect(await admin.messages.get(id)).toEqual({ ...seen, enqueuedAt: expect.any(Date), visibleAt: expect.any(Date) })
     const message = (await queue.read())!
@@ -200,6 +204,8 @@ describe("admin.archive", () => {
       headers: { n: 5 },
       payload: 5,
       errors: [],
+      key: null,
+      group: null,
       enqueuedAt: expect.any(Date),
       archivedAt: expect.any(Date),
     })

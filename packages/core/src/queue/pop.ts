@@ -26,8 +26,9 @@ export async function popBatch<Tx, Out>(
 ): Promise<PoppedMessage<Out>[]> {
   checkOptions(options, ["limit", "filter", "tx"], "options")
   const limit = checkInteger(options.limit === undefined ? 1 : options.limit, "limit", 1, 10_000)
+  const filter = encodeFilter(options.filter, session.limits)
   const installation = await session.installation(options)
-  const rows = await session.run<DeliveryRow>(statement, [queue, limit, options.tx === undefined, encodeFilter(options.filter, session.limits)], options)
+  const rows = await session.run<DeliveryRow>(statement, [queue, limit, options.tx === undefined, filter], options)
   const messages = await decodeDeliveries(queue, rows, schema, installation)
   return messages.map(({ lease: _lease, visibleAt: _visibleAt, ...message }) => message)
 }
