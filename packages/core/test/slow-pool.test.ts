@@ -8,6 +8,7 @@ function fakeDriver(notifyTakes = 0): { driver: Driver; reads: () => number; mos
   let [reads, out, most, told] = [0, 0, 0, 0]
   const query = async (text: string): Promise<never[]> => {
     if (text.includes("try_send")) return [{ id: "1" }] as never[]
+    if (text.includes("installation_id")) return [{ id: "1" }] as never[]
     if (text.includes("try_read")) reads++
     if (text.includes("pg_notify")) {
       told++

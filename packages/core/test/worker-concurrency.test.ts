@@ -33,12 +33,18 @@ test.each([0, 7])("many queues, one worker: neither the total nor a handler's co
   const limits = [1, 2, 3, undefined, undefined]
   for (const one of queues) await one.sendBatch(items(40))
   const { during, most } = meter()
-  const handlers = queues.map((one, i) => one.handler(async (message: Message<number>) => during(one.name, () => sleep(message.payload % 4)), { ...(limits[i] !== undefined && { concurrency: limits[i] }) }))
-  const { worker, count } = watch(handlers, { concurrency: 6, prefetch })
+  // Until as many run as may, nobody ends: then the limits show.
+  const full = Promise.withResolvers<void>()
+  const handlers = queues.map((one, i) => one.handler(async (message: Message<number>) => during(one.name, async () => {
+    if (most("all") === 15) full.resolve()
+    await full.promise
+    await sleep(message.payload % 4)
+  }), { ...(limits[i] !== undefined && { concurrency: limits[i] }) }))
+  const { worker, count } = watch(handlers, { concurrency: 15, prefetch })
   await worker.drain()
   expect(count("done")).toBe(200)
   expect(count("start")).toBe(200)
-  expect(most("all")).toBe(6)
+  expect(most("all")).toBe(15)
   expect(queues.slice(0, 3).map(({ name }) => most(name))).toEqual([1, 2, 3])
 })
 

@@ -34,7 +34,7 @@ test("an idle worker looks after 5 ms, then ever later, up to its pollInterval, 
   expect(pauses.slice(0, 5).map((ms, i) => ms >= 5 * 2 ** i - 2)).toEqual([true, true, true, true, true])
   expect(pauses.slice(5).every((ms) => ms >= 98)).toBe(true)
   expect(reads() - looks.length).toBeLessThan(2)
-  expect([...counts].filter(([name]) => name !== "read")).toEqual([["beat", 1]])
+  expect([...counts].filter(([name]) => name !== "read")).toEqual([["beat", 1], ["installation_id", 1]])
 })
 
 test("durations longer than a timer can be are no busy loop", async () => {

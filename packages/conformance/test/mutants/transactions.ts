@@ -180,11 +180,6 @@ export const transactionMutants: readonly Mutant[] = [
     "a handler that throws: its effect never was, the attempt is charged, the error kept",
     (driver) => ({ within: () => driver }),
   ),
-  replacing(
-    "resolves a commit that rolled back, to a worker",
-    "a statement that fails, and whose error the handler swallows: nothing of it commits, and the message is retried",
-    (_, pool) => ({ transaction: stepping(pool, { commit: (client) => client.query("commit") }) }),
-  ),
   replacing("resolves a failed commit, to a worker", "a commit that fails: the effect never was, the message is retried, and the error says why", (_, pool) => ({
     transaction: stepping(pool, { commit: (client) => client.query("commit").catch(() => undefined) }),
   })),
