@@ -42,6 +42,7 @@ const sql = postgres(process.env.DATABASE_URL!)
   "maintenance-loop": client,
   storages: client,
   roles: client,
+  workers: client,
   "one-worker": working,
   outcomes: working,
   "transactional-worker": working,
@@ -53,7 +54,6 @@ setTimeout(() => void sluice.close(), 1000)
 `,
   "worker-events": `${working}const worker = sluice.worker([emails.handler(() => Promise.reject(new Error("no")), { backoff: () => "1h" })])
 `,
-  workers: client,
   schedules: client,
   once: client,
   "idempotency-key": client,
