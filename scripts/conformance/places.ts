@@ -13,6 +13,10 @@ export const defaultIsolation: readonly Isolation[] = ["repeatable read", "seria
 /** The groups that need nothing but a driver. */
 export const driverGroups: readonly GroupName[] = ["wire", "errors", "transaction", "listen", "isolation", "lifecycle", "budget"]
 
+/** They take a minute each, and ask of a mode what the other groups of core ask: the modes that differ most run them, and the others with --full. */
+export const slowGroups: readonly GroupName[] = ["worker", "transactional worker", "worker budget"]
+export const slowModes: readonly string[] = ["plain", "PgBouncer", "pool of one", "dedicated storage"]
+
 /** What such a session can be asked for. */
 export function strictOnly(level: Isolation): NonNullable<Mode["only"]> {
   const groups: GroupName[] = [...driverGroups, "queue", "worker"]

@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs"
 import { availableParallelism } from "node:os"
-import { groups as allGroups } from "@sluice/conformance"
+import { type GroupName, groups as allGroups } from "@sluice/conformance"
 import { startPgBouncer } from "@sluice/testkit"
 import { type Combination, hops, type Outcome, type Task } from "./combination.ts"
-import { driverGroups } from "./places.ts"
+import { driverGroups, slowGroups, slowModes } from "./places.ts"
 import { showProgress } from "./progress.ts"
 import { runCombination } from "./run-combination.ts"
 
@@ -60,13 +60,14 @@ export async function runMatrix(
   return { outcomes, avoidable: bouncer?.url === null && couldInstall() ? bouncer.reason : undefined }
 }
 
-function selectGroups({ adapter, only, brief }: Combination, options: MatrixOptions): Selected {
+function selectGroups({ adapter, mode, only, brief }: Combination, options: MatrixOptions): Selected {
   if (adapter === hops.adapter) return { groups: [] }
   const asked = allGroups.map(({ name }) => name).filter((name) => options.groups?.includes(name) ?? true)
   const possible = asked.filter((name) => only?.groups.includes(name) ?? true)
-  const spares = brief && !options.full && options.groups === undefined
+  const whole = options.full || options.groups !== undefined
   const runs = [...driverGroups, ...(Array.isArray(brief) ? brief : [])]
-  const groups = spares ? possible.filter((name) => runs.includes(name)) : possible
+  const spared = (name: GroupName): boolean => !whole && ((Boolean(brief) && !runs.includes(name)) || (slowGroups.includes(name) && !slowModes.includes(mode)))
+  const groups = possible.filter((name) => !spared(name))
   const without = only && { groups: asked.filter((name) => !possible.includes(name)), because: only.because }
   return { groups, left: possible.filter((name) => !groups.includes(name)), without }
 }
