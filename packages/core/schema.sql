@@ -3472,9 +3472,12 @@ begin
     and message_state(m.lease, m.vt, $3) <> ''inFlight'' for update skip locked) w)', message_table(q.storage)) into v_waiting using q.id, p_ids, v_now;
   perform discard(q, '{0,1}', v_waiting, 'cancelled', v_now);
   return query select null::jsonb, u.id, 'cancelled' from unnest(v_waiting) u(id);
-  return query execute format('insert into cancellation as c (queue, id, at)
+  /* A note that is there already is not touched: a claim that is to clear it must not wait for this transaction. */
+  execute format('insert into cancellation (queue, id, at)
     select $1, u.id, $3 from unnest($2) u(id) where exists (select from %I m where m.queue = $1 and m.id = u.id)
-    on conflict (queue, id) do update set at = excluded.at returning null::jsonb, c.id, ''requested''', message_table(q.storage)) using q.id, p_ids, v_now;
+    on conflict do nothing', message_table(q.storage)) using q.id, p_ids, v_now;
+  return query execute format('select null::jsonb, c.id, ''requested'' from cancellation c
+    where c.queue = $1 and c.id = any ($2) and exists (select from %I m where m.queue = $1 and m.id = c.id)', message_table(q.storage)) using q.id, p_ids;
 end
 
 

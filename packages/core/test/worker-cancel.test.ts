@@ -203,3 +203,19 @@ test("cancel beside settles: each message leaves once, with one of both outcomes
   await client.maintenance().run()
   expect(await notes()).toBe(0)
 })
+
+test("a cancel in an open transaction, of what was to be cancelled already, keeps no claim waiting", async () => {
+  const jobs = await queue<number>()
+  const id = await jobs.send(1)
+  await jobs.read({ lease: "1s" })
+  expect(await jobs.cancel(id)).toBe("requested")
+  const next = await jobs.send(2)
+  await inTransaction(pool, async (tx) => {
+    await tx.query("set local lock_timeout = '5s'")
+    expect(await jobs.cancel(id, { tx })).toBe("requested")
+    await moveClock(pool, "2 seconds")
+    expect(await jobs.readBatch({ limit: 5 })).toMatchObject([{ id: next }])
+  })
+  expect(await notes()).toBe(0)
+  expect(await jobs.cancel(id)).toBeNull()
+})
