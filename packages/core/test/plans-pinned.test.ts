@@ -57,7 +57,7 @@ const operations: Record<string, Operation> = {
     call: ({ name }, { ids, leases }) => `select * from sluice.try_settle('${name}', '${ids}', '${leases}', '[{"to": "retry"}, {"to": "release"}, {"to": "snooze"}, {"to": "retry"}, {"to": "release"}]')`,
     by: [QUEUE, SEGMENT, KEY, CANCELLED],
   },
-  "what a worker finished": { call: ({ name }, { ids, leases }) => `select * from sluice.try_finish('${name}', '${ids}', '${leases}', '{}', '{}', '[]')`, by: [QUEUE, SEGMENT, KEY] },
+  "what a worker finished": { call: ({ name }, { ids, leases }) => `select * from sluice.try_finish('${name}', '${ids}', '${leases}', '[]', '{}', '{}', '[]')`, by: [QUEUE, SEGMENT, KEY, DEPENDANTS] },
   "a lock for a transaction": { ...settle("lock"), by: [QUEUE, SEGMENT, KEY, CANCELLED] },
   "a beat": {
     call: ({ name }, { ids, leases }) => `select sluice.beat('{"name": "w", "every": 1000000, "queues": []}', '{"${name}": {"ids": [${ids.slice(1, -1)}], "leases": [${leases.slice(1, -1)}]}}')`,
