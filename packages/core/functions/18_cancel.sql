@@ -51,7 +51,8 @@ declare
   v_there boolean;
   v_count int := 0;
 begin
-  for c in select * from cancellation order by queue, id limit p_limit loop
+  for c in select * from cancellation order by queue, id loop
+    exit when v_count >= p_limit;
     select * into q from queue where id = c.queue;
     v_there := false;
     if q.dropped_at is null then

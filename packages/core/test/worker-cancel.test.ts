@@ -219,3 +219,36 @@ test("a cancel in an open transaction, of what was to be cancelled already, keep
   expect(await notes()).toBe(0)
   expect(await jobs.cancel(id)).toBeNull()
 })
+
+test("a claim that meets one that was cancelled while a worker held it takes a thousand others away with it", async () => {
+  const jobs = await queue<number>({ done: "archive" })
+  const ids = await jobs.sendBatch(Array.from({ length: 2500 }, (_, payload) => ({ payload })))
+  await jobs.readBatch({ limit: 2500 })
+  await pool.query("select from sluice.try_cancel($1, $2::text::bigint[])", [jobs.name, `{${ids.join(",")}}`])
+  await moveClock(pool, "1 hour")
+  const met = await pool.query(
+    `select sluice.without_cancelled(q, (select live from sluice.segment where storage = 0 order by generation desc limit 1), array[$2::bigint], sluice.clock()) as left
+       from sluice.queue q where name = $1`, [jobs.name, ids[2000]])
+  expect(met.rows).toEqual([{ left: [] }])
+  expect(await notes()).toBe(1499)
+  expect(await jobs.read()).toBeNull()
+  expect(await notes()).toBe(0)
+  expect(await client.admin.archive.count({ queue: jobs.name, outcome: "cancelled" })).toBe(2500)
+})
+
+test("maintenance finds notes of what is gone behind a thousand of what is still held", async () => {
+  const [held, gone] = [await queue<number>(), await queue<number>()]
+  const ids = await held.sendBatch(Array.from({ length: 1000 }, (_, payload) => ({ payload })))
+  await held.readBatch({ limit: 1000 })
+  await pool.query("select from sluice.try_cancel($1, $2::text::bigint[])", [held.name, `{${ids.join(",")}}`])
+  const id = await gone.send(1)
+  const message = (await gone.read())!
+  await gone.cancel(id)
+  await gone.delete(message)
+  expect(await notes()).toBe(1001)
+  await pool.query("select sluice.clear_cancellations()")
+  expect(await notes()).toBe(1000)
+  await held.purge()
+  await pool.query("select sluice.clear_cancellations()")
+  expect(await notes()).toBe(0)
+})
