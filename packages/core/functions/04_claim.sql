@@ -183,14 +183,19 @@ begin
 end
 $$
 -- next
-/* For a claim: discards those of p_ids that were cancelled while somebody held them, and returns the others, in order. */
+/* For a claim: discards those of p_ids that were cancelled while somebody held them, and returns the others, in order. With them go
+   1000 others that were: met one by one, many would keep the claim busy until it ran into a timeout. */
 create or replace function {schema}.without_cancelled(q {schema}.queue, p_live smallint[], p_ids bigint[], p_now timestamptz) returns bigint[]
-language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
   v_gone bigint[] := array(select c.id from cancellation c where c.queue = q.id and c.id = any (p_ids));
+  v_more bigint[];
 begin
   if v_gone <> '{}' then
-    perform discard(q, p_live, v_gone, 'cancelled', p_now);
+    execute format('select array(select r.id from (select c.id from cancellation c where c.queue = $1 and c.id <> all ($2) order by c.id limit 1000) n,
+      lateral (select m.id from %I m where m.queue = $1 and m.id = n.id and m.vt <= $3 for update skip locked) r)', message_leaf(q.storage, p_live))
+      into v_more using q.id, v_gone, p_now;
+    perform discard(q, p_live, v_gone || v_more, 'cancelled', p_now);
   end if;
   return array(select u.id from unnest(p_ids) with ordinality u(id, n) where u.id <> all (v_gone) order by u.n);
 end

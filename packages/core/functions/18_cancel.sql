@@ -21,9 +21,12 @@ begin
     and message_state(m.lease, m.vt, $3) <> ''inFlight'' for update skip locked) w)', message_table(q.storage)) into v_waiting using q.id, p_ids, v_now;
   perform discard(q, '{0,1}', v_waiting, 'cancelled', v_now);
   return query select null::jsonb, u.id, 'cancelled' from unnest(v_waiting) u(id);
-  return query execute format('insert into cancellation as c (queue, id, at)
+  /* A note that is there already is not touched: a claim that is to clear it must not wait for this transaction. */
+  execute format('insert into cancellation (queue, id, at)
     select $1, u.id, $3 from unnest($2) u(id) where exists (select from %I m where m.queue = $1 and m.id = u.id)
-    on conflict (queue, id) do update set at = excluded.at returning null::jsonb, c.id, ''requested''', message_table(q.storage)) using q.id, p_ids, v_now;
+    on conflict do nothing', message_table(q.storage)) using q.id, p_ids, v_now;
+  return query execute format('select null::jsonb, c.id, ''requested'' from cancellation c
+    where c.queue = $1 and c.id = any ($2) and exists (select from %I m where m.queue = $1 and m.id = c.id)', message_table(q.storage)) using q.id, p_ids;
 end
 $$
 -- next
@@ -48,7 +51,8 @@ declare
   v_there boolean;
   v_count int := 0;
 begin
-  for c in select * from cancellation order by queue, id limit p_limit loop
+  for c in select * from cancellation order by queue, id loop
+    exit when v_count >= p_limit;
     select * into q from queue where id = c.queue;
     v_there := false;
     if q.dropped_at is null then

@@ -180,8 +180,11 @@ begin
   end loop;
   for k in select * from unique_key tablesample system (v_percent) where until = 'infinity' and id > 0 loop
     select * into q from queue where id = k.queue;
-    continue when q.dropped_at is null and not hold_if_free(q);
-    execute format('select exists (select from %I where queue = $1 and id = $2)', message_table(q.storage)) into v_there using k.queue, k.id;
+    v_there := false;
+    if q.dropped_at is null then
+      continue when not hold_if_free(q);
+      execute format('select exists (select from %I where queue = $1 and id = $2)', message_table(q.storage)) into v_there using k.queue, k.id;
+    end if;
     if not v_there then
       delete from unique_key where queue = k.queue and key = k.key and id = k.id;
       v_count := v_count + 1;

@@ -83,3 +83,17 @@ test("looks at every queue never fail while dedicated queues come and go", async
   running = false
   await looking
 })
+
+test("a key that a send took which the drop waited for is cleared, though the archive keeps the storage and its messages are gone", async () => {
+  const name = await freshQueue({ partition: { by: "time", interval: "1h", retention: "1d", archive: true } })
+  let dropped: Promise<unknown> | undefined
+  await inTransaction(pool, async (tx) => {
+    await client.queue(name).send(1, { key: "k", tx })
+    dropped = client.admin.dropQueue(name, { force: true, keepArchive: true })
+    await expect.poll(async () => (await pool.query("select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")).rowCount).toBe(1)
+  })
+  await dropped
+  expect((await pool.query("select from sluice.unique_key")).rowCount).toBe(1)
+  await client.maintenance().run()
+  expect((await pool.query("select from sluice.unique_key")).rowCount).toBe(0)
+})

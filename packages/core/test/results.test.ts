@@ -91,6 +91,22 @@ describe("client.result", () => {
     // Each waiter but those of the first turn finds a round at work already.
     expect(asked).toBeLessThan(200)
   })
+
+  test("of many large ones, settles a few at a time: all of them at once would be more than a statement can carry", async () => {
+    const queue = client.queue<number>(await freshQueue({ results: "1h" }))
+    const ids = await queue.sendBatch([1, 2, 3].map((payload) => ({ payload })))
+    const driver = pgDriver(pool)
+    const lengths: number[] = []
+    const watched = createClient({ ...driver, query: (text, values = [], options) => {
+      if (options?.name?.endsWith("finish")) lengths.push(String(values[3]).length)
+      return driver.query(text, values, options)
+    } }, { listen: false })
+    const large = "x".repeat(5 * 1024 * 1024)
+    await watched.worker([watched.queue(queue.name).handler(() => large)], { maintenance: false }).drain()
+    expect(lengths).toHaveLength(3)
+    expect(Math.max(...lengths)).toBeLessThan(6 * 1024 * 1024)
+    for (const id of ids) expect(await client.result<string>(id)).toHaveLength(large.length)
+  })
 })
 
 describe("progress", () => {

@@ -89,3 +89,11 @@ test("expiry", async () => {
   expect((await q.read())?.payload).toBe(2)
   expect((await client.admin.archive.list({ queue: q.name })).items).toMatchObject([{ outcome: "expired" }])
 })
+
+test("an edit refuses a group that Postgres could not store", async () => {
+  const q = client.queue(await freshQueue({ fifo: true }))
+  const id = await q.send(1, { group: "a" })
+  for (const group of ["", "x".repeat(501), "a\0b", "\ud800", 1 as never]) {
+    await expect(q.edit(id, { group })).rejects.toMatchObject({ code: "invalid_option", field: "group" })
+  }
+})

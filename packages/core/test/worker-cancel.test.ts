@@ -203,3 +203,52 @@ test("cancel beside settles: each message leaves once, with one of both outcomes
   await client.maintenance().run()
   expect(await notes()).toBe(0)
 })
+
+test("a cancel in an open transaction, of what was to be cancelled already, keeps no claim waiting", async () => {
+  const jobs = await queue<number>()
+  const id = await jobs.send(1)
+  await jobs.read({ lease: "1s" })
+  expect(await jobs.cancel(id)).toBe("requested")
+  const next = await jobs.send(2)
+  await inTransaction(pool, async (tx) => {
+    await tx.query("set local lock_timeout = '5s'")
+    expect(await jobs.cancel(id, { tx })).toBe("requested")
+    await moveClock(pool, "2 seconds")
+    expect(await jobs.readBatch({ limit: 5 })).toMatchObject([{ id: next }])
+  })
+  expect(await notes()).toBe(0)
+  expect(await jobs.cancel(id)).toBeNull()
+})
+
+test("a claim that meets one that was cancelled while a worker held it takes a thousand others away with it", async () => {
+  const jobs = await queue<number>({ done: "archive" })
+  const ids = await jobs.sendBatch(Array.from({ length: 2500 }, (_, payload) => ({ payload })))
+  await jobs.readBatch({ limit: 2500 })
+  await pool.query("select from sluice.try_cancel($1, $2::text::bigint[])", [jobs.name, `{${ids.join(",")}}`])
+  await moveClock(pool, "1 hour")
+  const met = await pool.query(
+    `select sluice.without_cancelled(q, (select live from sluice.segment where storage = 0 order by generation desc limit 1), array[$2::bigint], sluice.clock()) as left
+       from sluice.queue q where name = $1`, [jobs.name, ids[2000]])
+  expect(met.rows).toEqual([{ left: [] }])
+  expect(await notes()).toBe(1499)
+  expect(await jobs.read()).toBeNull()
+  expect(await notes()).toBe(0)
+  expect(await client.admin.archive.count({ queue: jobs.name, outcome: "cancelled" })).toBe(2500)
+})
+
+test("maintenance finds notes of what is gone behind a thousand of what is still held", async () => {
+  const [held, gone] = [await queue<number>(), await queue<number>()]
+  const ids = await held.sendBatch(Array.from({ length: 1000 }, (_, payload) => ({ payload })))
+  await held.readBatch({ limit: 1000 })
+  await pool.query("select from sluice.try_cancel($1, $2::text::bigint[])", [held.name, `{${ids.join(",")}}`])
+  const id = await gone.send(1)
+  const message = (await gone.read())!
+  await gone.cancel(id)
+  await gone.delete(message)
+  expect(await notes()).toBe(1001)
+  await pool.query("select sluice.clear_cancellations()")
+  expect(await notes()).toBe(1000)
+  await held.purge()
+  await pool.query("select sluice.clear_cancellations()")
+  expect(await notes()).toBe(0)
+})

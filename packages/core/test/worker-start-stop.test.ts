@@ -257,6 +257,14 @@ test("drain of empty queues ends; of a worker that runs, too; a stop meanwhile e
   await drained
 })
 
+test("drain ends of a queue that is dropped meanwhile", async () => {
+  const jobs = await queue<number>()
+  await jobs.sendBatch([{ payload: 1 }, { payload: 2 }])
+  const { worker, count } = watch([jobs.handler(() => client.admin.dropQueue(jobs.name, { force: true }))], { concurrency: 1 })
+  await worker.drain()
+  expect(count("start")).toBe(1)
+})
+
 test("runFor: claims for as long, lets what runs finish, and stops", async () => {
   const jobs = await queue<number>()
   await jobs.sendBatch(Array.from({ length: 200 }, (_, payload) => ({ payload })))

@@ -961,14 +961,19 @@ begin
   return case when v_ids = '{}' then 0 else discard(q, p_live, v_ids, 'expired', p_now) end;
 end
 $$`,
-  `/* For a claim: discards those of p_ids that were cancelled while somebody held them, and returns the others, in order. */
+  `/* For a claim: discards those of p_ids that were cancelled while somebody held them, and returns the others, in order. With them go
+   1000 others that were: met one by one, many would keep the claim busy until it ran into a timeout. */
 create or replace function {schema}.without_cancelled(q {schema}.queue, p_live smallint[], p_ids bigint[], p_now timestamptz) returns bigint[]
-language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
   v_gone bigint[] := array(select c.id from cancellation c where c.queue = q.id and c.id = any (p_ids));
+  v_more bigint[];
 begin
   if v_gone <> '{}' then
-    perform discard(q, p_live, v_gone, 'cancelled', p_now);
+    execute format('select array(select r.id from (select c.id from cancellation c where c.queue = $1 and c.id <> all ($2) order by c.id limit 1000) n,
+      lateral (select m.id from %I m where m.queue = $1 and m.id = n.id and m.vt <= $3 for update skip locked) r)', message_leaf(q.storage, p_live))
+      into v_more using q.id, v_gone, p_now;
+    perform discard(q, p_live, v_gone || v_more, 'cancelled', p_now);
   end if;
   return array(select u.id from unnest(p_ids) with ordinality u(id, n) where u.id <> all (v_gone) order by u.n);
 end
@@ -3858,9 +3863,12 @@ begin
     and message_state(m.lease, m.vt, $3) <> ''inFlight'' for update skip locked) w)', message_table(q.storage)) into v_waiting using q.id, p_ids, v_now;
   perform discard(q, '{0,1}', v_waiting, 'cancelled', v_now);
   return query select null::jsonb, u.id, 'cancelled' from unnest(v_waiting) u(id);
-  return query execute format('insert into cancellation as c (queue, id, at)
+  /* A note that is there already is not touched: a claim that is to clear it must not wait for this transaction. */
+  execute format('insert into cancellation (queue, id, at)
     select $1, u.id, $3 from unnest($2) u(id) where exists (select from %I m where m.queue = $1 and m.id = u.id)
-    on conflict (queue, id) do update set at = excluded.at returning null::jsonb, c.id, ''requested''', message_table(q.storage)) using q.id, p_ids, v_now;
+    on conflict do nothing', message_table(q.storage)) using q.id, p_ids, v_now;
+  return query execute format('select null::jsonb, c.id, ''requested'' from cancellation c
+    where c.queue = $1 and c.id = any ($2) and exists (select from %I m where m.queue = $1 and m.id = c.id)', message_table(q.storage)) using q.id, p_ids;
 end
 $$`,
   `/* What became of the message: cancelled, requested of one that somebody holds, or null where there is none. */
@@ -3883,7 +3891,8 @@ declare
   v_there boolean;
   v_count int := 0;
 begin
-  for c in select * from cancellation order by queue, id limit p_limit loop
+  for c in select * from cancellation order by queue, id loop
+    exit when v_count >= p_limit;
     select * into q from queue where id = c.queue;
     v_there := false;
     if q.dropped_at is null then
@@ -4377,8 +4386,11 @@ begin
   end loop;
   for k in select * from unique_key tablesample system (v_percent) where until = 'infinity' and id > 0 loop
     select * into q from queue where id = k.queue;
-    continue when q.dropped_at is null and not hold_if_free(q);
-    execute format('select exists (select from %I where queue = $1 and id = $2)', message_table(q.storage)) into v_there using k.queue, k.id;
+    v_there := false;
+    if q.dropped_at is null then
+      continue when not hold_if_free(q);
+      execute format('select exists (select from %I where queue = $1 and id = $2)', message_table(q.storage)) into v_there using k.queue, k.id;
+    end if;
     if not v_there then
       delete from unique_key where queue = k.queue and key = k.key and id = k.id;
       v_count := v_count + 1;

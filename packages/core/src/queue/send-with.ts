@@ -102,7 +102,7 @@ function encodeAfter(after: readonly Predecessor[], field: string, refs: Readonl
 }
 
 /** Keys and groups: 1 to 500 characters that Postgres can store. */
-function checkText(value: unknown, field: string): string {
+export function checkText(value: unknown, field: string): string {
   if (typeof value !== "string" || value.length === 0 || value.length > 500 || value.includes("\0") || !value.isWellFormed()) {
     throw new InvalidOptionError(field, value, `must be 1 to 500 characters, without U+0000 and lone surrogates, got ${describe(value)}`)
   }

@@ -1,3 +1,4 @@
+import { QueueNotFoundError } from "../errors.ts"
 import type { Message } from "../message.ts"
 import { readBatch } from "../queue/read.ts"
 import type { WakeHub } from "../wake-hub.ts"
@@ -58,6 +59,8 @@ export function createLane<Tx>(queue: string, spec: HandlerSpec<Tx>, concurrency
   const waiting: Call[] = []
   let running = 0
   let failures = 0
+  /** The queue was dropped: nothing is in it. */
+  let gone = false
   let notBefore = 0
 
   async function run({ helds, at }: Call): Promise<void> {
@@ -96,9 +99,11 @@ export function createLane<Tx>(queue: string, spec: HandlerSpec<Tx>, concurrency
     try {
       const messages = await readBatch(spec.session, queue, spec.schema, { limit: Math.min(limit, 10_000), ...(spec.lease !== undefined && { lease: `${spec.lease}ms` as const }) })
       failures = 0
+      gone = false
       return messages
     } catch (error) {
       failures++
+      gone = error instanceof QueueNotFoundError
       host.onError(error)
       return []
     }
@@ -136,7 +141,7 @@ export function createLane<Tx>(queue: string, spec: HandlerSpec<Tx>, concurrency
       const { found, more } = calls > 0 ? await claimFor(calls) : { found: 0, more: false }
       if (more) continue
       if (found > 0) pause = FIRST_PAUSE
-      else if (calls > 0 && failures === 0) host.onIdle(mark)
+      else if (calls > 0 && (failures === 0 || gone)) host.onIdle(mark)
       await waker.wait(failures > 0 ? Math.min(500 * 2 ** failures, LONGEST_ERROR_PAUSE) : pause, host.stopping)
       pause = Math.min(pause * 2, host.longestPause)
     }

@@ -21,6 +21,8 @@ interface Pending {
 
 /** More would be a statement that others wait for. */
 const MOST = 1000
+/** In characters, of results: what is kept of many large ones at once would be longer than a string, or a value of the server's, can be. */
+const MOST_RESULTS = 8 * 1024 * 1024
 const PAUSE = 100
 
 export function createSettler<Tx>(session: Session<Tx>, queue: string, worker: string, patience: () => number, onError: (error: unknown) => void): Settler {
@@ -31,7 +33,7 @@ export function createSettler<Tx>(session: Session<Tx>, queue: string, worker: s
     busy = true
     for (let failures = 0; pending.length > 0; ) {
       await endOfTurn()
-      const batch = distinct(pending.slice(0, MOST))
+      const batch = distinct(pending.slice(0, room(pending)))
       try {
         const rows = await finish(session, queue, batch.map(({ one }) => one), worker)
         failures = 0
@@ -70,6 +72,13 @@ export function createSettler<Tx>(session: Session<Tx>, queue: string, worker: s
 function endOfTurn(): Promise<void> {
   const { setImmediate = setTimeout } = globalThis as { setImmediate?: (done: () => void) => unknown }
   return new Promise((resolve) => void setImmediate(resolve))
+}
+
+/** How many of those that wait go into one statement: one at least. */
+function room(entries: readonly Pending[]): number {
+  let length = 0
+  const over = entries.slice(0, MOST).findIndex(({ one }, i) => (length += one.result?.length ?? 0) > MOST_RESULTS && i > 0)
+  return over < 0 ? MOST : over
 }
 
 /** A message under two leases is settled twice, not in one statement. */
