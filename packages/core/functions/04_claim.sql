@@ -156,6 +156,7 @@ begin
   end if;
   get diagnostics v_count = row_count;
   delete from cancellation where queue = q.id and id = any (p_ids);
+  delete from dependency where child = any (p_ids);
   return v_count;
 end
 $$

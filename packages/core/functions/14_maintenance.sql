@@ -77,7 +77,8 @@ begin
   perform drop_counters();
   perform clear_cancellations();
   perform clear_keys();
-  perform regroup(q) from queue q where q.grouped_at > clock() - interval '10 minutes' and q.dropped_at is null and hold_if_free(q);
+  perform clear_rates();
+  perform regroup(q) from queue q where q.grouped_at > clock() - interval '1 day' and q.dropped_at is null and hold_if_free(q);
   delete from worker where beat_at < clock() - case state when 'stopped' then interval '1 hour' else interval '1 day' end;
   return v_count;
 end

@@ -35,6 +35,7 @@ as $$
 declare
   q queue;
   w record;
+  r record;
   v_now timestamptz := clock();
   v_items jsonb[];
   v_ids bigint[];
@@ -58,6 +59,9 @@ begin
                $3, id, least(priority, $4 - 1), $5, enqueued_at, headers, payload, errors, group_of($6, group_name), group_name, key from gone',
         w.tab, case w.source when 'archive' then '$3' else q.dead_letter::text end, message_table(q.storage))
         using v_ids, q.storage, q.id, q.levels, v_now, q.ungrouped;
+      for r in execute format('select id, key from %I where queue = $1 and id = any ($2) and key is not null order by key', message_table(q.storage)) using q.id, v_ids loop
+        perform take_key(q, r.key, r.id, v_now);
+      end loop;
       update dependency set failed = false where queue = q.id and parent = any (v_ids);
     end if;
     v_left := v_left - cardinality(v_ids);

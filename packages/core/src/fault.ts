@@ -81,6 +81,8 @@ export function errorFromFault(text: string): SluiceError {
       return new DependencyFailedError(fault.queue, fault.id)
     case "no_groups":
       return new InvalidOptionError(fault.index === undefined ? "group" : `items[${fault.index}].group`, undefined, `"${fault.queue}" has no groups: set fifo, fair, groupConcurrency or another limit with client.admin.updateQueue("${fault.queue}", { … })`)
+    case "later_ref":
+      return new InvalidOptionError(`items[${fault.index}].after`, undefined, `"${fault.queue}" is fifo: by ref an item can only wait for one before it in the batch`)
     case "isolation":
       return new IsolationLevelError(fault.actual)
     case "invalid_argument":

@@ -1,10 +1,9 @@
 import { checkBigint, checkDate, checkOptions } from "../check.ts"
-import { InvalidOptionError } from "../errors.ts"
 import type { Session } from "../session.ts"
 import type { StandardSchema } from "../standard-schema.ts"
 import type { TxOption } from "../types.ts"
 import { encodeOptions, encodePayload, type MessageOptions } from "./send.ts"
-import type { SpecialOptions } from "./send-with.ts"
+import { checkText, type SpecialOptions } from "./send-with.ts"
 
 /** What is to be different. What is left out stays. */
 export interface MessageChanges<Payload> extends Omit<MessageOptions, keyof SpecialOptions>, Pick<SpecialOptions, "group"> {
@@ -25,14 +24,12 @@ export async function edit<Tx>(session: Session<Tx>, queue: string, schema: Stan
   checkBigint(id, "id")
   const { expireAt: until, ...others } = changes
   const { headers, delay, at, priority } = encodeOptions(others, "changes", session.limits)
-  if (changes.group !== undefined && (typeof changes.group !== "string" || changes.group === "" || changes.group.length > 500)) {
-    throw new InvalidOptionError("group", changes.group, "must be 1 to 500 characters")
-  }
+  const group = changes.group === undefined ? null : checkText(changes.group, "changes.group")
   const expireAt = until === undefined || until === null ? until : checkDate(until, "changes.expireAt")
   const members = [
     ...(changes.payload === undefined ? [] : [`"payload":${await encodePayload(changes.payload, schema, session.limits)}`]),
     ...(headers === null ? [] : [`"headers":${headers}`]),
-    ...Object.entries({ delay, at, priority, group: changes.group ?? null }).flatMap(([key, value]) => (value === null ? [] : [`"${key}":${JSON.stringify(value)}`])),
+    ...Object.entries({ delay, at, priority, group }).flatMap(([key, value]) => (value === null ? [] : [`"${key}":${JSON.stringify(value)}`])),
     ...(expireAt === undefined ? [] : [`"expireAt":${String(expireAt)}`]),
   ]
   const rows = await session.run<{ outcome: EditOutcome }>(statement, [queue, id, `{${members.join(",")}}`], options)
