@@ -10,7 +10,7 @@ set jit = off
 as $$
 begin
   -- leaf p_live
-  return (select m.grp from message m where m.queue = q.id and m.grp > p_after and isfinite(m.vt) order by m.grp limit 1);
+  return (select m.grp from message m where m.queue = q.id and m.grp > p_after and isfinite(m.vt) order by m.grp, m.priority limit 1);
   -- end
 end
 $$

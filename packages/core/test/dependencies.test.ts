@@ -5,7 +5,7 @@ import { moveClock } from "./helpers/move-clock.ts"
 
 const { client, pool, freshQueue } = await harness()
 afterEach(() => moveClock(pool, "0"))
-const fresh = async (options = {}) => client.queue<unknown>(await freshQueue({ backoff: null, ...options }))
+const fresh = async (options = {}) => client.queue(await freshQueue({ backoff: null, ...options }))
 const stateOf = async (id: string) => (await client.admin.messages.get(id))?.state ?? "gone"
 const waiting = () => expect.poll(async () => (await pool.query("select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")).rowCount)
 

@@ -89,7 +89,7 @@ describe("strict order", () => {
     const q = await fresh({ fifo: true })
     const parent = await q.send(0, { delay: "1h" })
     await q.sendBatch([{ payload: 1, group: "delayed", delay: "1h" }, { payload: 2, group: "delayed" }, { payload: 3, group: "parked", after: [parent] }, { payload: 4, group: "parked" }, { payload: 5, group: "free" }, { payload: 6 }])
-    expect(payloads(await q.readBatch({ limit: 10 })).sort()).toEqual([5, 6])
+    expect(new Set(payloads(await q.readBatch({ limit: 10 })))).toEqual(new Set([5, 6]))
     await q.promote(parent)
     await q.delete((await q.read())!)
     expect(payloads(await q.readBatch({ limit: 10 }))).toEqual([3])

@@ -32,7 +32,7 @@ describe.each<[string, QueueOptions]>([["a queue", { rateLimit: { limit: 5, per:
   })
 
   test("holds under 8 clients at once, in real time", async () => {
-    const q = await fresh({ ...("rateLimit" in options ? { rateLimit: { limit: 10, per: "500ms" } } : { groupRateLimit: { limit: 10, per: "500ms" } }) })
+    const q = await fresh("rateLimit" in options ? { rateLimit: { limit: 10, per: "500ms" } } : { groupRateLimit: { limit: 10, per: "500ms" } })
     await q.sendBatch(items(500, "g"))
     const until = performance.now() + 2000
     await Promise.all(Array.from({ length: 8 }, async () => { while (performance.now() < until) await q.popBatch({ limit: 3 }) }))

@@ -6,7 +6,7 @@ import { harness, inTransaction, openPool } from "./helpers/harness.ts"
 import { moveClock } from "./helpers/move-clock.ts"
 
 const { client, pool, url, freshQueue } = await harness()
-const fresh = async (options = {}) => client.queue<unknown>(await freshQueue({ backoff: null, ...options }))
+const fresh = async (options = {}) => client.queue(await freshQueue({ backoff: null, ...options }))
 const payloads = async (q: Awaited<ReturnType<typeof fresh>>) => (await q.readBatch({ limit: 100 })).map(({ payload }) => payload)
 
 test("a key is taken while its message waits or is held, and free when it is settled (AsyncMQ: dedup simple)", async () => {

@@ -6,7 +6,7 @@ import { moveClock } from "./helpers/move-clock.ts"
 
 const { client, pool, freshQueue } = await harness()
 const maintenance = client.maintenance()
-const dead = await client.admin.createQueue("dead")
+await client.admin.createQueue("dead")
 const children = client.queue<string>((await client.admin.createQueue("children")).name)
 
 afterEach(async () => {
@@ -274,7 +274,7 @@ test.each(Object.entries(limits))("retention that drops a partition with what is
   await expectLeft(message, { leave: async () => {}, done: false, all: true })
 })
 
-test.each([...Object.entries(storages)])("a message that comes back by redrive has its key and its place again (%s)", async (_storage, storage) => {
+test.each(Object.entries(storages))("a message that comes back by redrive has its key and its place again (%s)", async (_storage, storage) => {
   for (const deadLetter of [null, "dead"]) {
     const { q, id, kept } = await place({ ...storage, fifo: true, deadLetter })
     await q.deadLetter(await held({ q, id }))

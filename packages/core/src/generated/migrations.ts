@@ -4031,11 +4031,11 @@ set jit = off
 as $$
 begin
   if p_live = '{0}' then
-    return (select m.grp from message_0 m where m.queue = q.id and m.grp > p_after and isfinite(m.vt) order by m.grp limit 1);
+    return (select m.grp from message_0 m where m.queue = q.id and m.grp > p_after and isfinite(m.vt) order by m.grp, m.priority limit 1);
   elsif p_live = '{1}' then
-    return (select m.grp from message_1 m where m.queue = q.id and m.grp > p_after and isfinite(m.vt) order by m.grp limit 1);
+    return (select m.grp from message_1 m where m.queue = q.id and m.grp > p_after and isfinite(m.vt) order by m.grp, m.priority limit 1);
   else
-    return (select m.grp from message m where m.queue = q.id and m.grp > p_after and isfinite(m.vt) order by m.grp limit 1);
+    return (select m.grp from message m where m.queue = q.id and m.grp > p_after and isfinite(m.vt) order by m.grp, m.priority limit 1);
   end if;
 end
 $$`,
