@@ -97,7 +97,7 @@
 -- column queue.ungrouped: bigint
 -- column rate_use.grp: bigint not null
 -- column rate_use.queue: integer not null
--- column rate_use.slice: bigint not null
+-- column rate_use.slice: timestamp with time zone not null
 -- column rate_use.used: integer not null
 -- column result.at: timestamp with time zone not null
 -- column result.error: jsonb
@@ -521,10 +521,19 @@ begin
   perform clear_cancellations();
   perform clear_keys();
   perform clear_results();
-  perform regroup(q) from queue q where q.grouped_at > clock() - interval '10 minutes' and q.dropped_at is null and hold_if_free(q);
+  perform clear_rates();
+  perform regroup(q) from queue q where q.grouped_at > clock() - interval '1 day' and q.dropped_at is null and hold_if_free(q);
   delete from worker where beat_at < clock() - case state when 'stopped' then interval '1 hour' else greatest(interval '1 day', 3 * every) end;
   return v_count;
 end
+
+
+
+-- function clear_rates()
+returns void language sql volatile search_path=<schema>, pg_temp as
+
+  delete from rate_use u using queue q
+   where q.id = u.queue and u.slice < clock() - coalesce(rate_per(case u.grp when -1 then q.rate else q.group_rate end) * 1.02, '1 minute')
 
 
 
@@ -677,7 +686,7 @@ begin
   execute format('alter table %I alter id set default nextval(%L)', v_table, format('%I.%I', current_schema(), 'message_id_s' || s.id));
   execute format('create index %I on %I (queue, priority, vt, id) where vt < ''infinity''', v_table || '_claim', v_table);
   execute format('create index %I on %I (queue, grp, id) where grp is not null', v_table || '_group_order', v_table);
-  execute format('create index %I on %I (queue, grp, priority, vt, id) where grp is not null and vt < ''infinity''', v_table || '_group_ready', v_table);
+  execute format('create index %I on %I (queue, grp, priority, vt, id) where grp is not null and isfinite(vt)', v_table || '_group_ready', v_table);
   execute format('create index %I on %I (queue, grp) where grp is not null and lease is not null', v_table || '_group_held', v_table);
   if s.layout = 'ring' then
     execute format('create %s table %I partition of %I for values in (0) %s', v_kind, v_table || '_0', v_table, leaf_settings());
@@ -896,6 +905,7 @@ begin
   if q.result_retention is not null then
     perform keep_results(q, p_ids, p_outcome, null, null, p_now);
   end if;
+  delete from dependency where child = any (p_ids);
   return v_count;
 end
 
@@ -1331,8 +1341,15 @@ begin
   if (blocks_fetched(q.storage) - p_blocks > 16 or has_floor(q)) and sweep(q) > 0 then
     return true;
   end if;
-  return not maintained_lately() and reopen(q.storage);
+  return not maintained_lately() and (q.grouped_at > clock() - interval '1 day' and regroup(q) > 0 or reopen(q.storage));
 end
+
+
+
+-- function goes_round(q queue)
+returns boolean language sql immutable as
+
+  select q.fifo or q.fair or coalesce(q.concurrency, q.group_concurrency) is not null or coalesce(q.rate, q.group_rate) is not null
 
 
 
@@ -1363,11 +1380,12 @@ declare
 begin
   if p_group = 0 or not q.fifo and q.group_concurrency is null and q.group_rate is null then
     return v_left;
-  elsif p_taken = 0 and not take_turn('group ' || q.id, p_group, 1) or q.fifo and p_taken > 0 then
+  elsif p_taken = 0 and not take_turn('group ' || q.id, p_group & 511, 1) or q.fifo and p_taken > 0 then
     return 0;
   end if;
-  if q.group_concurrency is not null then
-    v_left := least(v_left, q.group_concurrency - p_taken - held_of(q, p_live, p_group, q.group_concurrency, p_now));
+  /* In strict order too: a message whose sender committed late, or that was redriven, comes before one that is held. */
+  if q.fifo or q.group_concurrency is not null then
+    v_left := least(v_left, case when q.fifo then 1 else q.group_concurrency end - p_taken - held_of(q, p_live, p_group, p_now));
   end if;
   if q.group_rate is not null then
     v_left := least(v_left, rate_left(q, p_group, q.group_rate, p_now) - p_taken);
@@ -1397,26 +1415,50 @@ end
 
 
 
--- function held_of(q queue, p_live smallint[], p_group bigint, p_most integer, p_now timestamp with time zone)
+-- function held_of(q queue, p_live smallint[], p_group bigint, p_now timestamp with time zone)
 returns integer language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
+declare
+  v_leased int;
+  v_over int;
+  v_free bigint[];
 begin
   if p_group is null then
     if p_live = '{0}' then
-      return (select count(*) from (select from message_0 m where m.queue = q.id and m.grp is not null and m.lease is not null and m.vt > p_now limit p_most) h);
+      select count(*), count(*) filter (where m.vt <= p_now) into v_leased, v_over from message_0 m where m.queue = q.id and m.grp is not null and m.lease is not null;
+      if v_over > 0 then
+        v_free := array(select m.id from message_0 m where m.queue = q.id and m.grp is not null and m.lease is not null and m.vt <= p_now for key share skip locked);
+      end if;
     elsif p_live = '{1}' then
-      return (select count(*) from (select from message_1 m where m.queue = q.id and m.grp is not null and m.lease is not null and m.vt > p_now limit p_most) h);
+      select count(*), count(*) filter (where m.vt <= p_now) into v_leased, v_over from message_1 m where m.queue = q.id and m.grp is not null and m.lease is not null;
+      if v_over > 0 then
+        v_free := array(select m.id from message_1 m where m.queue = q.id and m.grp is not null and m.lease is not null and m.vt <= p_now for key share skip locked);
+      end if;
     else
-      return (select count(*) from (select from message m where m.queue = q.id and m.grp is not null and m.lease is not null and m.vt > p_now limit p_most) h);
+      select count(*), count(*) filter (where m.vt <= p_now) into v_leased, v_over from message m where m.queue = q.id and m.grp is not null and m.lease is not null;
+      if v_over > 0 then
+        v_free := array(select m.id from message m where m.queue = q.id and m.grp is not null and m.lease is not null and m.vt <= p_now for key share skip locked);
+      end if;
+    end if;
+  else
+    if p_live = '{0}' then
+      select count(*), count(*) filter (where m.vt <= p_now) into v_leased, v_over from message_0 m where m.queue = q.id and m.grp = p_group and m.lease is not null;
+      if v_over > 0 then
+        v_free := array(select m.id from message_0 m where m.queue = q.id and m.grp = p_group and m.lease is not null and m.vt <= p_now for key share skip locked);
+      end if;
+    elsif p_live = '{1}' then
+      select count(*), count(*) filter (where m.vt <= p_now) into v_leased, v_over from message_1 m where m.queue = q.id and m.grp = p_group and m.lease is not null;
+      if v_over > 0 then
+        v_free := array(select m.id from message_1 m where m.queue = q.id and m.grp = p_group and m.lease is not null and m.vt <= p_now for key share skip locked);
+      end if;
+    else
+      select count(*), count(*) filter (where m.vt <= p_now) into v_leased, v_over from message m where m.queue = q.id and m.grp = p_group and m.lease is not null;
+      if v_over > 0 then
+        v_free := array(select m.id from message m where m.queue = q.id and m.grp = p_group and m.lease is not null and m.vt <= p_now for key share skip locked);
+      end if;
     end if;
   end if;
-  if p_live = '{0}' then
-    return (select count(*) from (select from message_0 m where m.queue = q.id and m.grp = p_group and m.lease is not null and m.vt > p_now limit p_most) h);
-  elsif p_live = '{1}' then
-    return (select count(*) from (select from message_1 m where m.queue = q.id and m.grp = p_group and m.lease is not null and m.vt > p_now limit p_most) h);
-  else
-    return (select count(*) from (select from message m where m.queue = q.id and m.grp = p_group and m.lease is not null and m.vt > p_now limit p_most) h);
-  end if;
+  return v_leased - coalesce(cardinality(v_free), 0);
 end
 
 
@@ -1485,7 +1527,10 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
     (select priority_fault(q, (o->>'priority')::int, n::int - 1) from jsonb_array_elements(p_items) with ordinality e(o, n)
       where (o->>'priority')::int not between 0 and q.levels - 1 order by n limit 1),
     (select jsonb_build_object('code', 'no_groups', 'queue', q.name, 'index', n - 1) from jsonb_array_elements(p_items) with ordinality e(o, n)
-      where o ? 'group' and q.ungrouped is null order by n limit 1))
+      where o ? 'group' and q.ungrouped is null order by n limit 1),
+    /* Each waits for what was sent before it to its group anyway: with what comes later it could wait in a circle. */
+    (select jsonb_build_object('code', 'later_ref', 'queue', q.name, 'index', n - 1) from jsonb_array_elements(p_items) with ordinality e(o, n)
+      where q.fifo and exists (select from jsonb_array_elements(o->'after') a where (a->>'index')::int >= n - 1) order by n limit 1))
 
 
 
@@ -1612,18 +1657,26 @@ returns record language plpgsql volatile search_path=<schema>, pg_temp, enable_s
 
 declare
   m record;
+  v_table text := message_table(q.storage);
+  v_lock text := format('select true from %I where queue = $1 and id = $2 and not (lease is not null and vt > $3) for no key update', v_table);
 begin
   held := false;
   waits := false;
   if k.until <= p_now then
     return;
   end if;
-  execute format('select lease, vt, attempt from %I where queue = $1 and id = $2 and (expire_at is null or expire_at > $3)', message_table(q.storage))
-     into m using q.id, k.id, p_now;
+  execute format('select lease, vt, attempt from %I where queue = $1 and id = $2 and (expire_at is null or expire_at > $3)', v_table) into m using q.id, k.id, p_now;
+  if m.vt is null then
+    perform flipping(q.storage, null); /* An old snapshot cannot tell. */
+  end if;
   held := k.until < 'infinity' or m.vt is not null and not (k.to_start and m.attempt > 0);
   if m.vt is not null and not (m.lease is not null and m.vt > p_now) then
-    execute format('select true from %I where queue = $1 and id = $2 and not (lease is not null and vt > $3) for update skip locked', message_table(q.storage))
-       into waits using q.id, k.id, p_now;
+    execute v_lock || ' skip locked' into waits using q.id, k.id, p_now;
+    if waits is null and flipping(q.storage, null) then
+      /* It may just be moved. */
+      execute v_lock into waits using q.id, k.id, p_now;
+      execute v_lock || ' skip locked' into waits using q.id, k.id, p_now;
+    end if;
     waits := coalesce(waits, false);
   end if;
 end
@@ -1699,6 +1752,23 @@ returns SETOF jsonb language sql stable security definer search_path=<schema>, p
 
 
 
+-- function lock_child(c queue, p_child bigint)
+returns boolean language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
+
+declare
+  v_count int;
+begin
+  for v_pass in 1 .. 2 loop
+    execute format('update %I set vt = vt where queue = $1 and id = $2', message_table(c.storage)) using c.id, p_child;
+    get diagnostics v_count = row_count;
+    exit when v_count > 0;
+    perform flipping(c.storage, null);
+  end loop;
+  return v_count > 0;
+end
+
+
+
 -- function lock_group(q queue, p_live smallint[], p_group bigint, p_limit integer, p_now timestamp with time zone, p_filter jsonb)
 returns bigint[] language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, enable_hashjoin=off, enable_mergejoin=off, enable_sort=off, jit=off as
 
@@ -1711,21 +1781,21 @@ begin
       return array(
         select m.id from message_0 m
          where m.queue = q.id and m.vt <= p_now
-           and m.id = (select o.id from message_0 o where o.queue = q.id and o.grp = p_group order by o.id limit 1)
+           and m.id = (select h.id from (select o.grp, o.id from message_0 o where o.queue = q.id and o.grp >= p_group order by o.grp, o.id limit 1) h where h.grp = p_group)
            and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
            for update skip locked);
     elsif p_live = '{1}' then
       return array(
         select m.id from message_1 m
          where m.queue = q.id and m.vt <= p_now
-           and m.id = (select o.id from message_1 o where o.queue = q.id and o.grp = p_group order by o.id limit 1)
+           and m.id = (select h.id from (select o.grp, o.id from message_1 o where o.queue = q.id and o.grp >= p_group order by o.grp, o.id limit 1) h where h.grp = p_group)
            and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
            for update skip locked);
     else
       return array(
         select m.id from message m
          where m.queue = q.id and m.vt <= p_now
-           and m.id = (select o.id from message o where o.queue = q.id and o.grp = p_group order by o.id limit 1)
+           and m.id = (select h.id from (select o.grp, o.id from message o where o.queue = q.id and o.grp >= p_group order by o.grp, o.id limit 1) h where h.grp = p_group)
            and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
            for update skip locked);
     end if;
@@ -1736,7 +1806,7 @@ begin
         from generate_series(0, q.deepest - 1) l(level),
              lateral (
                select m.id from message_0 m
-                where m.queue = q.id and m.grp = p_group and m.priority = l.level and m.vt < 'infinity' and m.vt <= p_now
+                where m.queue = q.id and m.grp = p_group and m.priority = l.level and isfinite(m.vt) and m.vt <= p_now
                   and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
                 order by m.vt, m.id limit p_limit for update skip locked) r
        limit p_limit);
@@ -1746,7 +1816,7 @@ begin
         from generate_series(0, q.deepest - 1) l(level),
              lateral (
                select m.id from message_1 m
-                where m.queue = q.id and m.grp = p_group and m.priority = l.level and m.vt < 'infinity' and m.vt <= p_now
+                where m.queue = q.id and m.grp = p_group and m.priority = l.level and isfinite(m.vt) and m.vt <= p_now
                   and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
                 order by m.vt, m.id limit p_limit for update skip locked) r
        limit p_limit);
@@ -1756,7 +1826,7 @@ begin
         from generate_series(0, q.deepest - 1) l(level),
              lateral (
                select m.id from message m
-                where m.queue = q.id and m.grp = p_group and m.priority = l.level and m.vt < 'infinity' and m.vt <= p_now
+                where m.queue = q.id and m.grp = p_group and m.priority = l.level and isfinite(m.vt) and m.vt <= p_now
                   and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
                 order by m.vt, m.id limit p_limit for update skip locked) r
        limit p_limit);
@@ -1766,7 +1836,7 @@ end
 
 
 -- function lock_grouped(q queue, p_live smallint[], p_limit integer, p_now timestamp with time zone, p_filter jsonb)
-returns bigint[] language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan as
+returns bigint[] language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
 
 declare
   v_ids bigint[] := '{}';
@@ -1776,9 +1846,13 @@ declare
   v_turn regclass := own_relation('turn_' || q.id);
   v_group bigint;
   v_at bigint := coalesce(pg_sequence_last_value(v_turn), -1);
+  v_start bigint := v_at;
   v_wrapped boolean := false;
+  v_once_round boolean := false;
+  v_again boolean := false;
   v_vain int := 0;
-  v_taken int;
+  v_of int;
+  v_portion int;
   v_share int;
 begin
   /* Once round without finding anything ends it, and so do many groups in vain: the next claim goes on there. */
@@ -1787,30 +1861,42 @@ begin
     if v_group is null then
       exit when v_wrapped;
       v_wrapped := true;
+      v_again := v_once_round;
+      v_once_round := true;
       v_at := -1;
       continue;
     end if;
     v_at := v_group;
-    v_taken := coalesce(cardinality(array_positions(v_groups, v_group)), 0);
-    v_share := group_left(q, p_live, v_group, v_taken, least(v_left - cardinality(v_ids), greatest(1, p_limit / 8)), p_now);
+    v_of := case when v_once_round and (v_group > v_start or v_again) then coalesce(cardinality(array_positions(v_groups, v_group)), 0) else 0 end;
+    v_again := v_again or v_once_round and v_group > v_start;
+    v_portion := greatest(1, p_limit / 8, v_of);
+    v_share := group_left(q, p_live, v_group, v_of, least(v_left - cardinality(v_ids), v_portion), p_now);
     v_some := '{}';
     if v_share > 0 then
-      /* Those that this claim has taken before are found again. */
-      v_some := array(select s.id from unnest(lock_group(q, p_live, v_group, v_taken + v_share, p_now, p_filter)) with ordinality s(id, n)
-                       where s.id <> all (v_ids) order by s.n limit v_share);
+      v_some := lock_group(q, p_live, v_group, v_of + v_share, p_now, p_filter);
+      if v_of > 0 then
+        /* Those that this claim has taken before are found again. */
+        v_some := array(select s.id from unnest(v_some) with ordinality s(id, n) where s.id not in (select unnest(v_ids)) order by s.n limit v_share);
+      end if;
     end if;
     v_vain := case when v_some = '{}' then v_vain + 1 else 0 end;
     if v_some <> '{}' then
       v_wrapped := false;
       v_ids := v_ids || v_some;
       v_groups := v_groups || array_fill(v_group, array[cardinality(v_some)]);
+      if cardinality(v_ids) = v_left and v_left = p_limit and cardinality(v_some) < v_portion then
+        v_at := v_group - 1; /* Cut short: the next claim begins with it. */
+      end if;
     end if;
   end loop;
-  if v_ids <> '{}' then
-    perform count_rates(q, v_groups, p_now);
+  if cardinality(p_live) = 1 and p_live is distinct from (select s.live from segment s where s.storage = q.storage order by s.generation desc limit 1) then
+    return '{}';
   end if;
-  if v_turn is not null and v_at >= 0 then
-    perform setval(v_turn, v_at);
+  if v_ids <> '{}' then
+    perform count_rates(q, v_groups, clock());
+  end if;
+  if v_turn is not null then
+    perform setval(v_turn, case when v_at >= 0 then v_at else 9223372036854775807 end); /* As good as from the beginning. */
   end if;
   return v_ids;
 end
@@ -2152,11 +2238,11 @@ returns bigint language plpgsql volatile search_path=<schema>, pg_temp, plan_cac
 
 begin
   if p_live = '{0}' then
-    return (select m.grp from message_0 m where m.queue = q.id and m.grp > p_after and m.vt < 'infinity' order by m.grp limit 1);
+    return (select m.grp from message_0 m where m.queue = q.id and m.grp > p_after and isfinite(m.vt) order by m.grp, m.priority limit 1);
   elsif p_live = '{1}' then
-    return (select m.grp from message_1 m where m.queue = q.id and m.grp > p_after and m.vt < 'infinity' order by m.grp limit 1);
+    return (select m.grp from message_1 m where m.queue = q.id and m.grp > p_after and isfinite(m.vt) order by m.grp, m.priority limit 1);
   else
-    return (select m.grp from message m where m.queue = q.id and m.grp > p_after and m.vt < 'infinity' order by m.grp limit 1);
+    return (select m.grp from message m where m.queue = q.id and m.grp > p_after and isfinite(m.vt) order by m.grp, m.priority limit 1);
   end if;
 end
 
@@ -2434,7 +2520,7 @@ begin
     return 0;
   end if;
   if q.concurrency is not null then
-    v_left := least(v_left, q.concurrency - held_of(q, p_live, null, q.concurrency, p_now));
+    v_left := least(v_left, q.concurrency - held_of(q, p_live, null, p_now));
   end if;
   if q.rate is not null then
     v_left := least(v_left, rate_left(q, -1, q.rate, p_now));
@@ -2520,13 +2606,13 @@ end
 returns integer language sql stable search_path=<schema>, pg_temp as
 
   select (p_rate->>'limit')::int - coalesce(sum(u.used), 0)::int from rate_use u
-   where u.queue = q.id and u.grp = p_group and u.slice >= rate_slice(p_rate, p_now) - 100
+   where u.queue = q.id and u.grp = p_group and u.slice > p_now - rate_per(p_rate) * 1.01
 
 
 
--- function rate_slice(p_rate jsonb, p_now timestamp with time zone)
-returns bigint language sql immutable as
- select floor(extract(epoch from p_now) * 1000 / (p_rate->>'per')::float8 * 100)::bigint 
+-- function rate_per(p_rate jsonb)
+returns interval language sql immutable as
+ select (p_rate->>'per')::float8 * interval '1 millisecond' 
 
 
 -- function rate_wanted(p jsonb)
@@ -2611,10 +2697,15 @@ end
 
 
 -- function regroup(q queue)
-returns void language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off as
+returns integer language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off as
 
+declare
+  v_count int;
 begin
-  execute format('update %I set grp = group_of($2, group_name) where queue = $1 and grp is null', message_table(q.storage)) using q.id, q.ungrouped;
+  execute format('update %1$I set grp = group_of($2, group_name) where queue = $1 and id = any (array(
+    select m.id from %1$I m where m.queue = $1 and m.grp is null for no key update skip locked))', message_table(q.storage)) using q.id, q.ungrouped;
+  get diagnostics v_count = row_count;
+  return v_count;
 end
 
 
@@ -2653,7 +2744,7 @@ begin
     select * into c from queue where id = v.child_queue and dropped_at is null;
     continue when c.id is null or not hold_storage(c);
     if v.cancel then
-      delete from dependency where child = v.child;
+      perform lock_child(c, v.child);
       perform discard_rows(c, '{0,1}', array[v.child], 'cancelled', clock());
       queues := queues || c.id;
       ids := ids || v.child;
@@ -3259,6 +3350,17 @@ end
 
 
 
+-- function take_key(q queue, p_key text, p_id bigint, p_now timestamp with time zone)
+returns void language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
+
+begin
+  if not (key_holder(q, lock_key(q, p_key), p_now)).held then
+    update unique_key set id = p_id, until = 'infinity', to_start = false where queue = q.id and key = p_key;
+  end if;
+end
+
+
+
 -- function take_turn(p_purpose text, p_number bigint, p_tries integer)
 returns boolean language plpgsql volatile search_path=<schema>, pg_temp as
 
@@ -3680,6 +3782,10 @@ begin
   end loop;
   /* Before the lock on the storage: a run that is being sent holds its schedule and waits for that. */
   delete from schedule where queue = q.id;
+  /* Before it is told who waits for its messages: whoever may still add to them. */
+  if q.storage <> 0 then
+    perform pg_advisory_xact_lock(lock_space('storage'), q.storage);
+  end if;
   update queue set dropped_at = v_now, dead_letter = null where id = q.id;
   update queue set dead_letter = null where dead_letter = q.id;
   /* Also what sends that were open during an earlier drop left behind; older strays are for maintenance. */
@@ -3687,12 +3793,12 @@ begin
   delete from floor where storage = q.storage and queue = q.id;
   delete from unique_key where queue = q.id;
   delete from rate_use where queue = q.id;
+  delete from dependency where child_queue = q.id;
   perform left_queue(q, null, false);
   if not p_keep_archive then
     execute format('delete from %I where queue = $1', archive_table(q.storage)) using q.id;
   end if;
   if q.storage <> 0 then
-    perform pg_advisory_xact_lock(lock_space('storage'), q.storage);
     perform drop_storage(q.storage, p_keep_archive);
     if archive_table(q.storage) = 'archive' then
       update queue set storage = 0 where id = q.id;
@@ -3726,9 +3832,10 @@ begin
     return;
   end if;
   for v_pass in 1 .. 2 loop
-    execute format('select message_state(lease, vt, $3) = ''inFlight'' from %I where queue = $1 and id = $2 for update', message_table(q.storage))
+    execute format('select message_state(lease, vt, $3) = ''inFlight'' from %I where queue = $1 and id = $2 for no key update', message_table(q.storage))
        into v_held using q.id, p_id, v_now;
-    exit when v_held is not null or not flipping(q.storage, null);
+    exit when v_held is not null;
+    perform flipping(q.storage, null);
   end loop;
   if v_held is null then
     return;
@@ -4051,7 +4158,7 @@ begin
   select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
   v_blocks := blocks_fetched(q.storage);
   loop
-    v_ids := case when q.ungrouped is null then lock_ready(q, v_live, v_want, v_now, p_filter) else lock_grouped(q, v_live, v_want, v_now, p_filter) end;
+    v_ids := case when q.ungrouped is null or not goes_round(q) then lock_ready(q, v_live, v_want, v_now, p_filter) else lock_grouped(q, v_live, v_want, v_now, p_filter) end;
     if v_ids = '{}' then
       exit when v_seen > 0 or v_looked or not p_own or not found_elsewhere(q, v_blocks);
       v_looked := true;
@@ -4221,7 +4328,7 @@ begin
   v_blocks := blocks_fetched(q.storage);
   v_until := greatest(v_now, v_now + coalesce(p_lease, q.lease));
   loop
-    v_ids := case when q.ungrouped is null then lock_ready(q, v_live, v_want, v_now, p_filter) else lock_grouped(q, v_live, v_want, v_now, p_filter) end;
+    v_ids := case when q.ungrouped is null or not goes_round(q) then lock_ready(q, v_live, v_want, v_now, p_filter) else lock_grouped(q, v_live, v_want, v_now, p_filter) end;
     if v_ids = '{}' then
       exit when v_seen > 0 or v_looked or not p_own or not found_elsewhere(q, v_blocks);
       v_looked := true;
@@ -4304,6 +4411,7 @@ returns TABLE(fault jsonb, item jsonb) language plpgsql volatile security define
 declare
   q queue;
   w record;
+  r record;
   v_now timestamptz := clock();
   v_generation bigint;
   v_items jsonb[];
@@ -4329,6 +4437,9 @@ begin
           select (select current from segment where storage = $2 order by generation desc limit 1),
                  $3, id, least(priority, $4 - 1), $5, enqueued_at, headers, payload, errors, group_of($7, group_name), group_name, key from gone', w.tab, message_table(q.storage))
           using v_ids, q.storage, q.id, q.levels, v_now, case w.source when 'archive' then q.id else q.dead_letter end, q.ungrouped;
+        for r in execute format('select id, key from %I where queue = $1 and id = any ($2) and key is not null order by key', message_table(q.storage)) using q.id, v_ids loop
+          perform take_key(q, r.key, r.id, v_now);
+        end loop;
         delete from cancellation where queue in (q.id, q.dead_letter) and id = any (v_ids);
         update dependency set failed = false where queue = q.id and parent = any (v_ids);
       end if;
@@ -4490,6 +4601,8 @@ begin
   v_fault := case when q.kind is distinct from 'work' or not hold_storage(q) then queue_fault(p_queue, 'work') else items_fault(q, p_items) end;
   if v_fault is null then
     begin
+      /* All in one order: two batches of the same keys do not wait for one another. */
+      perform lock_key(q, k.key) from (select distinct o->>'key' as key from jsonb_array_elements(p_items) o where o->>'key' is not null order by 1) k;
       for v_item in select * from jsonb_array_elements(p_items) loop
         v_one := send_item(q, v_item, cardinality(v_ids), v_now);
         v_fault := v_one.fault;
@@ -4825,12 +4938,10 @@ end
 -- function use_rate(q queue, p_group bigint, p_rate jsonb, p_count integer, p_now timestamp with time zone)
 returns void language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
 
-declare
-  v_slice bigint := rate_slice(p_rate, p_now);
 begin
-  insert into rate_use as u (queue, grp, slice, used) values (q.id, p_group, v_slice, p_count)
+  insert into rate_use as u (queue, grp, slice, used) values (q.id, p_group, date_bin(rate_per(p_rate) / 100, p_now, 'epoch'), p_count)
     on conflict (queue, grp, slice) do update set used = u.used + excluded.used;
-  delete from rate_use where queue = q.id and grp = p_group and slice < v_slice - 101;
+  delete from rate_use where queue = q.id and grp = p_group and slice < p_now - rate_per(p_rate) * 1.02;
 end
 
 
@@ -4859,12 +4970,17 @@ begin
         return queue_fault(v.o->>'queue', 'work');
       end if;
     end if;
-    execute format('select true from %I where queue = $1 and id = $2 for key share', message_table(p.storage)) into v_there using p.id, v_parent;
+    /* Twice: it may just be moved by a flip. */
+    for v_pass in 1 .. 2 loop
+      execute format('select true from %I where queue = $1 and id = $2 for key share', message_table(p.storage)) into v_there using p.id, v_parent;
+      exit when v_there;
+      perform flipping(p.storage, null);
+    end loop;
     if v_there or v.if_failed <> 'run' and ended_badly(p, v_parent) then
       if v_there is null and v.if_failed = 'cancel' then
         return jsonb_build_object('code', 'dependency_failed', 'queue', p.name, 'id', v_parent::text);
       end if;
-      insert into dependency (queue, parent, child_queue, child, if_failed, at) values (p.id, v_parent, q.id, v.child, v.if_failed, v.at) on conflict do nothing;
+      insert into dependency (queue, parent, child_queue, child, if_failed, at, failed) values (p.id, v_parent, q.id, v.child, v.if_failed, v.at, v_there is null) on conflict do nothing;
     end if;
   end loop;
   for v in
@@ -4881,16 +4997,16 @@ end
 -- function wake_child(c queue, p_child bigint, p_at timestamp with time zone)
 returns void language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
 
-declare
-  v_count int := 0;
 begin
-  for v_pass in 1 .. 2 loop
-    execute format('update %I set vt = vt where queue = $1 and id = $2', message_table(c.storage)) using c.id, p_child;
-    get diagnostics v_count = row_count;
-    exit when v_count > 0 or not flipping(c.storage, null);
-  end loop;
-  if v_count > 0 and not exists (select from dependency where child = p_child) then
+  /* Two statements: the second one's snapshot comes after the wait. */
+  if not lock_child(c, p_child) then
+    return;
+  end if;
+  if not exists (select from dependency where child = p_child) then
     execute format('update %I set vt = greatest($3, $4) where queue = $1 and id = $2 and vt = ''infinity''', message_table(c.storage)) using c.id, p_child, p_at, clock();
+    if c.notify = 'transaction' then
+      perform pg_notify(current_schema() || '_wake', c.name);
+    end if;
   end if;
 end
 
@@ -4958,7 +5074,7 @@ returns boolean language sql stable as
 -- index message_claim: CREATE INDEX message_claim ON ONLY message USING btree (queue, priority, vt, id) WHERE (vt < 'infinity'::timestamp with time zone)
 -- index message_group_held: CREATE INDEX message_group_held ON ONLY message USING btree (queue, grp) WHERE ((grp IS NOT NULL) AND (lease IS NOT NULL))
 -- index message_group_order: CREATE INDEX message_group_order ON ONLY message USING btree (queue, grp, id) WHERE (grp IS NOT NULL)
--- index message_group_ready: CREATE INDEX message_group_ready ON ONLY message USING btree (queue, grp, priority, vt, id) WHERE ((grp IS NOT NULL) AND (vt < 'infinity'::timestamp with time zone))
+-- index message_group_ready: CREATE INDEX message_group_ready ON ONLY message USING btree (queue, grp, priority, vt, id) WHERE ((grp IS NOT NULL) AND isfinite(vt))
 -- index message_pkey: CREATE UNIQUE INDEX message_pkey ON ONLY message USING btree (queue, id, segment)
 -- index migration_pkey: CREATE UNIQUE INDEX migration_pkey ON migration USING btree (version)
 -- index once_keep_until: CREATE INDEX once_keep_until ON once USING btree (keep_until)

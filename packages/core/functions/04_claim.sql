@@ -167,6 +167,7 @@ begin
   if q.result_retention is not null then
     perform keep_results(q, p_ids, p_outcome, null, null, p_now);
   end if;
+  delete from dependency where child = any (p_ids);
   return v_count;
 end
 $$

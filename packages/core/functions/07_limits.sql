@@ -44,10 +44,16 @@ begin
 end
 $$
 -- next
-/* Messages that were sent before the queue had groups, or by who did not know of it yet. In order of id, as settles lock. */
-create or replace function {schema}.regroup(q {schema}.queue) returns void
+/* Messages that were sent before the queue had groups, or by who did not know of it yet. Those that a transaction has locked are
+   for the next time: who waited for one would hold up the settles of the others. */
+create or replace function {schema}.regroup(q {schema}.queue) returns int
 language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off set enable_bitmapscan = off as $$
+declare
+  v_count int;
 begin
-  execute format('update %I set grp = group_of($2, group_name) where queue = $1 and grp is null', message_table(q.storage)) using q.id, q.ungrouped;
+  execute format('update %1$I set grp = group_of($2, group_name) where queue = $1 and id = any (array(
+    select m.id from %1$I m where m.queue = $1 and m.grp is null for no key update skip locked))', message_table(q.storage)) using q.id, q.ungrouped;
+  get diagnostics v_count = row_count;
+  return v_count;
 end
 $$

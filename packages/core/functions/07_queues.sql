@@ -233,6 +233,10 @@ begin
   end loop;
   /* Before the lock on the storage: a run that is being sent holds its schedule and waits for that. */
   delete from schedule where queue = q.id;
+  /* Before it is told who waits for its messages: whoever may still add to them. */
+  if q.storage <> 0 then
+    perform pg_advisory_xact_lock(lock_space('storage'), q.storage);
+  end if;
   update queue set dropped_at = v_now, dead_letter = null where id = q.id;
   update queue set dead_letter = null where dead_letter = q.id;
   /* Also what sends that were open during an earlier drop left behind; older strays are for maintenance. */
@@ -240,12 +244,12 @@ begin
   delete from floor where storage = q.storage and queue = q.id;
   delete from unique_key where queue = q.id;
   delete from rate_use where queue = q.id;
+  delete from dependency where child_queue = q.id;
   perform left_queue(q, null, false);
   if not p_keep_archive then
     execute format('delete from %I where queue = $1', archive_table(q.storage)) using q.id;
   end if;
   if q.storage <> 0 then
-    perform pg_advisory_xact_lock(lock_space('storage'), q.storage);
     perform drop_storage(q.storage, p_keep_archive);
     if archive_table(q.storage) = 'archive' then
       update queue set storage = 0 where id = q.id;

@@ -141,6 +141,6 @@ begin
   if (blocks_fetched(q.storage) - p_blocks > 16 or has_floor(q)) and sweep(q) > 0 then
     return true;
   end if;
-  return not maintained_lately() and reopen(q.storage);
+  return not maintained_lately() and (q.grouped_at > clock() - interval '1 day' and regroup(q) > 0 or reopen(q.storage));
 end
 $$

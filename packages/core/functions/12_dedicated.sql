@@ -85,7 +85,7 @@ begin
   execute format('alter table %I alter id set default nextval(%L)', v_table, format('%I.%I', current_schema(), 'message_id_s' || s.id));
   execute format('create index %I on %I (queue, priority, vt, id) where vt < ''infinity''', v_table || '_claim', v_table);
   execute format('create index %I on %I (queue, grp, id) where grp is not null', v_table || '_group_order', v_table);
-  execute format('create index %I on %I (queue, grp, priority, vt, id) where grp is not null and vt < ''infinity''', v_table || '_group_ready', v_table);
+  execute format('create index %I on %I (queue, grp, priority, vt, id) where grp is not null and isfinite(vt)', v_table || '_group_ready', v_table);
   execute format('create index %I on %I (queue, grp) where grp is not null and lease is not null', v_table || '_group_held', v_table);
   if s.layout = 'ring' then
     execute format('create %s table %I partition of %I for values in (0) %s', v_kind, v_table || '_0', v_table, leaf_settings());

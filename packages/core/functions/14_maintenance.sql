@@ -78,7 +78,8 @@ begin
   perform clear_cancellations();
   perform clear_keys();
   perform clear_results();
-  perform regroup(q) from queue q where q.grouped_at > clock() - interval '10 minutes' and q.dropped_at is null and hold_if_free(q);
+  perform clear_rates();
+  perform regroup(q) from queue q where q.grouped_at > clock() - interval '1 day' and q.dropped_at is null and hold_if_free(q);
   delete from worker where beat_at < clock() - case state when 'stopped' then interval '1 hour' else greatest(interval '1 day', 3 * every) end;
   return v_count;
 end

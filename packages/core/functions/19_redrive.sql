@@ -54,6 +54,7 @@ as $$
 declare
   q queue;
   w record;
+  r record;
   v_now timestamptz := clock();
   v_generation bigint;
   v_items jsonb[];
@@ -79,6 +80,9 @@ begin
           select (select current from segment where storage = $2 order by generation desc limit 1),
                  $3, id, least(priority, $4 - 1), $5, enqueued_at, headers, payload, errors, group_of($7, group_name), group_name, key from gone', w.tab, message_table(q.storage))
           using v_ids, q.storage, q.id, q.levels, v_now, case w.source when 'archive' then q.id else q.dead_letter end, q.ungrouped;
+        for r in execute format('select id, key from %I where queue = $1 and id = any ($2) and key is not null order by key', message_table(q.storage)) using q.id, v_ids loop
+          perform take_key(q, r.key, r.id, v_now);
+        end loop;
         delete from cancellation where queue in (q.id, q.dead_letter) and id = any (v_ids);
         update dependency set failed = false where queue = q.id and parent = any (v_ids);
       end if;

@@ -48,19 +48,37 @@ create or replace function {schema}.key_holder(q {schema}.queue, k {schema}.uniq
 language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
 declare
   m record;
+  v_table text := message_table(q.storage);
+  v_lock text := format('select true from %I where queue = $1 and id = $2 and not (lease is not null and vt > $3) for no key update', v_table);
 begin
   held := false;
   waits := false;
   if k.until <= p_now then
     return;
   end if;
-  execute format('select lease, vt, attempt from %I where queue = $1 and id = $2 and (expire_at is null or expire_at > $3)', message_table(q.storage))
-     into m using q.id, k.id, p_now;
+  execute format('select lease, vt, attempt from %I where queue = $1 and id = $2 and (expire_at is null or expire_at > $3)', v_table) into m using q.id, k.id, p_now;
+  if m.vt is null then
+    perform flipping(q.storage, null); /* An old snapshot cannot tell. */
+  end if;
   held := k.until < 'infinity' or m.vt is not null and not (k.to_start and m.attempt > 0);
   if m.vt is not null and not (m.lease is not null and m.vt > p_now) then
-    execute format('select true from %I where queue = $1 and id = $2 and not (lease is not null and vt > $3) for update skip locked', message_table(q.storage))
-       into waits using q.id, k.id, p_now;
+    execute v_lock || ' skip locked' into waits using q.id, k.id, p_now;
+    if waits is null and flipping(q.storage, null) then
+      /* It may just be moved. */
+      execute v_lock into waits using q.id, k.id, p_now;
+      execute v_lock || ' skip locked' into waits using q.id, k.id, p_now;
+    end if;
     waits := coalesce(waits, false);
+  end if;
+end
+$$
+-- next
+/* A message that came back has its key again, unless another one has it by now. */
+create or replace function {schema}.take_key(q {schema}.queue, p_key text, p_id bigint, p_now timestamptz) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+begin
+  if not (key_holder(q, lock_key(q, p_key), p_now)).held then
+    update unique_key set id = p_id, until = 'infinity', to_start = false where queue = q.id and key = p_key;
   end if;
 end
 $$
@@ -117,7 +135,10 @@ language sql stable set search_path = {schema}, pg_temp as $$
     (select priority_fault(q, (o->>'priority')::int, n::int - 1) from jsonb_array_elements(p_items) with ordinality e(o, n)
       where (o->>'priority')::int not between 0 and q.levels - 1 order by n limit 1),
     (select jsonb_build_object('code', 'no_groups', 'queue', q.name, 'index', n - 1) from jsonb_array_elements(p_items) with ordinality e(o, n)
-      where o ? 'group' and q.ungrouped is null order by n limit 1))
+      where o ? 'group' and q.ungrouped is null order by n limit 1),
+    /* Each waits for what was sent before it to its group anyway: with what comes later it could wait in a circle. */
+    (select jsonb_build_object('code', 'later_ref', 'queue', q.name, 'index', n - 1) from jsonb_array_elements(p_items) with ordinality e(o, n)
+      where q.fifo and exists (select from jsonb_array_elements(o->'after') a where (a->>'index')::int >= n - 1) order by n limit 1))
 $$
 -- next
 /* Messages with keys, groups, times to live, or that wait for others: in order, all or nothing. Each item is {payload, headers,
@@ -139,6 +160,8 @@ begin
   v_fault := case when q.kind is distinct from 'work' or not hold_storage(q) then queue_fault(p_queue, 'work') else items_fault(q, p_items) end;
   if v_fault is null then
     begin
+      /* All in one order: two batches of the same keys do not wait for one another. */
+      perform lock_key(q, k.key) from (select distinct o->>'key' as key from jsonb_array_elements(p_items) o where o->>'key' is not null order by 1) k;
       for v_item in select * from jsonb_array_elements(p_items) loop
         v_one := send_item(q, v_item, cardinality(v_ids), v_now);
         v_fault := v_one.fault;

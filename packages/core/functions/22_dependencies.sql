@@ -23,12 +23,17 @@ begin
         return queue_fault(v.o->>'queue', 'work');
       end if;
     end if;
-    execute format('select true from %I where queue = $1 and id = $2 for key share', message_table(p.storage)) into v_there using p.id, v_parent;
+    /* Twice: it may just be moved by a flip. */
+    for v_pass in 1 .. 2 loop
+      execute format('select true from %I where queue = $1 and id = $2 for key share', message_table(p.storage)) into v_there using p.id, v_parent;
+      exit when v_there;
+      perform flipping(p.storage, null);
+    end loop;
     if v_there or v.if_failed <> 'run' and ended_badly(p, v_parent) then
       if v_there is null and v.if_failed = 'cancel' then
         return jsonb_build_object('code', 'dependency_failed', 'queue', p.name, 'id', v_parent::text);
       end if;
-      insert into dependency (queue, parent, child_queue, child, if_failed, at) values (p.id, v_parent, q.id, v.child, v.if_failed, v.at) on conflict do nothing;
+      insert into dependency (queue, parent, child_queue, child, if_failed, at, failed) values (p.id, v_parent, q.id, v.child, v.if_failed, v.at, v_there is null) on conflict do nothing;
     end if;
   end loop;
   for v in
@@ -105,7 +110,7 @@ begin
     select * into c from queue where id = v.child_queue and dropped_at is null;
     continue when c.id is null or not hold_storage(c);
     if v.cancel then
-      delete from dependency where child = v.child;
+      perform lock_child(c, v.child);
       perform discard_rows(c, '{0,1}', array[v.child], 'cancelled', clock());
       queues := queues || c.id;
       ids := ids || v.child;
@@ -116,20 +121,35 @@ begin
 end
 $$
 -- next
-/* Ready, if nothing else holds it back. Of two parents that end at once the second waits here for the first, and sees what it
-   did; one under an older snapshot fails with 40001, since the row was touched. */
-create or replace function {schema}.wake_child(c {schema}.queue, p_child bigint, p_at timestamptz) returns void
+/* Twice: it may just be moved by a flip. One under an older snapshot fails with 40001, since the row was touched. */
+create or replace function {schema}.lock_child(c {schema}.queue, p_child bigint) returns boolean
 language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
 declare
-  v_count int := 0;
+  v_count int;
 begin
   for v_pass in 1 .. 2 loop
     execute format('update %I set vt = vt where queue = $1 and id = $2', message_table(c.storage)) using c.id, p_child;
     get diagnostics v_count = row_count;
-    exit when v_count > 0 or not flipping(c.storage, null);
+    exit when v_count > 0;
+    perform flipping(c.storage, null);
   end loop;
-  if v_count > 0 and not exists (select from dependency where child = p_child) then
+  return v_count > 0;
+end
+$$
+-- next
+/* Ready, if nothing else holds it back. Of two parents that end at once the second waits here for the first, and sees what it did. */
+create or replace function {schema}.wake_child(c {schema}.queue, p_child bigint, p_at timestamptz) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+begin
+  /* Two statements: the second one's snapshot comes after the wait. */
+  if not lock_child(c, p_child) then
+    return;
+  end if;
+  if not exists (select from dependency where child = p_child) then
     execute format('update %I set vt = greatest($3, $4) where queue = $1 and id = $2 and vt = ''infinity''', message_table(c.storage)) using c.id, p_child, p_at, clock();
+    if c.notify = 'transaction' then
+      perform pg_notify(current_schema() || '_wake', c.name);
+    end if;
   end if;
 end
 $$

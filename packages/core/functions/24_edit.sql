@@ -20,9 +20,10 @@ begin
     return;
   end if;
   for v_pass in 1 .. 2 loop
-    execute format('select message_state(lease, vt, $3) = ''inFlight'' from %I where queue = $1 and id = $2 for update', message_table(q.storage))
+    execute format('select message_state(lease, vt, $3) = ''inFlight'' from %I where queue = $1 and id = $2 for no key update', message_table(q.storage))
        into v_held using q.id, p_id, v_now;
-    exit when v_held is not null or not flipping(q.storage, null);
+    exit when v_held is not null;
+    perform flipping(q.storage, null);
   end loop;
   if v_held is null then
     return;

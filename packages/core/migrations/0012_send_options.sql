@@ -1,5 +1,5 @@
 /* grp: the hash of group_name; 0 of a message without one in a queue whose claims go round its groups; null everywhere else, so
-   that the indexes of groups cost nothing there. */
+   that the indexes of groups cost nothing there. isfinite says what the claim index says by other words: neither can stand in for the other. */
 do $$
 declare
   v_suffix text;
@@ -9,7 +9,7 @@ begin
   loop
     execute format('alter table {schema}.%I add grp bigint, add group_name text, add key text, add expire_at timestamptz', 'message' || v_suffix);
     execute format('create index %I on {schema}.%I (queue, grp, id) where grp is not null', 'message' || v_suffix || '_group_order', 'message' || v_suffix);
-    execute format('create index %I on {schema}.%I (queue, grp, priority, vt, id) where grp is not null and vt < ''infinity''', 'message' || v_suffix || '_group_ready', 'message' || v_suffix);
+    execute format('create index %I on {schema}.%I (queue, grp, priority, vt, id) where grp is not null and isfinite(vt)', 'message' || v_suffix || '_group_ready', 'message' || v_suffix);
     execute format('create index %I on {schema}.%I (queue, grp) where grp is not null and lease is not null', 'message' || v_suffix || '_group_held', 'message' || v_suffix);
   end loop;
   for v_suffix in select '' union all select '_s' || id from {schema}.storage where own_archive loop
@@ -59,11 +59,11 @@ create table {schema}.dependency (
 -- next
 create index dependency_child on {schema}.dependency (child)
 -- next
-/* How many messages were delivered lately, by hundredths of the interval of a rate; of the queue as a whole under group -1. */
+/* How many messages were delivered lately, by the starts of hundredths of the interval of a rate; of the queue as a whole under group -1. */
 create table {schema}.rate_use (
   queue int not null,
   grp bigint not null,
-  slice bigint not null,
+  slice timestamptz not null,
   used int not null,
   primary key (queue, grp, slice)
 )

@@ -95,6 +95,8 @@ export function errorFromFault(text: string): SluiceError {
       return new WorkerNotFoundError(fault.worker)
     case "worker_state":
       return new WorkerStateError(fault.worker, fault.from, fault.to)
+    case "later_ref":
+      return new InvalidOptionError(`items[${fault.index}].after`, undefined, `"${fault.queue}" is fifo: by ref an item can only wait for one before it in the batch`)
     case "isolation":
       return new IsolationLevelError(fault.actual)
     case "invalid_argument":

@@ -21,6 +21,10 @@ const ANY_CANCELLED = "cancellation_pkey (queue)"
 const CANCELLED = "cancellation_pkey (queue, id)"
 const KEY = "message_pkey (queue, id)"
 
+const GROUP_READY = "message_queue_grp_priority_vt_id_idx"
+/** Messages of two groups, one with nearly all. */
+const GROUPED = "update sluice.queue set ungrouped = 0; update sluice.message set grp = (id % 100 = 0)::int"
+
 interface Operation {
   readonly call: (queue: LeafQueue, held: Held) => string
   readonly by: readonly string[]
@@ -70,6 +74,15 @@ const operations: Record<string, Operation> = {
     by: [SEGMENT, FLOOR, OLD_FLOORS, CLAIM, KEY],
   },
   "a look below the floor": { call: (queue) => withRow(`look_below${queue.suffix}(q, s.live, 1, now(), now())`, queue), by: [CLAIM, KEY] },
+  "the next group": { before: GROUPED, call: (queue) => withRow(`next_group${queue.suffix}(q, s.live, 0)`, queue), by: [`${GROUP_READY} (queue, grp)`] },
+  "what is held": { before: GROUPED, call: (queue) => withRow(`held_of${queue.suffix}(q, s.live, null, now())`, queue), by: ["message_queue_grp_idx (queue)"] },
+  "what is held of a group": { before: GROUPED, call: (queue) => withRow(`held_of${queue.suffix}(q, s.live, 1, now())`, queue), by: ["message_queue_grp_idx (queue, grp)"] },
+  "a claim of a group": { before: GROUPED, call: (queue) => withRow(`lock_group${queue.suffix}(q, s.live, 1, 10, now(), null)`, queue), by: [`${GROUP_READY} (queue, grp, priority, vt)`] },
+  "a claim of a group in order": {
+    before: `${GROUPED}; update sluice.queue set fifo = true`,
+    call: (queue) => withRow(`lock_group${queue.suffix}(q, s.live, 1, 10, now(), null)`, queue),
+    by: ["message_queue_grp_id_idx (queue, grp)", KEY],
+  },
   "a look for the dead": { call: (queue) => withRow(`dead_ahead${queue.suffix}(q, s.live, now())`, queue), by: [FLOOR, CLAIM, KEY, CANCELLED] },
 }
 

@@ -23,18 +23,19 @@ const classes: Record<Kind | "everybody" | "nobody", string> = {
     suspend_worker resume_worker shutdown_worker purge_workers try_tell_worker`,
   everybody: "installed_version",
   nobody: `archive_info archive_of archive_table archives argument_fault backoff_delay backoff_wanted beat_interval blocks_fetched bury
-    clear_cancellations clear_keys clear_results clock clone_functions cloned count_messages count_rates count_sent create_storage
-    dead_ahead dead_letter_cycle dead_sources differences discard discard_expired discard_rows drop_counters drop_range drop_storage
-    ended_badly epoch_ms error_document existing_fault expired filter_fault first_id first_ready flip_move flip_pays flip_truncate
-    flip_wanted flipping found_elsewhere grant_role group_left group_of has_floor held_of hold_if_free hold_storage insert_message
-    isolation_fault items_fault keep keep_results key_holder last_sent leaf_settings left_queue limits_fault lock_group lock_grouped
-    lock_key lock_ready lock_space look_below maintained_lately make_range message_info message_leaf message_state message_table messages_of
-    new_lease next_group options_fault other_leaf own own_relation own_schema partition_fault partition_measure partition_steps partitioned
-    priority_fault queue_fault queue_filter_fault queue_info queue_left raise_fault range_bound range_may_go rate_left rate_slice
-    rate_wanted ready_again ready_at redrive_fault regroup release_children release_dependants reopen replace_message role_functions
-    schedule_fault schedule_info schedule_timing schedule_wanted searches_arrays send_item send_run set_limits set_queue set_role
-    set_segments set_storage stale_fault stamp_worker storage_functions storage_info storage_of storage_wanted sweep sweep_level take_turn
-    use_rate wait_for_others wake_child with_error without_cancelled worker_fault worker_info worker_is_stale`,
+    clear_cancellations clear_keys clear_rates clear_results clock clone_functions cloned count_messages count_rates count_sent
+    create_storage dead_ahead dead_letter_cycle dead_sources differences discard discard_expired discard_rows drop_counters drop_range
+    drop_storage ended_badly epoch_ms error_document existing_fault expired filter_fault first_id first_ready flip_move flip_pays
+    flip_truncate flip_wanted flipping found_elsewhere goes_round grant_role group_left group_of has_floor held_of hold_if_free hold_storage
+    insert_message isolation_fault items_fault keep keep_results key_holder last_sent leaf_settings left_queue limits_fault lock_child
+    lock_group lock_grouped lock_key lock_ready lock_space look_below maintained_lately make_range message_info message_leaf message_state
+    message_table messages_of new_lease next_group options_fault other_leaf own own_relation own_schema partition_fault partition_measure
+    partition_steps partitioned priority_fault queue_fault queue_filter_fault queue_info queue_left raise_fault range_bound range_may_go
+    rate_left rate_per rate_slice rate_wanted ready_again ready_at redrive_fault regroup release_children release_dependants reopen
+    replace_message role_functions schedule_fault schedule_info schedule_timing schedule_wanted searches_arrays send_item send_run
+    set_limits set_queue set_role set_segments set_storage stale_fault stamp_worker storage_functions storage_info storage_of storage_wanted
+    sweep sweep_level take_key take_turn use_rate wait_for_others wake_child with_error without_cancelled worker_fault worker_info
+    worker_is_stale`,
 }
 const classOf = new Map(Object.entries(classes).flatMap(([kind, names]) => names.trim().split(/\s+/).map((name) => [name, kind] as const)))
 

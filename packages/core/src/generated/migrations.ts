@@ -286,7 +286,7 @@ alter table {schema}.worker add shutdown_at timestamptz`,
     breaking: false,
     statements: [
       `/* grp: the hash of group_name; 0 of a message without one in a queue whose claims go round its groups; null everywhere else, so
-   that the indexes of groups cost nothing there. */
+   that the indexes of groups cost nothing there. isfinite says what the claim index says by other words: neither can stand in for the other. */
 do $$
 declare
   v_suffix text;
@@ -296,7 +296,7 @@ begin
   loop
     execute format('alter table {schema}.%I add grp bigint, add group_name text, add key text, add expire_at timestamptz', 'message' || v_suffix);
     execute format('create index %I on {schema}.%I (queue, grp, id) where grp is not null', 'message' || v_suffix || '_group_order', 'message' || v_suffix);
-    execute format('create index %I on {schema}.%I (queue, grp, priority, vt, id) where grp is not null and vt < ''infinity''', 'message' || v_suffix || '_group_ready', 'message' || v_suffix);
+    execute format('create index %I on {schema}.%I (queue, grp, priority, vt, id) where grp is not null and isfinite(vt)', 'message' || v_suffix || '_group_ready', 'message' || v_suffix);
     execute format('create index %I on {schema}.%I (queue, grp) where grp is not null and lease is not null', 'message' || v_suffix || '_group_held', 'message' || v_suffix);
   end loop;
   for v_suffix in select '' union all select '_s' || id from {schema}.storage where own_archive loop
@@ -340,11 +340,11 @@ create table {schema}.dependency (
   primary key (queue, parent, child)
 )`,
       `create index dependency_child on {schema}.dependency (child)`,
-      `/* How many messages were delivered lately, by hundredths of the interval of a rate; of the queue as a whole under group -1. */
+      `/* How many messages were delivered lately, by the starts of hundredths of the interval of a rate; of the queue as a whole under group -1. */
 create table {schema}.rate_use (
   queue int not null,
   grp bigint not null,
-  slice bigint not null,
+  slice timestamptz not null,
   used int not null,
   primary key (queue, grp, slice)
 )`,
@@ -947,6 +947,7 @@ begin
   if q.result_retention is not null then
     perform keep_results(q, p_ids, p_outcome, null, null, p_now);
   end if;
+  delete from dependency where child = any (p_ids);
   return v_count;
 end
 $$`,
@@ -1037,7 +1038,7 @@ begin
   v_blocks := blocks_fetched(q.storage);
   v_until := greatest(v_now, v_now + coalesce(p_lease, q.lease));
   loop
-    v_ids := case when q.ungrouped is null then lock_ready(q, v_live, v_want, v_now, p_filter) else lock_grouped(q, v_live, v_want, v_now, p_filter) end;
+    v_ids := case when q.ungrouped is null or not goes_round(q) then lock_ready(q, v_live, v_want, v_now, p_filter) else lock_grouped(q, v_live, v_want, v_now, p_filter) end;
     if v_ids = '{}' then
       exit when v_seen > 0 or v_looked or not p_own or not found_elsewhere(q, v_blocks);
       v_looked := true;
@@ -1158,7 +1159,7 @@ begin
   select s.live into v_live from segment s where s.storage = q.storage order by s.generation desc limit 1;
   v_blocks := blocks_fetched(q.storage);
   loop
-    v_ids := case when q.ungrouped is null then lock_ready(q, v_live, v_want, v_now, p_filter) else lock_grouped(q, v_live, v_want, v_now, p_filter) end;
+    v_ids := case when q.ungrouped is null or not goes_round(q) then lock_ready(q, v_live, v_want, v_now, p_filter) else lock_grouped(q, v_live, v_want, v_now, p_filter) end;
     if v_ids = '{}' then
       exit when v_seen > 0 or v_looked or not p_own or not found_elsewhere(q, v_blocks);
       v_looked := true;
@@ -1906,11 +1907,17 @@ begin
   end if;
 end
 $$`,
-  `/* Messages that were sent before the queue had groups, or by who did not know of it yet. In order of id, as settles lock. */
-create or replace function {schema}.regroup(q {schema}.queue) returns void
+  `/* Messages that were sent before the queue had groups, or by who did not know of it yet. Those that a transaction has locked are
+   for the next time: who waited for one would hold up the settles of the others. */
+create or replace function {schema}.regroup(q {schema}.queue) returns int
 language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off set enable_bitmapscan = off as $$
+declare
+  v_count int;
 begin
-  execute format('update %I set grp = group_of($2, group_name) where queue = $1 and grp is null', message_table(q.storage)) using q.id, q.ungrouped;
+  execute format('update %1$I set grp = group_of($2, group_name) where queue = $1 and id = any (array(
+    select m.id from %1$I m where m.queue = $1 and m.grp is null for no key update skip locked))', message_table(q.storage)) using q.id, q.ungrouped;
+  get diagnostics v_count = row_count;
+  return v_count;
 end
 $$`,
   `create or replace function {schema}.queue_info(q {schema}.queue) returns jsonb
@@ -2139,6 +2146,10 @@ begin
   end loop;
   /* Before the lock on the storage: a run that is being sent holds its schedule and waits for that. */
   delete from schedule where queue = q.id;
+  /* Before it is told who waits for its messages: whoever may still add to them. */
+  if q.storage <> 0 then
+    perform pg_advisory_xact_lock(lock_space('storage'), q.storage);
+  end if;
   update queue set dropped_at = v_now, dead_letter = null where id = q.id;
   update queue set dead_letter = null where dead_letter = q.id;
   /* Also what sends that were open during an earlier drop left behind; older strays are for maintenance. */
@@ -2146,12 +2157,12 @@ begin
   delete from floor where storage = q.storage and queue = q.id;
   delete from unique_key where queue = q.id;
   delete from rate_use where queue = q.id;
+  delete from dependency where child_queue = q.id;
   perform left_queue(q, null, false);
   if not p_keep_archive then
     execute format('delete from %I where queue = $1', archive_table(q.storage)) using q.id;
   end if;
   if q.storage <> 0 then
-    perform pg_advisory_xact_lock(lock_space('storage'), q.storage);
     perform drop_storage(q.storage, p_keep_archive);
     if archive_table(q.storage) = 'archive' then
       update queue set storage = 0 where id = q.id;
@@ -2812,7 +2823,7 @@ begin
   if (blocks_fetched(q.storage) - p_blocks > 16 or has_floor(q)) and sweep(q) > 0 then
     return true;
   end if;
-  return not maintained_lately() and reopen(q.storage);
+  return not maintained_lately() and (q.grouped_at > clock() - interval '1 day' and regroup(q) > 0 or reopen(q.storage));
 end
 $$`,
   `/* Whether a round of maintenance began within the last 10 seconds. */
@@ -3035,7 +3046,7 @@ begin
   execute format('alter table %I alter id set default nextval(%L)', v_table, format('%I.%I', current_schema(), 'message_id_s' || s.id));
   execute format('create index %I on %I (queue, priority, vt, id) where vt < ''infinity''', v_table || '_claim', v_table);
   execute format('create index %I on %I (queue, grp, id) where grp is not null', v_table || '_group_order', v_table);
-  execute format('create index %I on %I (queue, grp, priority, vt, id) where grp is not null and vt < ''infinity''', v_table || '_group_ready', v_table);
+  execute format('create index %I on %I (queue, grp, priority, vt, id) where grp is not null and isfinite(vt)', v_table || '_group_ready', v_table);
   execute format('create index %I on %I (queue, grp) where grp is not null and lease is not null', v_table || '_group_held', v_table);
   if s.layout = 'ring' then
     execute format('create %s table %I partition of %I for values in (0) %s', v_kind, v_table || '_0', v_table, leaf_settings());
@@ -3386,7 +3397,8 @@ begin
   perform clear_cancellations();
   perform clear_keys();
   perform clear_results();
-  perform regroup(q) from queue q where q.grouped_at > clock() - interval '10 minutes' and q.dropped_at is null and hold_if_free(q);
+  perform clear_rates();
+  perform regroup(q) from queue q where q.grouped_at > clock() - interval '1 day' and q.dropped_at is null and hold_if_free(q);
   delete from worker where beat_at < clock() - case state when 'stopped' then interval '1 hour' else greatest(interval '1 day', 3 * every) end;
   return v_count;
 end
@@ -3988,6 +4000,7 @@ as $$
 declare
   q queue;
   w record;
+  r record;
   v_now timestamptz := clock();
   v_generation bigint;
   v_items jsonb[];
@@ -4013,6 +4026,9 @@ begin
           select (select current from segment where storage = $2 order by generation desc limit 1),
                  $3, id, least(priority, $4 - 1), $5, enqueued_at, headers, payload, errors, group_of($7, group_name), group_name, key from gone', w.tab, message_table(q.storage))
           using v_ids, q.storage, q.id, q.levels, v_now, case w.source when 'archive' then q.id else q.dead_letter end, q.ungrouped;
+        for r in execute format('select id, key from %I where queue = $1 and id = any ($2) and key is not null order by key', message_table(q.storage)) using q.id, v_ids loop
+          perform take_key(q, r.key, r.id, v_now);
+        end loop;
         delete from cancellation where queue in (q.id, q.dead_letter) and id = any (v_ids);
         update dependency set failed = false where queue = q.id and parent = any (v_ids);
       end if;
@@ -4259,19 +4275,36 @@ create or replace function {schema}.key_holder(q {schema}.queue, k {schema}.uniq
 language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
 declare
   m record;
+  v_table text := message_table(q.storage);
+  v_lock text := format('select true from %I where queue = $1 and id = $2 and not (lease is not null and vt > $3) for no key update', v_table);
 begin
   held := false;
   waits := false;
   if k.until <= p_now then
     return;
   end if;
-  execute format('select lease, vt, attempt from %I where queue = $1 and id = $2 and (expire_at is null or expire_at > $3)', message_table(q.storage))
-     into m using q.id, k.id, p_now;
+  execute format('select lease, vt, attempt from %I where queue = $1 and id = $2 and (expire_at is null or expire_at > $3)', v_table) into m using q.id, k.id, p_now;
+  if m.vt is null then
+    perform flipping(q.storage, null); /* An old snapshot cannot tell. */
+  end if;
   held := k.until < 'infinity' or m.vt is not null and not (k.to_start and m.attempt > 0);
   if m.vt is not null and not (m.lease is not null and m.vt > p_now) then
-    execute format('select true from %I where queue = $1 and id = $2 and not (lease is not null and vt > $3) for update skip locked', message_table(q.storage))
-       into waits using q.id, k.id, p_now;
+    execute v_lock || ' skip locked' into waits using q.id, k.id, p_now;
+    if waits is null and flipping(q.storage, null) then
+      /* It may just be moved. */
+      execute v_lock into waits using q.id, k.id, p_now;
+      execute v_lock || ' skip locked' into waits using q.id, k.id, p_now;
+    end if;
     waits := coalesce(waits, false);
+  end if;
+end
+$$`,
+  `/* A message that came back has its key again, unless another one has it by now. */
+create or replace function {schema}.take_key(q {schema}.queue, p_key text, p_id bigint, p_now timestamptz) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+begin
+  if not (key_holder(q, lock_key(q, p_key), p_now)).held then
+    update unique_key set id = p_id, until = 'infinity', to_start = false where queue = q.id and key = p_key;
   end if;
 end
 $$`,
@@ -4325,7 +4358,10 @@ language sql stable set search_path = {schema}, pg_temp as $$
     (select priority_fault(q, (o->>'priority')::int, n::int - 1) from jsonb_array_elements(p_items) with ordinality e(o, n)
       where (o->>'priority')::int not between 0 and q.levels - 1 order by n limit 1),
     (select jsonb_build_object('code', 'no_groups', 'queue', q.name, 'index', n - 1) from jsonb_array_elements(p_items) with ordinality e(o, n)
-      where o ? 'group' and q.ungrouped is null order by n limit 1))
+      where o ? 'group' and q.ungrouped is null order by n limit 1),
+    /* Each waits for what was sent before it to its group anyway: with what comes later it could wait in a circle. */
+    (select jsonb_build_object('code', 'later_ref', 'queue', q.name, 'index', n - 1) from jsonb_array_elements(p_items) with ordinality e(o, n)
+      where q.fifo and exists (select from jsonb_array_elements(o->'after') a where (a->>'index')::int >= n - 1) order by n limit 1))
 $$`,
   `/* Messages with keys, groups, times to live, or that wait for others: in order, all or nothing. Each item is {payload, headers,
    delay, at, priority, key, keyUntil, throttle, debounce, onConflict, group, expireAt, after, ifFailed}; times and lengths of time in
@@ -4346,6 +4382,8 @@ begin
   v_fault := case when q.kind is distinct from 'work' or not hold_storage(q) then queue_fault(p_queue, 'work') else items_fault(q, p_items) end;
   if v_fault is null then
     begin
+      /* All in one order: two batches of the same keys do not wait for one another. */
+      perform lock_key(q, k.key) from (select distinct o->>'key' as key from jsonb_array_elements(p_items) o where o->>'key' is not null order by 1) k;
       for v_item in select * from jsonb_array_elements(p_items) loop
         v_one := send_item(q, v_item, cardinality(v_ids), v_now);
         v_fault := v_one.fault;
@@ -4424,12 +4462,17 @@ begin
         return queue_fault(v.o->>'queue', 'work');
       end if;
     end if;
-    execute format('select true from %I where queue = $1 and id = $2 for key share', message_table(p.storage)) into v_there using p.id, v_parent;
+    /* Twice: it may just be moved by a flip. */
+    for v_pass in 1 .. 2 loop
+      execute format('select true from %I where queue = $1 and id = $2 for key share', message_table(p.storage)) into v_there using p.id, v_parent;
+      exit when v_there;
+      perform flipping(p.storage, null);
+    end loop;
     if v_there or v.if_failed <> 'run' and ended_badly(p, v_parent) then
       if v_there is null and v.if_failed = 'cancel' then
         return jsonb_build_object('code', 'dependency_failed', 'queue', p.name, 'id', v_parent::text);
       end if;
-      insert into dependency (queue, parent, child_queue, child, if_failed, at) values (p.id, v_parent, q.id, v.child, v.if_failed, v.at) on conflict do nothing;
+      insert into dependency (queue, parent, child_queue, child, if_failed, at, failed) values (p.id, v_parent, q.id, v.child, v.if_failed, v.at, v_there is null) on conflict do nothing;
     end if;
   end loop;
   for v in
@@ -4503,7 +4546,7 @@ begin
     select * into c from queue where id = v.child_queue and dropped_at is null;
     continue when c.id is null or not hold_storage(c);
     if v.cancel then
-      delete from dependency where child = v.child;
+      perform lock_child(c, v.child);
       perform discard_rows(c, '{0,1}', array[v.child], 'cancelled', clock());
       queues := queues || c.id;
       ids := ids || v.child;
@@ -4513,20 +4556,34 @@ begin
   end loop;
 end
 $$`,
-  `/* Ready, if nothing else holds it back. Of two parents that end at once the second waits here for the first, and sees what it
-   did; one under an older snapshot fails with 40001, since the row was touched. */
-create or replace function {schema}.wake_child(c {schema}.queue, p_child bigint, p_at timestamptz) returns void
+  `/* Twice: it may just be moved by a flip. One under an older snapshot fails with 40001, since the row was touched. */
+create or replace function {schema}.lock_child(c {schema}.queue, p_child bigint) returns boolean
 language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
 declare
-  v_count int := 0;
+  v_count int;
 begin
   for v_pass in 1 .. 2 loop
     execute format('update %I set vt = vt where queue = $1 and id = $2', message_table(c.storage)) using c.id, p_child;
     get diagnostics v_count = row_count;
-    exit when v_count > 0 or not flipping(c.storage, null);
+    exit when v_count > 0;
+    perform flipping(c.storage, null);
   end loop;
-  if v_count > 0 and not exists (select from dependency where child = p_child) then
+  return v_count > 0;
+end
+$$`,
+  `/* Ready, if nothing else holds it back. Of two parents that end at once the second waits here for the first, and sees what it did. */
+create or replace function {schema}.wake_child(c {schema}.queue, p_child bigint, p_at timestamptz) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+begin
+  /* Two statements: the second one's snapshot comes after the wait. */
+  if not lock_child(c, p_child) then
+    return;
+  end if;
+  if not exists (select from dependency where child = p_child) then
     execute format('update %I set vt = greatest($3, $4) where queue = $1 and id = $2 and vt = ''infinity''', message_table(c.storage)) using c.id, p_child, p_at, clock();
+    if c.notify = 'transaction' then
+      perform pg_notify(current_schema() || '_wake', c.name);
+    end if;
   end if;
 end
 $$`,
@@ -4542,16 +4599,17 @@ set jit = off
 as $$
 begin
   if p_live = '{0}' then
-    return (select m.grp from message_0 m where m.queue = q.id and m.grp > p_after and m.vt < 'infinity' order by m.grp limit 1);
+    return (select m.grp from message_0 m where m.queue = q.id and m.grp > p_after and isfinite(m.vt) order by m.grp, m.priority limit 1);
   elsif p_live = '{1}' then
-    return (select m.grp from message_1 m where m.queue = q.id and m.grp > p_after and m.vt < 'infinity' order by m.grp limit 1);
+    return (select m.grp from message_1 m where m.queue = q.id and m.grp > p_after and isfinite(m.vt) order by m.grp, m.priority limit 1);
   else
-    return (select m.grp from message m where m.queue = q.id and m.grp > p_after and m.vt < 'infinity' order by m.grp limit 1);
+    return (select m.grp from message m where m.queue = q.id and m.grp > p_after and isfinite(m.vt) order by m.grp, m.priority limit 1);
   end if;
 end
 $$`,
-  `/* How many messages of a group are held, or of all groups where p_group is null; no more than p_most are counted. */
-create or replace function {schema}.held_of(q {schema}.queue, p_live smallint[], p_group bigint, p_most int, p_now timestamptz) returns int
+  `/* How many messages of a group are held, or of all groups where p_group is null: under a lease that lives, or by a transaction that
+   settles them and may well outlive the lease. */
+create or replace function {schema}.held_of(q {schema}.queue, p_live smallint[], p_group bigint, p_now timestamptz) returns int
 language plpgsql volatile
 set search_path = {schema}, pg_temp
 set plan_cache_mode = force_generic_plan
@@ -4559,27 +4617,51 @@ set enable_seqscan = off
 set enable_bitmapscan = off
 set jit = off
 as $$
+declare
+  v_leased int;
+  v_over int;
+  v_free bigint[];
 begin
   if p_group is null then
     if p_live = '{0}' then
-      return (select count(*) from (select from message_0 m where m.queue = q.id and m.grp is not null and m.lease is not null and m.vt > p_now limit p_most) h);
+      select count(*), count(*) filter (where m.vt <= p_now) into v_leased, v_over from message_0 m where m.queue = q.id and m.grp is not null and m.lease is not null;
+      if v_over > 0 then
+        v_free := array(select m.id from message_0 m where m.queue = q.id and m.grp is not null and m.lease is not null and m.vt <= p_now for key share skip locked);
+      end if;
     elsif p_live = '{1}' then
-      return (select count(*) from (select from message_1 m where m.queue = q.id and m.grp is not null and m.lease is not null and m.vt > p_now limit p_most) h);
+      select count(*), count(*) filter (where m.vt <= p_now) into v_leased, v_over from message_1 m where m.queue = q.id and m.grp is not null and m.lease is not null;
+      if v_over > 0 then
+        v_free := array(select m.id from message_1 m where m.queue = q.id and m.grp is not null and m.lease is not null and m.vt <= p_now for key share skip locked);
+      end if;
     else
-      return (select count(*) from (select from message m where m.queue = q.id and m.grp is not null and m.lease is not null and m.vt > p_now limit p_most) h);
+      select count(*), count(*) filter (where m.vt <= p_now) into v_leased, v_over from message m where m.queue = q.id and m.grp is not null and m.lease is not null;
+      if v_over > 0 then
+        v_free := array(select m.id from message m where m.queue = q.id and m.grp is not null and m.lease is not null and m.vt <= p_now for key share skip locked);
+      end if;
+    end if;
+  else
+    if p_live = '{0}' then
+      select count(*), count(*) filter (where m.vt <= p_now) into v_leased, v_over from message_0 m where m.queue = q.id and m.grp = p_group and m.lease is not null;
+      if v_over > 0 then
+        v_free := array(select m.id from message_0 m where m.queue = q.id and m.grp = p_group and m.lease is not null and m.vt <= p_now for key share skip locked);
+      end if;
+    elsif p_live = '{1}' then
+      select count(*), count(*) filter (where m.vt <= p_now) into v_leased, v_over from message_1 m where m.queue = q.id and m.grp = p_group and m.lease is not null;
+      if v_over > 0 then
+        v_free := array(select m.id from message_1 m where m.queue = q.id and m.grp = p_group and m.lease is not null and m.vt <= p_now for key share skip locked);
+      end if;
+    else
+      select count(*), count(*) filter (where m.vt <= p_now) into v_leased, v_over from message m where m.queue = q.id and m.grp = p_group and m.lease is not null;
+      if v_over > 0 then
+        v_free := array(select m.id from message m where m.queue = q.id and m.grp = p_group and m.lease is not null and m.vt <= p_now for key share skip locked);
+      end if;
     end if;
   end if;
-  if p_live = '{0}' then
-    return (select count(*) from (select from message_0 m where m.queue = q.id and m.grp = p_group and m.lease is not null and m.vt > p_now limit p_most) h);
-  elsif p_live = '{1}' then
-    return (select count(*) from (select from message_1 m where m.queue = q.id and m.grp = p_group and m.lease is not null and m.vt > p_now limit p_most) h);
-  else
-    return (select count(*) from (select from message m where m.queue = q.id and m.grp = p_group and m.lease is not null and m.vt > p_now limit p_most) h);
-  end if;
+  return v_leased - coalesce(cardinality(v_free), 0);
 end
 $$`,
   `/* Up to p_limit ready messages of a group, locked, in the order of delivery. Of a group in strict order only its oldest message counts:
-   while that is held, delayed or waits for another attempt, the group has none. */
+   while that is held, delayed or waits for another attempt, the group has none. It is asked for in a way that only the index of that order answers. */
 create or replace function {schema}.lock_group(q {schema}.queue, p_live smallint[], p_group bigint, p_limit int, p_now timestamptz, p_filter jsonb) returns bigint[]
 language plpgsql volatile
 set search_path = {schema}, pg_temp
@@ -4600,21 +4682,21 @@ begin
       return array(
         select m.id from message_0 m
          where m.queue = q.id and m.vt <= p_now
-           and m.id = (select o.id from message_0 o where o.queue = q.id and o.grp = p_group order by o.id limit 1)
+           and m.id = (select h.id from (select o.grp, o.id from message_0 o where o.queue = q.id and o.grp >= p_group order by o.grp, o.id limit 1) h where h.grp = p_group)
            and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
            for update skip locked);
     elsif p_live = '{1}' then
       return array(
         select m.id from message_1 m
          where m.queue = q.id and m.vt <= p_now
-           and m.id = (select o.id from message_1 o where o.queue = q.id and o.grp = p_group order by o.id limit 1)
+           and m.id = (select h.id from (select o.grp, o.id from message_1 o where o.queue = q.id and o.grp >= p_group order by o.grp, o.id limit 1) h where h.grp = p_group)
            and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
            for update skip locked);
     else
       return array(
         select m.id from message m
          where m.queue = q.id and m.vt <= p_now
-           and m.id = (select o.id from message o where o.queue = q.id and o.grp = p_group order by o.id limit 1)
+           and m.id = (select h.id from (select o.grp, o.id from message o where o.queue = q.id and o.grp >= p_group order by o.grp, o.id limit 1) h where h.grp = p_group)
            and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
            for update skip locked);
     end if;
@@ -4625,7 +4707,7 @@ begin
         from generate_series(0, q.deepest - 1) l(level),
              lateral (
                select m.id from message_0 m
-                where m.queue = q.id and m.grp = p_group and m.priority = l.level and m.vt < 'infinity' and m.vt <= p_now
+                where m.queue = q.id and m.grp = p_group and m.priority = l.level and isfinite(m.vt) and m.vt <= p_now
                   and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
                 order by m.vt, m.id limit p_limit for update skip locked) r
        limit p_limit);
@@ -4635,7 +4717,7 @@ begin
         from generate_series(0, q.deepest - 1) l(level),
              lateral (
                select m.id from message_1 m
-                where m.queue = q.id and m.grp = p_group and m.priority = l.level and m.vt < 'infinity' and m.vt <= p_now
+                where m.queue = q.id and m.grp = p_group and m.priority = l.level and isfinite(m.vt) and m.vt <= p_now
                   and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
                 order by m.vt, m.id limit p_limit for update skip locked) r
        limit p_limit);
@@ -4645,7 +4727,7 @@ begin
         from generate_series(0, q.deepest - 1) l(level),
              lateral (
                select m.id from message m
-                where m.queue = q.id and m.grp = p_group and m.priority = l.level and m.vt < 'infinity' and m.vt <= p_now
+                where m.queue = q.id and m.grp = p_group and m.priority = l.level and isfinite(m.vt) and m.vt <= p_now
                   and (v_headers is null or coalesce(m.headers, '{}') @> v_headers) and (v_payload is null or m.payload @> v_payload)
                 order by m.vt, m.id limit p_limit for update skip locked) r
        limit p_limit);
@@ -4666,26 +4748,31 @@ begin
   return false;
 end
 $$`,
-  `create or replace function {schema}.rate_slice(p_rate jsonb, p_now timestamptz) returns bigint
-language sql immutable as $$ select floor(extract(epoch from p_now) * 1000 / (p_rate->>'per')::float8 * 100)::bigint $$`,
+  `create or replace function {schema}.rate_per(p_rate jsonb) returns interval
+language sql immutable as $$ select (p_rate->>'per')::float8 * interval '1 millisecond' $$`,
   `/* How many more a rate allows: what is used in a slice that is partly over counts whole, so that no interval has more than the limit. */
 create or replace function {schema}.rate_left(q {schema}.queue, p_group bigint, p_rate jsonb, p_now timestamptz) returns int
 language sql stable set search_path = {schema}, pg_temp as $$
   select (p_rate->>'limit')::int - coalesce(sum(u.used), 0)::int from rate_use u
-   where u.queue = q.id and u.grp = p_group and u.slice >= rate_slice(p_rate, p_now) - 100
+   where u.queue = q.id and u.grp = p_group and u.slice > p_now - rate_per(p_rate) * 1.01
 $$`,
   `/* Rolled back with the claim: then nothing was delivered. */
 create or replace function {schema}.use_rate(q {schema}.queue, p_group bigint, p_rate jsonb, p_count int, p_now timestamptz) returns void
 language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
-declare
-  v_slice bigint := rate_slice(p_rate, p_now);
 begin
-  insert into rate_use as u (queue, grp, slice, used) values (q.id, p_group, v_slice, p_count)
+  insert into rate_use as u (queue, grp, slice, used) values (q.id, p_group, date_bin(rate_per(p_rate) / 100, p_now, 'epoch'), p_count)
     on conflict (queue, grp, slice) do update set used = u.used + excluded.used;
-  delete from rate_use where queue = q.id and grp = p_group and slice < v_slice - 101;
+  delete from rate_use where queue = q.id and grp = p_group and slice < p_now - rate_per(p_rate) * 1.02;
 end
 $$`,
-  `/* How many messages of a group a claim may take that has p_taken of it. Where there is a limit it is decided by one claim at a time. */
+  `/* What no rate counts any more, of groups that nobody may ever claim from again. */
+create or replace function {schema}.clear_rates() returns void
+language sql volatile set search_path = {schema}, pg_temp as $$
+  delete from rate_use u using queue q
+   where q.id = u.queue and u.slice < clock() - coalesce(rate_per(case u.grp when -1 then q.rate else q.group_rate end) * 1.02, '1 minute')
+$$`,
+  `/* How many messages of a group a claim may take that has p_taken of it. Where there is a limit it is decided by one claim at a time,
+   for one of 512 sets of groups each, since the server's table of locks is small. */
 create or replace function {schema}.group_left(q {schema}.queue, p_live smallint[], p_group bigint, p_taken int, p_most int, p_now timestamptz) returns int
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
@@ -4693,11 +4780,12 @@ declare
 begin
   if p_group = 0 or not q.fifo and q.group_concurrency is null and q.group_rate is null then
     return v_left;
-  elsif p_taken = 0 and not take_turn('group ' || q.id, p_group, 1) or q.fifo and p_taken > 0 then
+  elsif p_taken = 0 and not take_turn('group ' || q.id, p_group & 511, 1) or q.fifo and p_taken > 0 then
     return 0;
   end if;
-  if q.group_concurrency is not null then
-    v_left := least(v_left, q.group_concurrency - p_taken - held_of(q, p_live, p_group, q.group_concurrency, p_now));
+  /* In strict order too: a message whose sender committed late, or that was redriven, comes before one that is held. */
+  if q.fifo or q.group_concurrency is not null then
+    v_left := least(v_left, case when q.fifo then 1 else q.group_concurrency end - p_taken - held_of(q, p_live, p_group, p_now));
   end if;
   if q.group_rate is not null then
     v_left := least(v_left, rate_left(q, p_group, q.group_rate, p_now) - p_taken);
@@ -4717,7 +4805,7 @@ begin
     return 0;
   end if;
   if q.concurrency is not null then
-    v_left := least(v_left, q.concurrency - held_of(q, p_live, null, q.concurrency, p_now));
+    v_left := least(v_left, q.concurrency - held_of(q, p_live, null, p_now));
   end if;
   if q.rate is not null then
     v_left := least(v_left, rate_left(q, -1, q.rate, p_now));
@@ -4725,11 +4813,15 @@ begin
   return v_left;
 end
 $$`,
+  `create or replace function {schema}.goes_round(q {schema}.queue) returns boolean
+language sql immutable as $$
+  select q.fifo or q.fair or coalesce(q.concurrency, q.group_concurrency) is not null or coalesce(q.rate, q.group_rate) is not null
+$$`,
   `/* As lock_ready, but round the groups: each claim goes on behind the group that was served last, which makes that the least
-   recently served first, and takes a few messages of each at a time. Where it goes on is a sequence, since that is hot, and no
-   claim may wait for another one's transaction. */
+   recently served first, and takes a few messages of each at a time, of each as many. Where it goes on is a sequence, since that is
+   hot, and no claim may wait for another one's transaction. One that a flip overtook gives nothing: messages that count were moved. */
 create or replace function {schema}.lock_grouped(q {schema}.queue, p_live smallint[], p_limit int, p_now timestamptz, p_filter jsonb) returns bigint[]
-language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan as $$
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
   v_ids bigint[] := '{}';
   v_groups bigint[] := '{}';
@@ -4738,9 +4830,13 @@ declare
   v_turn regclass := own_relation('turn_' || q.id);
   v_group bigint;
   v_at bigint := coalesce(pg_sequence_last_value(v_turn), -1);
+  v_start bigint := v_at;
   v_wrapped boolean := false;
+  v_once_round boolean := false;
+  v_again boolean := false;
   v_vain int := 0;
-  v_taken int;
+  v_of int;
+  v_portion int;
   v_share int;
 begin
   /* Once round without finding anything ends it, and so do many groups in vain: the next claim goes on there. */
@@ -4749,30 +4845,42 @@ begin
     if v_group is null then
       exit when v_wrapped;
       v_wrapped := true;
+      v_again := v_once_round;
+      v_once_round := true;
       v_at := -1;
       continue;
     end if;
     v_at := v_group;
-    v_taken := coalesce(cardinality(array_positions(v_groups, v_group)), 0);
-    v_share := group_left(q, p_live, v_group, v_taken, least(v_left - cardinality(v_ids), greatest(1, p_limit / 8)), p_now);
+    v_of := case when v_once_round and (v_group > v_start or v_again) then coalesce(cardinality(array_positions(v_groups, v_group)), 0) else 0 end;
+    v_again := v_again or v_once_round and v_group > v_start;
+    v_portion := greatest(1, p_limit / 8, v_of);
+    v_share := group_left(q, p_live, v_group, v_of, least(v_left - cardinality(v_ids), v_portion), p_now);
     v_some := '{}';
     if v_share > 0 then
-      /* Those that this claim has taken before are found again. */
-      v_some := array(select s.id from unnest(lock_group(q, p_live, v_group, v_taken + v_share, p_now, p_filter)) with ordinality s(id, n)
-                       where s.id <> all (v_ids) order by s.n limit v_share);
+      v_some := lock_group(q, p_live, v_group, v_of + v_share, p_now, p_filter);
+      if v_of > 0 then
+        /* Those that this claim has taken before are found again. */
+        v_some := array(select s.id from unnest(v_some) with ordinality s(id, n) where s.id not in (select unnest(v_ids)) order by s.n limit v_share);
+      end if;
     end if;
     v_vain := case when v_some = '{}' then v_vain + 1 else 0 end;
     if v_some <> '{}' then
       v_wrapped := false;
       v_ids := v_ids || v_some;
       v_groups := v_groups || array_fill(v_group, array[cardinality(v_some)]);
+      if cardinality(v_ids) = v_left and v_left = p_limit and cardinality(v_some) < v_portion then
+        v_at := v_group - 1; /* Cut short: the next claim begins with it. */
+      end if;
     end if;
   end loop;
-  if v_ids <> '{}' then
-    perform count_rates(q, v_groups, p_now);
+  if cardinality(p_live) = 1 and p_live is distinct from (select s.live from segment s where s.storage = q.storage order by s.generation desc limit 1) then
+    return '{}';
   end if;
-  if v_turn is not null and v_at >= 0 then
-    perform setval(v_turn, v_at);
+  if v_ids <> '{}' then
+    perform count_rates(q, v_groups, clock());
+  end if;
+  if v_turn is not null then
+    perform setval(v_turn, case when v_at >= 0 then v_at else 9223372036854775807 end); /* As good as from the beginning. */
   end if;
   return v_ids;
 end
@@ -4810,9 +4918,10 @@ begin
     return;
   end if;
   for v_pass in 1 .. 2 loop
-    execute format('select message_state(lease, vt, $3) = ''inFlight'' from %I where queue = $1 and id = $2 for update', message_table(q.storage))
+    execute format('select message_state(lease, vt, $3) = ''inFlight'' from %I where queue = $1 and id = $2 for no key update', message_table(q.storage))
        into v_held using q.id, p_id, v_now;
-    exit when v_held is not null or not flipping(q.storage, null);
+    exit when v_held is not null;
+    perform flipping(q.storage, null);
   end loop;
   if v_held is null then
     return;

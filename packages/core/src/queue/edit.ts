@@ -24,12 +24,12 @@ export async function edit<Tx>(session: Session<Tx>, queue: string, schema: Stan
   checkBigint(id, "id")
   const { expireAt: until, ...others } = changes
   const { headers, delay, at, priority } = encodeOptions(others, "changes", session.limits)
-  if (changes.group !== undefined) checkText(changes.group, "group")
+  const group = changes.group === undefined ? null : checkText(changes.group, "changes.group")
   const expireAt = until === undefined || until === null ? until : checkDate(until, "changes.expireAt")
   const members = [
     ...(changes.payload === undefined ? [] : [`"payload":${await encodePayload(changes.payload, schema, session.limits)}`]),
     ...(headers === null ? [] : [`"headers":${headers}`]),
-    ...Object.entries({ delay, at, priority, group: changes.group ?? null }).flatMap(([key, value]) => (value === null ? [] : [`"${key}":${JSON.stringify(value)}`])),
+    ...Object.entries({ delay, at, priority, group }).flatMap(([key, value]) => (value === null ? [] : [`"${key}":${JSON.stringify(value)}`])),
     ...(expireAt === undefined ? [] : [`"expireAt":${String(expireAt)}`]),
   ]
   const rows = await session.run<{ outcome: EditOutcome }>(statement, [queue, id, `{${members.join(",")}}`], options)

@@ -70,6 +70,7 @@ export function encodeSpecial(options: SpecialOptions & { readonly delay?: unkno
     throw new InvalidOptionError(field("debounce"), debounce, "cannot be given together with delay, at, throttle, or another onConflict than replace")
   }
   if (throttle !== undefined && keyUntil !== undefined) throw new InvalidOptionError(field("throttle"), throttle, "cannot be given together with keyUntil")
+  if (after !== undefined && (debounce !== undefined || onConflict === "replace")) throw new InvalidOptionError(field("after"), after, "cannot be given together with debounce, nor with onConflict replace: what is replaced keeps whom it waits for")
   if (ifFailed !== undefined && after === undefined) throw new InvalidOptionError(field("ifFailed"), ifFailed, "needs after")
   return {
     ...(key !== undefined && { key: checkText(key, field("key")) }),
@@ -91,6 +92,7 @@ function encodeAfter(after: readonly Predecessor[], field: string, refs: Readonl
     if (typeof one === "string") return { id: checkBigint(one, at) }
     if (typeof one !== "object" || one === null) throw new InvalidOptionError(at, one, `must be an id, { queue, id } or { ref }, got ${describe(one)}`)
     if ("ref" in one) {
+      checkOptions(one, ["ref"], at)
       const index = refs.get(one.ref)
       if (index === undefined) throw new InvalidOptionError(`${at}.ref`, one.ref, "is the ref of no item of this batch")
       return { index }
