@@ -15,7 +15,7 @@ export const driverGroups: readonly GroupName[] = ["wire", "errors", "transactio
 
 /** They take a minute each, and ask of a mode what the other groups of core ask: the modes that differ most run them, and the others with --full. */
 export const slowGroups: readonly GroupName[] = ["worker", "transactional worker", "worker budget"]
-export const slowModes: readonly string[] = ["plain", "PgBouncer", "pool of one", "dedicated storage"]
+export const slowModes: readonly string[] = ["plain", "PgBouncer", "pool of one"]
 
 /** What such a session can be asked for. */
 export function strictOnly(level: Isolation): NonNullable<Mode["only"]> {

@@ -125,7 +125,7 @@ $$
 create or replace function {schema}.left_queue(q {schema}.queue, p_ids bigint[], p_done boolean) returns void
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 begin
-  if exists (select from dependency d where d.queue = q.id) then
+  if p_ids is null or exists (select from unnest(p_ids) w(id), lateral (select d.parent from dependency d where d.queue = q.id and d.parent = w.id limit 1) d) then
     perform release_dependants(q, p_ids, p_done);
   end if;
 end

@@ -164,7 +164,7 @@ begin
       returning null::jsonb, v_rank[width_bucket(m.id, v_sorted)], m.id, m.priority::int, m.attempt + 1, null::bigint, m.enqueued_at, m.vt, m.headers, m.payload;
     -- end
     get diagnostics v_taken = row_count;
-    if exists (select from dependency d where d.queue = q.id) then
+    if exists (select from unnest(v_sorted) w(id), lateral (select d.parent from dependency d where d.queue = q.id and d.parent = w.id limit 1) d) then
       perform release_dependants(q, v_sorted, true);
     end if;
     exit when v_taken = cardinality(v_ids);

@@ -40,7 +40,7 @@ begin
     exit when v_pass = 2 or v_done = cardinality(p_ids) or not flipping(q.storage, v_generation);
     v_live := '{0,1}';
   end loop;
-  if exists (select from dependency d where d.queue = q.id) then
+  if exists (select from unnest(p_ids) w(id), lateral (select d.parent from dependency d where d.queue = q.id and d.parent = w.id limit 1) d) then
     perform release_dependants(q, p_ids, true);
   end if;
 end
@@ -90,7 +90,7 @@ begin
     exit when v_pass = 2 or v_done = cardinality(p_ids) or not flipping(q.storage, v_generation);
     v_live := '{0,1}';
   end loop;
-  if exists (select from dependency d where d.queue = q.id) then
+  if exists (select from unnest(p_ids) w(id), lateral (select d.parent from dependency d where d.queue = q.id and d.parent = w.id limit 1) d) then
     perform release_dependants(q, p_ids, true);
   end if;
 end

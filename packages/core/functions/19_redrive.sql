@@ -85,6 +85,9 @@ begin
         end loop;
         delete from cancellation where queue in (q.id, q.dead_letter) and id = any (v_ids);
         update dependency set failed = false where queue = q.id and parent = any (v_ids);
+        if w.source = 'deadLetter' then
+          perform left_queue((select d from queue d where d.id = q.dead_letter), v_ids, false);
+        end if;
       end if;
       v_all := v_all || v_items;
       exit when p_preview or v_pass = 2 or cardinality(v_all) >= p_limit or w.storage is null or not flipping(w.storage, v_generation);

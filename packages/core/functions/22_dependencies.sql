@@ -94,6 +94,7 @@ language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan
 declare
   v record;
   c queue;
+  v_held boolean;
 begin
   queues := '{}';
   ids := '{}';
@@ -111,6 +112,13 @@ begin
     continue when c.id is null or not hold_storage(c);
     if v.cancel then
       perform lock_child(c, v.child);
+      execute format('select message_state(lease, vt, $3) = ''inFlight'' from %I where queue = $1 and id = $2', message_table(c.storage))
+         into v_held using c.id, v.child, clock();
+      if v_held then
+        /* An operator made it ready, and a reader has it. */
+        insert into cancellation (queue, id, at) values (c.id, v.child, clock()) on conflict do nothing;
+        continue;
+      end if;
       perform discard_rows(c, '{0,1}', array[v.child], 'cancelled', clock());
       queues := queues || c.id;
       ids := ids || v.child;

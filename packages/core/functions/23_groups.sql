@@ -108,11 +108,12 @@ $$
 create or replace function {schema}.rate_per(p_rate jsonb) returns interval
 language sql immutable as $$ select (p_rate->>'per')::float8 * interval '1 millisecond' $$
 -- next
-/* How many more a rate allows: what is used in a slice that is partly over counts whole, so that no interval has more than the limit. */
+/* How many more a rate allows: what is used in a slice that is partly over counts whole, so that no interval has more than the limit.
+   Slices far ahead are of a clock that has been put back since; near ones are of claims that began a little later. */
 create or replace function {schema}.rate_left(q {schema}.queue, p_group bigint, p_rate jsonb, p_now timestamptz) returns int
 language sql stable set search_path = {schema}, pg_temp as $$
   select (p_rate->>'limit')::int - coalesce(sum(u.used), 0)::int from rate_use u
-   where u.queue = q.id and u.grp = p_group and u.slice > p_now - rate_per(p_rate) * 1.01
+   where u.queue = q.id and u.grp = p_group and u.slice > p_now - rate_per(p_rate) * 1.01 and u.slice < p_now + interval '1 minute'
 $$
 -- next
 /* Rolled back with the claim: then nothing was delivered. */
@@ -129,7 +130,7 @@ $$
 create or replace function {schema}.clear_rates() returns void
 language sql volatile set search_path = {schema}, pg_temp as $$
   delete from rate_use u using queue q
-   where q.id = u.queue and u.slice < clock() - coalesce(rate_per(case u.grp when -1 then q.rate else q.group_rate end) * 1.02, '1 minute')
+   where q.id = u.queue and u.slice not between clock() - coalesce(rate_per(case u.grp when -1 then q.rate else q.group_rate end) * 1.02, '1 minute') and clock() + interval '1 minute'
 $$
 -- next
 /* How many messages of a group a claim may take that has p_taken of it. Where there is a limit it is decided by one claim at a time,

@@ -907,7 +907,7 @@ $$`,
 create or replace function {schema}.left_queue(q {schema}.queue, p_ids bigint[], p_done boolean) returns void
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 begin
-  if exists (select from dependency d where d.queue = q.id) then
+  if p_ids is null or exists (select from unnest(p_ids) w(id), lateral (select d.parent from dependency d where d.queue = q.id and d.parent = w.id limit 1) d) then
     perform release_dependants(q, p_ids, p_done);
   end if;
 end
@@ -1221,7 +1221,7 @@ begin
       end if;
     end if;
     get diagnostics v_taken = row_count;
-    if exists (select from dependency d where d.queue = q.id) then
+    if exists (select from unnest(v_sorted) w(id), lateral (select d.parent from dependency d where d.queue = q.id and d.parent = w.id limit 1) d) then
       perform release_dependants(q, v_sorted, true);
     end if;
     exit when v_taken = cardinality(v_ids);
@@ -1354,7 +1354,7 @@ begin
     exit when v_pass = 2 or v_done = cardinality(p_ids) or not flipping(q.storage, v_generation);
     v_live := '{0,1}';
   end loop;
-  if exists (select from dependency d where d.queue = q.id) then
+  if exists (select from unnest(p_ids) w(id), lateral (select d.parent from dependency d where d.queue = q.id and d.parent = w.id limit 1) d) then
     perform release_dependants(q, p_ids, true);
   end if;
 end
@@ -1464,7 +1464,7 @@ begin
     exit when v_pass = 2 or v_done = cardinality(p_ids) or not flipping(q.storage, v_generation);
     v_live := '{0,1}';
   end loop;
-  if exists (select from dependency d where d.queue = q.id) then
+  if exists (select from unnest(p_ids) w(id), lateral (select d.parent from dependency d where d.queue = q.id and d.parent = w.id limit 1) d) then
     perform release_dependants(q, p_ids, true);
   end if;
 end
@@ -4031,6 +4031,9 @@ begin
         end loop;
         delete from cancellation where queue in (q.id, q.dead_letter) and id = any (v_ids);
         update dependency set failed = false where queue = q.id and parent = any (v_ids);
+        if w.source = 'deadLetter' then
+          perform left_queue((select d from queue d where d.id = q.dead_letter), v_ids, false);
+        end if;
       end if;
       v_all := v_all || v_items;
       exit when p_preview or v_pass = 2 or cardinality(v_all) >= p_limit or w.storage is null or not flipping(w.storage, v_generation);
@@ -4530,6 +4533,7 @@ language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan
 declare
   v record;
   c queue;
+  v_held boolean;
 begin
   queues := '{}';
   ids := '{}';
@@ -4547,6 +4551,13 @@ begin
     continue when c.id is null or not hold_storage(c);
     if v.cancel then
       perform lock_child(c, v.child);
+      execute format('select message_state(lease, vt, $3) = ''inFlight'' from %I where queue = $1 and id = $2', message_table(c.storage))
+         into v_held using c.id, v.child, clock();
+      if v_held then
+        /* An operator made it ready, and a reader has it. */
+        insert into cancellation (queue, id, at) values (c.id, v.child, clock()) on conflict do nothing;
+        continue;
+      end if;
       perform discard_rows(c, '{0,1}', array[v.child], 'cancelled', clock());
       queues := queues || c.id;
       ids := ids || v.child;
@@ -4750,11 +4761,12 @@ end
 $$`,
   `create or replace function {schema}.rate_per(p_rate jsonb) returns interval
 language sql immutable as $$ select (p_rate->>'per')::float8 * interval '1 millisecond' $$`,
-  `/* How many more a rate allows: what is used in a slice that is partly over counts whole, so that no interval has more than the limit. */
+  `/* How many more a rate allows: what is used in a slice that is partly over counts whole, so that no interval has more than the limit.
+   Slices far ahead are of a clock that has been put back since; near ones are of claims that began a little later. */
 create or replace function {schema}.rate_left(q {schema}.queue, p_group bigint, p_rate jsonb, p_now timestamptz) returns int
 language sql stable set search_path = {schema}, pg_temp as $$
   select (p_rate->>'limit')::int - coalesce(sum(u.used), 0)::int from rate_use u
-   where u.queue = q.id and u.grp = p_group and u.slice > p_now - rate_per(p_rate) * 1.01
+   where u.queue = q.id and u.grp = p_group and u.slice > p_now - rate_per(p_rate) * 1.01 and u.slice < p_now + interval '1 minute'
 $$`,
   `/* Rolled back with the claim: then nothing was delivered. */
 create or replace function {schema}.use_rate(q {schema}.queue, p_group bigint, p_rate jsonb, p_count int, p_now timestamptz) returns void
@@ -4769,7 +4781,7 @@ $$`,
 create or replace function {schema}.clear_rates() returns void
 language sql volatile set search_path = {schema}, pg_temp as $$
   delete from rate_use u using queue q
-   where q.id = u.queue and u.slice < clock() - coalesce(rate_per(case u.grp when -1 then q.rate else q.group_rate end) * 1.02, '1 minute')
+   where q.id = u.queue and u.slice not between clock() - coalesce(rate_per(case u.grp when -1 then q.rate else q.group_rate end) * 1.02, '1 minute') and clock() + interval '1 minute'
 $$`,
   `/* How many messages of a group a claim may take that has p_taken of it. Where there is a limit it is decided by one claim at a time,
    for one of 512 sets of groups each, since the server's table of locks is small. */
