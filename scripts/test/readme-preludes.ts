@@ -52,6 +52,7 @@ const sql = postgres(process.env.DATABASE_URL!)
   serverless: `${working}await emails.send({ userId: 7 })
 setTimeout(() => void sluice.close(), 1000)
 `,
+  results: working,
   "worker-events": `${working}const worker = sluice.worker([emails.handler(() => Promise.reject(new Error("no")), { backoff: () => "1h" })])
 `,
   schedules: client,
