@@ -86,6 +86,9 @@ describe("AsyncMQ", () => {
     worker.on("idle", () => idle++)
     await worker.start()
     await client.admin.pauseQueue(jobs.name)
+    // A claim that was under way had looked at the queue before.
+    const paused = idle
+    await until(() => idle > paused + 10)
     await jobs.sendBatch([{ payload: 1 }, { payload: 2 }])
     const before = idle
     await until(() => idle > before + 10)

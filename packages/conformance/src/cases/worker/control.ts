@@ -29,6 +29,8 @@ export const controlCases: readonly ConformanceCase[] = [
       await worker.start()
       await tells("start")
       await client.admin.pauseQueue(name)
+      // A claim that was under way had looked at the queue before.
+      await tells("idle", told("idle").length + 2)
       await queue.send("second")
       gate.resolve()
       await tells("done")
