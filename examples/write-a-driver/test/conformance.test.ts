@@ -7,6 +7,9 @@ import { serverUrl } from "./server-url.ts"
 
 function makeDriver({ url, max = 4 }: DriverSetup): DriverUnderTest {
   const pool = new Pool({ connectionString: url, max })
+  // Cases cut connections. To node-postgres that is an event, of the pool or of a client in use; unheard it ends the process.
+  pool.on("error", () => {})
+  pool.on("connect", (client) => client.on("error", () => {}))
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }), plugins: [new CamelCasePlugin()] })
   return {
     driver: kyselyDriver(db),
