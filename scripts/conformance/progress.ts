@@ -35,6 +35,8 @@ export function showProgress(total: number): Progress {
       const count = report ? `${report.passed} passed${failed > 0 ? `, ${failed} FAILED` : ""}` : skipped === undefined ? "left to --full" : `skipped: ${skipped}`
       const place = `[${String(done).padStart(String(total).length)}/${total}]`
       console.log(`${place} ${failed > 0 ? "✗" : report ? "✓" : "–"} ${adapter}, ${mode}: ${count} in ${(ms / 1000).toFixed(1)} s`)
+      // At once: the whole table comes at the end.
+      for (const one of report?.cases.filter(({ status }) => status === "failed") ?? []) console.log(`    ${one.group}: ${one.name}: ${one.error?.split("\n")[0] ?? ""}`)
       draw()
     },
   }
