@@ -345,8 +345,7 @@ declare
   v_fault jsonb := isolation_fault();
 begin
   if v_fault is null and p_starting then
-    v_fault := (select queue_fault(k, 'work') from jsonb_object_keys(p_held) k
-      where not exists (select from queue w where w.name = k and w.kind = 'work' and w.dropped_at is null) order by k limit 1);
+    v_fault := (select f from jsonb_object_keys(p_held) k, missing_queue_fault(k) f where f is not null order by k limit 1);
   end if;
   if v_fault is not null then
     return jsonb_build_object('fault', v_fault);
@@ -404,13 +403,11 @@ declare
   v_count int;
   v_gone bigint[];
   v_errors jsonb[];
-  v_delete text := format('delete from %I m
-     where m.queue = $1 and m.id = any ($2) and m.attempt >= $3 and ($4 is null or m.lease is distinct from $4)
-    returning m.*', message_leaf(q.storage, p_live));
+  v_which text := format('%I m where m.queue = $1 and m.id = any ($2) and m.attempt >= $3 and ($4 is null or m.lease is distinct from $4)', message_leaf(q.storage, p_live));
+  v_delete text := format('delete from %s returning m.*', v_which);
 begin
   if q.result_retention is not null then
-    execute format('select array_agg(m.id), array_agg(m.errors->-1) from %I m where m.queue = $1 and m.id = any ($2) and m.attempt >= $3 and ($4 is null or m.lease is distinct from $4)',
-      message_leaf(q.storage, p_live)) into v_gone, v_errors using q.id, p_ids, q.max_attempts, p_spare;
+    execute format('select array_agg(m.id), array_agg(m.errors->-1) from %s', v_which) into v_gone, v_errors using q.id, p_ids, q.max_attempts, p_spare;
     perform keep_results(q, v_gone, 'dead', null, v_errors, p_now);
   end if;
   select * into d from queue where id = q.dead_letter and dropped_at is null;
@@ -2228,6 +2225,14 @@ end
 
 
 
+-- function missing_queue_fault(p_queue text)
+returns jsonb language sql stable search_path=<schema>, pg_temp as
+
+  select queue_fault(p_queue, 'work')
+   where p_queue is not null and not exists (select from queue where name = p_queue and kind = 'work' and dropped_at is null)
+
+
+
 -- function new_lease()
 returns bigint language sql volatile as
 select uuid_hash_extended(gen_random_uuid(), 0) & 9223372036854775807
@@ -2483,14 +2488,6 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
     (select jsonb_build_object('code', 'wrong_kind', 'queue', p_queue, 'expected', p_kind, 'actual', kind)
        from queue where name = p_queue and dropped_at is null and kind <> p_kind),
     jsonb_build_object('code', 'queue_not_found', 'queue', p_queue))
-
-
-
--- function queue_filter_fault(p_queue text)
-returns jsonb language sql stable search_path=<schema>, pg_temp as
-
-  select queue_fault(p_queue, 'work')
-   where p_queue is not null and not exists (select from queue where name = p_queue and kind = 'work' and dropped_at is null)
 
 
 
@@ -3630,7 +3627,7 @@ end
 -- function try_count_workers(p_queue text, p_state text)
 returns TABLE(fault jsonb, count bigint) language sql stable security definer search_path=<schema>, pg_temp as
 
-  select queue_filter_fault(p_queue), count(*) from worker w
+  select missing_queue_fault(p_queue), count(*) from worker w
    where (p_queue is null or p_queue = any (w.queues)) and (p_state is null or w.state = p_state)
 
 
@@ -3964,7 +3961,7 @@ returns TABLE(fault jsonb, item jsonb) language plpgsql volatile security define
 
 declare
   v_now timestamptz := clock();
-  v_fault jsonb := queue_filter_fault(p_queue);
+  v_fault jsonb := missing_queue_fault(p_queue);
 begin
   if v_fault is not null then
     return query select v_fault, null::jsonb;
@@ -4922,7 +4919,7 @@ declare
   v_now timestamptz := clock();
 begin
   return query
-    select queue_filter_fault(p_queue), jsonb_build_object(
+    select missing_queue_fault(p_queue), jsonb_build_object(
       'total', count(*), 'running', count(*) filter (where w.state = 'running'), 'suspended', count(*) filter (where w.state = 'suspended'),
       'stopping', count(*) filter (where w.state = 'stopping'), 'stopped', count(*) filter (where w.state = 'stopped'),
       'stale', count(*) filter (where worker_is_stale(w, v_now)), 'held', coalesce(sum(w.held) filter (where w.state <> 'stopped'), 0),

@@ -89,13 +89,11 @@ declare
   v_count int;
   v_gone bigint[];
   v_errors jsonb[];
-  v_delete text := format('delete from %I m
-     where m.queue = $1 and m.id = any ($2) and m.attempt >= $3 and ($4 is null or m.lease is distinct from $4)
-    returning m.*', message_leaf(q.storage, p_live));
+  v_which text := format('%I m where m.queue = $1 and m.id = any ($2) and m.attempt >= $3 and ($4 is null or m.lease is distinct from $4)', message_leaf(q.storage, p_live));
+  v_delete text := format('delete from %s returning m.*', v_which);
 begin
   if q.result_retention is not null then
-    execute format('select array_agg(m.id), array_agg(m.errors->-1) from %I m where m.queue = $1 and m.id = any ($2) and m.attempt >= $3 and ($4 is null or m.lease is distinct from $4)',
-      message_leaf(q.storage, p_live)) into v_gone, v_errors using q.id, p_ids, q.max_attempts, p_spare;
+    execute format('select array_agg(m.id), array_agg(m.errors->-1) from %s', v_which) into v_gone, v_errors using q.id, p_ids, q.max_attempts, p_spare;
     perform keep_results(q, v_gone, 'dead', null, v_errors, p_now);
   end if;
   select * into d from queue where id = q.dead_letter and dropped_at is null;

@@ -48,8 +48,7 @@ declare
   v_fault jsonb := isolation_fault();
 begin
   if v_fault is null and p_starting then
-    v_fault := (select queue_fault(k, 'work') from jsonb_object_keys(p_held) k
-      where not exists (select from queue w where w.name = k and w.kind = 'work' and w.dropped_at is null) order by k limit 1);
+    v_fault := (select f from jsonb_object_keys(p_held) k, missing_queue_fault(k) f where f is not null order by k limit 1);
   end if;
   if v_fault is not null then
     return jsonb_build_object('fault', v_fault);

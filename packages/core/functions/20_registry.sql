@@ -12,8 +12,8 @@ language sql stable set search_path = {schema}, pg_temp as $$
     'shutdownAt', extract(epoch from w.shutdown_at) * 1000, 'every', extract(epoch from w.every) * 1000)
 $$
 -- next
-/* The queue that a listing of workers is narrowed to must be there. */
-create or replace function {schema}.queue_filter_fault(p_queue text) returns jsonb
+/* Null where there is such a queue, and where none is named. */
+create or replace function {schema}.missing_queue_fault(p_queue text) returns jsonb
 language sql stable set search_path = {schema}, pg_temp as $$
   select queue_fault(p_queue, 'work')
    where p_queue is not null and not exists (select from queue where name = p_queue and kind = 'work' and dropped_at is null)
@@ -23,7 +23,7 @@ create or replace function {schema}.try_list_workers(p_queue text, p_state text,
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v_now timestamptz := clock();
-  v_fault jsonb := queue_filter_fault(p_queue);
+  v_fault jsonb := missing_queue_fault(p_queue);
 begin
   if v_fault is not null then
     return query select v_fault, null::jsonb;
@@ -38,7 +38,7 @@ $$
 -- next
 create or replace function {schema}.try_count_workers(p_queue text, p_state text) returns table (fault jsonb, count bigint)
 language sql stable set search_path = {schema}, pg_temp as $$
-  select queue_filter_fault(p_queue), count(*) from worker w
+  select missing_queue_fault(p_queue), count(*) from worker w
    where (p_queue is null or p_queue = any (w.queues)) and (p_state is null or w.state = p_state)
 $$
 -- next
@@ -64,7 +64,7 @@ declare
   v_now timestamptz := clock();
 begin
   return query
-    select queue_filter_fault(p_queue), jsonb_build_object(
+    select missing_queue_fault(p_queue), jsonb_build_object(
       'total', count(*), 'running', count(*) filter (where w.state = 'running'), 'suspended', count(*) filter (where w.state = 'suspended'),
       'stopping', count(*) filter (where w.state = 'stopping'), 'stopped', count(*) filter (where w.state = 'stopped'),
       'stale', count(*) filter (where worker_is_stale(w, v_now)), 'held', coalesce(sum(w.held) filter (where w.state <> 'stopped'), 0),

@@ -52,6 +52,10 @@ export function checkBoolean(value: unknown, field: string): boolean {
   return value
 }
 
+export function checkFunction(value: unknown, field: string): void {
+  if (typeof value !== "function") throw new InvalidOptionError(field, value, `must be a function, got ${describe(value)}`)
+}
+
 export function checkOneOf<const T extends string>(value: unknown, allowed: readonly T[], field: string): T {
   if (!allowed.includes(value as T)) {
     throw new InvalidOptionError(field, value, `must be one of ${allowed.map((a) => `"${a}"`).join(", ")}, got ${describe(value)}`)

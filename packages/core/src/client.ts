@@ -1,5 +1,5 @@
 import { type Admin, createAdmin } from "./admin/admin.ts"
-import { checkBoolean, checkInteger, checkOptions, describe, validateQueueName, validateSchemaName } from "./check.ts"
+import { checkBoolean, checkFunction, checkInteger, checkOptions, describe, validateQueueName, validateSchemaName } from "./check.ts"
 import type { Driver } from "./driver.ts"
 import { InvalidOptionError } from "./errors.ts"
 import { defaultLimits, type PayloadLimits } from "./json.ts"
@@ -108,7 +108,7 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
       return createQueue(session, hub, transactions, { wake, onWorker: (worker) => loops.add(worker) }, name, types.payload, types.sendRate && budgetOf(name, types.sendRate))
     },
     transaction: async (work) => {
-      if (typeof work !== "function") throw new InvalidOptionError("work", work, `must be a function, got ${describe(work)}`)
+      checkFunction(work, "work")
       let failed = false
       try {
         return await transactions.run(async (tx) => {

@@ -25,6 +25,13 @@ export function milliseconds(value: Duration, field: string): number {
   return ms
 }
 
+/** Milliseconds, at least one. */
+export function positiveMilliseconds(value: Duration, field: string): number {
+  const ms = milliseconds(value, field)
+  if (ms < 1) throw new InvalidOptionError(field, value, "must be 1ms or longer")
+  return ms
+}
+
 /** The shortest way to write it: `formatDuration(30_000)` is `"30s"`. */
 export function formatDuration(ms: number): Duration {
   if (ms === 0) return 0

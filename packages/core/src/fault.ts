@@ -13,13 +13,11 @@ import {
   QueueInUseError,
   QueueNotFoundError,
   QueueOptionsDifferError,
-  ScheduleNotFoundError,
   SluiceError,
   StorageFixedError,
-  WorkerNotFoundError,
-  WorkerStateError,
   WrongKindError,
 } from "./errors.ts"
+import { ScheduleNotFoundError, WorkerNotFoundError, WorkerStateError } from "./work-errors.ts"
 
 /** What a statement answers instead of raising, see the SQL function `queue_fault`. */
 interface Fault {

@@ -35,24 +35,18 @@ export {
   ConnectionError,
   DeadLetterCycleError,
   DependencyFailedError,
-  HandlerTimeoutError,
   InvalidNameError,
   InvalidOptionError,
   IsolationLevelError,
   KeyConflictError,
-  MessageCancelledError,
-  MessageFailedError,
   PayloadInvalidError,
   PayloadTooLargeError,
   PermissionDeniedError,
-  PoolTooSmallError,
   QueueAlreadyExistsError,
   QueueInUseError,
   QueueNotFoundError,
   QueueOptionsDifferError,
   RateLimitedError,
-  ScheduleNotFoundError,
-  ResultTimeoutError,
   SchemaNotEmptyError,
   SchemaNotInstalledError,
   SchemaVersionError,
@@ -60,11 +54,19 @@ export {
   StaleLeaseError,
   StatementCancelledError,
   StorageFixedError,
+  WrongKindError,
+} from "./errors.ts"
+export {
+  HandlerTimeoutError,
+  MessageCancelledError,
+  MessageFailedError,
+  PoolTooSmallError,
+  ScheduleNotFoundError,
+  ResultTimeoutError,
   WorkerNotFoundError,
   WorkerStateError,
   WorkerStoppedError,
-  WrongKindError,
-} from "./errors.ts"
+} from "./work-errors.ts"
 export type { OptionDifference } from "./errors.ts"
 export type { PayloadLimits } from "./json.ts"
 export type { Leased, Message, PoppedMessage } from "./message.ts"

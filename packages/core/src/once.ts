@@ -1,4 +1,4 @@
-import { checkOptions, describe } from "./check.ts"
+import { checkFunction, checkOptions, describe } from "./check.ts"
 import { type Duration, milliseconds } from "./duration.ts"
 import { InvalidOptionError } from "./errors.ts"
 import { encodeJson } from "./json.ts"
@@ -29,7 +29,7 @@ const statements = {
 export async function once<Tx, T>(session: Session<Tx>, tx: Tx, key: string, work: (tx: Tx) => T | Promise<T>, options: OnceOptions, onInner: (inner: Tx) => void): Promise<OnceResult<T>> {
   if (tx === undefined || tx === null) throw new InvalidOptionError("tx", tx, "is the transaction in which the work is done")
   checkKey(key)
-  if (typeof work !== "function") throw new InvalidOptionError("work", work, `must be a function, got ${describe(work)}`)
+  checkFunction(work, "work")
   checkOptions(options, ["keep"], "options")
   const { keep = "30d" } = options
   const ms = milliseconds(keep, "keep")

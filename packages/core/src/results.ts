@@ -1,8 +1,10 @@
 import { checkSignal } from "./abort.ts"
 import { checkBigint, checkOptions } from "./check.ts"
 import { type Duration, milliseconds } from "./duration.ts"
-import { AbortedError, MessageFailedError, ResultTimeoutError } from "./errors.ts"
-import { sleep } from "./maintenance/sleep.ts"
+import { AbortedError } from "./errors.ts"
+import { MessageFailedError, ResultTimeoutError } from "./work-errors.ts"
+import { sleep } from "./sleep.ts"
+import { arrayText } from "./queue/id-lists.ts"
 import type { Session } from "./session.ts"
 import type { WakeHub } from "./wake-hub.ts"
 
@@ -69,7 +71,7 @@ export function createResults<Tx>(session: Session<Tx>, hub: WakeHub): Results {
 
   async function ask(ids: string[]): Promise<void> {
     try {
-      const rows = await session.run<ResultRow>(statement, [`{${ids.join(",")}}`])
+      const rows = await session.run<ResultRow>(statement, [arrayText(ids)])
       for (const row of rows) tell(row)
       for (const id of ids) waiting.get(id)?.forEach(({ looked }) => looked())
     } catch (error) {

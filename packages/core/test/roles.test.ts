@@ -30,7 +30,7 @@ const classes: Record<Kind | "everybody" | "nobody", string> = {
     insert_message isolation_fault items_fault keep keep_results key_holder last_sent leaf_settings left_queue limits_fault lock_child
     lock_group lock_grouped lock_key lock_ready lock_space look_below maintained_lately make_range message_info message_leaf message_state
     message_table messages_of new_lease next_group options_fault other_leaf own own_relation own_schema partition_fault partition_measure
-    partition_steps partitioned priority_fault queue_fault queue_filter_fault queue_info queue_left raise_fault range_bound range_may_go
+    partition_steps partitioned priority_fault queue_fault missing_queue_fault queue_info queue_left raise_fault range_bound range_may_go
     rate_left rate_per rate_wanted ready_again ready_at redrive_fault regroup release_children release_dependants reopen
     replace_message role_functions schedule_fault schedule_info schedule_timing schedule_wanted searches_arrays send_item send_run
     set_limits set_queue set_role set_segments set_storage stale_fault stamp_worker storage_functions storage_info storage_of storage_wanted

@@ -2,7 +2,7 @@ import { checkBigint, checkOptions, describe, validateQueueName } from "../check
 import type { Duration } from "../duration.ts"
 import { InvalidOptionError } from "../errors.ts"
 import { encodeVt } from "../queue/set-vt.ts"
-import { ascendingIds } from "../queue/settle.ts"
+import { arrayText, ascendingIds } from "../queue/id-lists.ts"
 import type { Session, Statement } from "../session.ts"
 import type { TxOption } from "../types.ts"
 
@@ -51,7 +51,7 @@ async function byId<Tx>(session: Session<Tx>, statement: Statement, queue: strin
   const list = typeof ids === "string" ? [checkBigint(ids, "ids")] : ids.map((id, i) => checkBigint(id, `ids[${i}]`))
   const unique = [...new Set(list)]
   if (unique.length === 0) return []
-  const rows = await session.run<{ id: string }>(statement, [queue, `{${ascendingIds(unique).join(",")}}`], options)
+  const rows = await session.run<{ id: string }>(statement, [queue, arrayText(ascendingIds(unique))], options)
   const done = new Set(rows.map((row) => row.id))
   return unique.filter((id) => done.has(id))
 }

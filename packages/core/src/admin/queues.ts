@@ -1,5 +1,5 @@
 import { checkBoolean, checkInteger, checkOneOf, checkOptions, validateQueueName } from "../check.ts"
-import { type Duration, formatDuration, milliseconds } from "../duration.ts"
+import { type Duration, formatDuration, milliseconds, positiveMilliseconds } from "../duration.ts"
 import { InvalidOptionError } from "../errors.ts"
 import type { Session } from "../session.ts"
 import type { TxOption } from "../types.ts"
@@ -114,8 +114,7 @@ export async function dropQueue<Tx>(session: Session<Tx>, name: string, options:
 function encodeQueueOptions(options: QueueOptions, name: string): string {
   const { levels, lease, maxAttempts, deadLetter, notify, archiveRetention, done, onInvalid } = options
   if (levels !== undefined) checkInteger(levels, "levels", 1, 16)
-  const leaseMs = lease === undefined ? undefined : milliseconds(lease, "lease")
-  if (leaseMs !== undefined && leaseMs < 1) throw new InvalidOptionError("lease", lease, "must be 1ms or longer")
+  const leaseMs = lease === undefined ? undefined : positiveMilliseconds(lease, "lease")
   if (maxAttempts !== undefined && maxAttempts !== null) checkInteger(maxAttempts, "maxAttempts", 1, 2_147_483_647)
   if (deadLetter !== undefined && deadLetter !== null) validateQueueName(deadLetter)
   if (deadLetter === name) throw new InvalidOptionError("deadLetter", deadLetter, "must be another queue")

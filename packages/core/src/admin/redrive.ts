@@ -1,7 +1,7 @@
 import { checkBigint, checkBoolean, checkInteger, checkOptions, describe, validateQueueName } from "../check.ts"
 import { InvalidOptionError } from "../errors.ts"
 import { encodeFilter, type ReadFilter } from "../queue/filter.ts"
-import { ascendingIds } from "../queue/settle.ts"
+import { arrayText, ascendingIds } from "../queue/id-lists.ts"
 import type { Session } from "../session.ts"
 import type { JsonObject, TxOption } from "../types.ts"
 import type { AttemptError } from "./inspect.ts"
@@ -40,7 +40,7 @@ export async function redrive<Tx>(session: Session<Tx>, queue: string, options: 
   validateQueueName(queue)
   const { ids, filter, limit = 1000, preview = false } = options
   if (ids !== undefined && !Array.isArray(ids)) throw new InvalidOptionError("ids", ids, `must be an array of ids, got ${describe(ids)}`)
-  const list = ids === undefined ? null : `{${ascendingIds(new Set(ids.map((id, i) => checkBigint(id, `ids[${i}]`)))).join(",")}}`
+  const list = ids === undefined ? null : arrayText(ascendingIds(new Set(ids.map((id, i) => checkBigint(id, `ids[${i}]`)))))
   const values = [queue, list, encodeFilter(filter, session.limits), checkInteger(limit, "limit", 1, 10_000), checkBoolean(preview, "preview")]
   const rows = await session.run<{ item: string }>(statement, values, options)
   return rows.map(({ item }) => {

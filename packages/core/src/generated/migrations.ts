@@ -872,13 +872,11 @@ declare
   v_count int;
   v_gone bigint[];
   v_errors jsonb[];
-  v_delete text := format('delete from %I m
-     where m.queue = $1 and m.id = any ($2) and m.attempt >= $3 and ($4 is null or m.lease is distinct from $4)
-    returning m.*', message_leaf(q.storage, p_live));
+  v_which text := format('%I m where m.queue = $1 and m.id = any ($2) and m.attempt >= $3 and ($4 is null or m.lease is distinct from $4)', message_leaf(q.storage, p_live));
+  v_delete text := format('delete from %s returning m.*', v_which);
 begin
   if q.result_retention is not null then
-    execute format('select array_agg(m.id), array_agg(m.errors->-1) from %I m where m.queue = $1 and m.id = any ($2) and m.attempt >= $3 and ($4 is null or m.lease is distinct from $4)',
-      message_leaf(q.storage, p_live)) into v_gone, v_errors using q.id, p_ids, q.max_attempts, p_spare;
+    execute format('select array_agg(m.id), array_agg(m.errors->-1) from %s', v_which) into v_gone, v_errors using q.id, p_ids, q.max_attempts, p_spare;
     perform keep_results(q, v_gone, 'dead', null, v_errors, p_now);
   end if;
   select * into d from queue where id = q.dead_letter and dropped_at is null;
@@ -3565,8 +3563,7 @@ declare
   v_fault jsonb := isolation_fault();
 begin
   if v_fault is null and p_starting then
-    v_fault := (select queue_fault(k, 'work') from jsonb_object_keys(p_held) k
-      where not exists (select from queue w where w.name = k and w.kind = 'work' and w.dropped_at is null) order by k limit 1);
+    v_fault := (select f from jsonb_object_keys(p_held) k, missing_queue_fault(k) f where f is not null order by k limit 1);
   end if;
   if v_fault is not null then
     return jsonb_build_object('fault', v_fault);
@@ -4076,8 +4073,8 @@ language sql stable set search_path = {schema}, pg_temp as $$
     'startedAt', extract(epoch from w.started_at) * 1000, 'beatAt', extract(epoch from w.beat_at) * 1000,
     'shutdownAt', extract(epoch from w.shutdown_at) * 1000, 'every', extract(epoch from w.every) * 1000)
 $$`,
-  `/* The queue that a listing of workers is narrowed to must be there. */
-create or replace function {schema}.queue_filter_fault(p_queue text) returns jsonb
+  `/* Null where there is such a queue, and where none is named. */
+create or replace function {schema}.missing_queue_fault(p_queue text) returns jsonb
 language sql stable set search_path = {schema}, pg_temp as $$
   select queue_fault(p_queue, 'work')
    where p_queue is not null and not exists (select from queue where name = p_queue and kind = 'work' and dropped_at is null)
@@ -4086,7 +4083,7 @@ $$`,
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v_now timestamptz := clock();
-  v_fault jsonb := queue_filter_fault(p_queue);
+  v_fault jsonb := missing_queue_fault(p_queue);
 begin
   if v_fault is not null then
     return query select v_fault, null::jsonb;
@@ -4100,7 +4097,7 @@ end
 $$`,
   `create or replace function {schema}.try_count_workers(p_queue text, p_state text) returns table (fault jsonb, count bigint)
 language sql stable set search_path = {schema}, pg_temp as $$
-  select queue_filter_fault(p_queue), count(*) from worker w
+  select missing_queue_fault(p_queue), count(*) from worker w
    where (p_queue is null or p_queue = any (w.queues)) and (p_state is null or w.state = p_state)
 $$`,
   `create or replace function {schema}.try_get_worker(p_name text) returns table (fault jsonb, info jsonb)
@@ -4123,7 +4120,7 @@ declare
   v_now timestamptz := clock();
 begin
   return query
-    select queue_filter_fault(p_queue), jsonb_build_object(
+    select missing_queue_fault(p_queue), jsonb_build_object(
       'total', count(*), 'running', count(*) filter (where w.state = 'running'), 'suspended', count(*) filter (where w.state = 'suspended'),
       'stopping', count(*) filter (where w.state = 'stopping'), 'stopped', count(*) filter (where w.state = 'stopped'),
       'stale', count(*) filter (where worker_is_stale(w, v_now)), 'held', coalesce(sum(w.held) filter (where w.state <> 'stopped'), 0),
@@ -4186,52 +4183,6 @@ begin
     delete from worker w where w.beat_at <= v_now - older_than and (w.state = 'stopped' or worker_is_stale(w, v_now)) returning w.name;
 end
 $$`,
-  `/* Takes a key in the caller's transaction: first is true where nobody has it, and the work is to be done. Waits for a transaction that
-   has taken it and is open; where that commits, the result is what it kept. */
-create or replace function {schema}.try_once(p_key text, p_keep interval) returns table (first boolean, result jsonb)
-language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
-declare
-  v_now timestamptz := clock();
-begin
-  loop
-    insert into once (key, at, keep_until) values (p_key, v_now, v_now + p_keep) on conflict (key) do nothing;
-    if found then
-      return query select true, null::jsonb;
-      return;
-    end if;
-    return query select false, o.result from once o where o.key = p_key;
-    exit when found; /* not there: expired at this very moment */
-  end loop;
-end
-$$`,
-  `/* Of the transaction that took the key. */
-create or replace function {schema}.keep_once(p_key text, p_result jsonb) returns void
-language sql volatile set search_path = {schema}, pg_temp as $$
-  update once set result = p_result where key = p_key
-$$`,
-  `/* True for the one transaction that is to do the work of this key. */
-create or replace function {schema}.once(key text, keep interval default '30 days') returns boolean
-language plpgsql volatile set search_path = {schema}, pg_temp as $$
-begin
-  perform raise_fault(coalesce(
-    argument_fault('key', length(key) between 1 and 500),
-    argument_fault('keep', keep > '0' and isfinite(keep))));
-  return (select first from try_once(key, keep));
-end
-$$`,
-  `create or replace function {schema}.expire_once(p_limit int default 5000) returns int
-language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
-declare
-  v_now timestamptz := clock();
-  v_count int;
-begin
-  delete from once where key in (select o.key from once o where o.keep_until < v_now order by o.keep_until limit p_limit for update skip locked);
-  get diagnostics v_count = row_count;
-  return v_count;
-end
-$$`,
-  `create or replace function {schema}.installation_id() returns text
-language sql stable set search_path = {schema}, pg_temp as 'select id from installation'`,
   `/* The group of a message in a queue, as its indexes have it. */
 create or replace function {schema}.group_of(p_ungrouped bigint, p_name text) returns bigint
 language sql immutable as $$
@@ -4952,6 +4903,52 @@ begin
   return query select null::jsonb, 'edited', nullif(v_vt, 'infinity');
 end
 $$`,
+  `/* Takes a key in the caller's transaction: first is true where nobody has it, and the work is to be done. Waits for a transaction that
+   has taken it and is open; where that commits, the result is what it kept. */
+create or replace function {schema}.try_once(p_key text, p_keep interval) returns table (first boolean, result jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  v_now timestamptz := clock();
+begin
+  loop
+    insert into once (key, at, keep_until) values (p_key, v_now, v_now + p_keep) on conflict (key) do nothing;
+    if found then
+      return query select true, null::jsonb;
+      return;
+    end if;
+    return query select false, o.result from once o where o.key = p_key;
+    exit when found; /* not there: expired at this very moment */
+  end loop;
+end
+$$`,
+  `/* Of the transaction that took the key. */
+create or replace function {schema}.keep_once(p_key text, p_result jsonb) returns void
+language sql volatile set search_path = {schema}, pg_temp as $$
+  update once set result = p_result where key = p_key
+$$`,
+  `/* True for the one transaction that is to do the work of this key. */
+create or replace function {schema}.once(key text, keep interval default '30 days') returns boolean
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  perform raise_fault(coalesce(
+    argument_fault('key', length(key) between 1 and 500),
+    argument_fault('keep', keep > '0' and isfinite(keep))));
+  return (select first from try_once(key, keep));
+end
+$$`,
+  `create or replace function {schema}.expire_once(p_limit int default 5000) returns int
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  v_now timestamptz := clock();
+  v_count int;
+begin
+  delete from once where key in (select o.key from once o where o.keep_until < v_now order by o.keep_until limit p_limit for update skip locked);
+  get diagnostics v_count = row_count;
+  return v_count;
+end
+$$`,
+  `create or replace function {schema}.installation_id() returns text
+language sql stable set search_path = {schema}, pg_temp as 'select id from installation'`,
   `/* What became of messages whose queue keeps that. A message that came back from the dead has the newest. */
 create or replace function {schema}.keep_results(q {schema}.queue, p_ids bigint[], p_outcome text, p_values jsonb, p_errors jsonb[], p_now timestamptz) returns void
 language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$

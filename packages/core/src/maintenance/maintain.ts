@@ -1,5 +1,5 @@
 import type { SqlValue } from "../driver.ts"
-import { sleep } from "./sleep.ts"
+import { sleep } from "../sleep.ts"
 import type { Session, Statement } from "../session.ts"
 
 /** What a round of maintenance did. All zero: there was nothing to do, or another process is at it. */

@@ -1,8 +1,9 @@
-import { checkInteger, checkOptions, describe } from "../check.ts"
+import { checkFunction, checkInteger, checkOptions } from "../check.ts"
 import { type Duration, milliseconds } from "../duration.ts"
 import { InvalidOptionError } from "../errors.ts"
 import type { Session } from "../session.ts"
-import { sleep } from "./sleep.ts"
+import { sleep } from "../sleep.ts"
+import { tellError } from "../tell-error.ts"
 import { type Counts, type MaintenanceReport, noCounts, quickRound, slowRound } from "./maintain.ts"
 import { type Fired, fireDue } from "../schedules/fire.ts"
 
@@ -95,7 +96,7 @@ export function createMaintenance<Tx>(session: Session<Tx>, options: Maintenance
         failures = 0
       } catch (error) {
         pause = Math.min(1000 * 2 ** failures++, LONGEST_ERROR_PAUSE)
-        tell(options.onError, error)
+        tellError(options.onError, error)
       }
       await sleep(pause, signal)
     }
@@ -134,20 +135,10 @@ function countFired({ sent, failed }: Fired, counts: Counts): void {
   counts.misfired += failed
 }
 
-/** Of an error in the telling of errors nobody is left to be told. */
-function tell(onError: MaintenanceOptions["onError"], error: unknown): void {
-  try {
-    onError?.(error)
-  } catch {
-    // The loop goes on.
-  }
-}
-
 function checkMaintenance(options: MaintenanceOptions): { interval: number; partitionInterval: number; flipAfter: number; flipPause: number } {
   checkOptions(options, ["interval", "partitionInterval", "flipAfter", "flipPause", "onReport", "onError"], "options")
   for (const field of ["onReport", "onError"] as const) {
-    const value: unknown = options[field]
-    if (value !== undefined && typeof value !== "function") throw new InvalidOptionError(field, value, `must be a function, got ${describe(value)}`)
+    if (options[field] !== undefined) checkFunction(options[field], field)
   }
   const { interval = "250ms", partitionInterval = "1m", flipAfter = 20_000, flipPause = "5s" } = options
   const ms = { interval: milliseconds(interval, "interval"), partitionInterval: milliseconds(partitionInterval, "partitionInterval") }

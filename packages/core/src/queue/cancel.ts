@@ -1,4 +1,5 @@
 import { checkBigint, checkOptions } from "../check.ts"
+import { arrayText } from "./id-lists.ts"
 import type { Session } from "../session.ts"
 import type { TxOption } from "../types.ts"
 
@@ -12,6 +13,6 @@ const statement = {
 
 export async function cancel<Tx>(session: Session<Tx>, queue: string, id: string, options: TxOption<Tx>): Promise<CancelOutcome | null> {
   checkOptions(options, ["tx"], "options")
-  const rows = await session.run<{ outcome: CancelOutcome }>(statement, [queue, `{${checkBigint(id, "id")}}`], options)
+  const rows = await session.run<{ outcome: CancelOutcome }>(statement, [queue, arrayText([checkBigint(id, "id")])], options)
   return rows[0]?.outcome ?? null
 }

@@ -5,7 +5,8 @@ import type { Leased, Message } from "../message.ts"
 import type { Session } from "../session.ts"
 import type { TxOption } from "../types.ts"
 import { encodeError, type ErrorDocument } from "./attempt-error.ts"
-import { ascendingIds, checkLeased, type SettleOptions } from "./settle.ts"
+import { arrayText, leaseLists } from "./id-lists.ts"
+import { checkLeased, type SettleOptions } from "./settle.ts"
 
 /** What becomes of a message that is not done, see the SQL function `try_settle`. */
 export interface GivenBack {
@@ -52,7 +53,7 @@ const statement = {
 
 async function giveBack<Tx>(session: Session<Tx>, queue: string, message: Leased, what: GivenBack, options: TxOption<Tx>): Promise<SettledRow> {
   const { id, lease } = checkLeased(message, "message")
-  const [row] = await session.run<SettledRow>(statement, [queue, `{${id}}`, `{${lease}}`, JSON.stringify([what])], options)
+  const [row] = await session.run<SettledRow>(statement, [queue, arrayText([id]), arrayText([lease]), JSON.stringify([what])], options)
   if (row === undefined) throw new StaleLeaseError(queue, id, lease)
   return row
 }
@@ -65,10 +66,9 @@ export async function release<Tx>(session: Session<Tx>, queue: string, message: 
 
 /** Of what was just read under one lease: stale ones are nobody's loss. */
 export async function releaseBatch<Tx>(session: Session<Tx>, queue: string, messages: readonly Leased[], options: SettleOptions<Tx>): Promise<void> {
-  const leases = new Map(messages.map(({ id, lease }) => [id, lease]))
-  const ids = ascendingIds(leases.keys())
+  const { ids, leases } = leaseLists(messages)
   const what = JSON.stringify(ids.map(() => ({ to: "release" })))
-  await session.run(statement, [queue, `{${ids.join(",")}}`, `{${ids.map((id) => leases.get(id)).join(",")}}`, what], { tx: options.tx })
+  await session.run(statement, [queue, arrayText(ids), arrayText(leases), what], { tx: options.tx })
 }
 
 export async function retry<Tx>(session: Session<Tx>, queue: string, message: Leased, options: RetryOptions<Tx>): Promise<RetryResult> {

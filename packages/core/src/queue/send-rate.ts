@@ -1,6 +1,6 @@
 import { checkInteger, checkOptions } from "../check.ts"
-import { type Duration, milliseconds } from "../duration.ts"
-import { InvalidOptionError, RateLimitedError } from "../errors.ts"
+import { type Duration, positiveMilliseconds } from "../duration.ts"
+import { RateLimitedError } from "../errors.ts"
 
 /** How fast this process may send to a queue. */
 export interface SendRate {
@@ -36,7 +36,6 @@ export function createSendBudget(queue: string, { limit, ms }: { readonly limit:
 
 export function checkSendRate(rate: SendRate): { limit: number; ms: number } {
   checkOptions(rate, ["limit", "per"], "sendRate")
-  const ms = milliseconds(rate.per, "sendRate.per")
-  if (ms < 1) throw new InvalidOptionError("sendRate.per", rate.per, "must be 1ms or longer")
+  const ms = positiveMilliseconds(rate.per, "sendRate.per")
   return { limit: checkInteger(rate.limit, "sendRate.limit", 1, 1_000_000), ms }
 }

@@ -1,5 +1,5 @@
 import { checkBigint, checkDate, checkOneOf, checkOptions, describe, validateQueueName } from "../check.ts"
-import { type Duration, milliseconds } from "../duration.ts"
+import { type Duration, positiveMilliseconds } from "../duration.ts"
 import { InvalidOptionError } from "../errors.ts"
 import type { Session } from "../session.ts"
 import type { TxOption } from "../types.ts"
@@ -75,8 +75,8 @@ export function encodeSpecial(options: SpecialOptions & { readonly delay?: unkno
   return {
     ...(key !== undefined && { key: checkText(key, field("key")) }),
     ...(keyUntil !== undefined && { keyUntil: checkOneOf(keyUntil, ["settled", "started"], field("keyUntil")) }),
-    ...(throttle !== undefined && { throttle: positive(throttle, field("throttle")) }),
-    ...(debounce !== undefined && { debounce: positive(debounce, field("debounce")) }),
+    ...(throttle !== undefined && { throttle: positiveMilliseconds(throttle, field("throttle")) }),
+    ...(debounce !== undefined && { debounce: positiveMilliseconds(debounce, field("debounce")) }),
     ...(onConflict !== undefined && { onConflict: checkOneOf(onConflict, ["keep", "replace", "error"], field("onConflict")) }),
     ...(group !== undefined && { group: checkText(group, field("group")) }),
     ...(expireAt !== undefined && { expireAt: checkDate(expireAt, field("expireAt")) }),
@@ -109,12 +109,6 @@ export function checkText(value: unknown, field: string): string {
     throw new InvalidOptionError(field, value, `must be 1 to 500 characters, without U+0000 and lone surrogates, got ${describe(value)}`)
   }
   return value
-}
-
-function positive(value: Duration, field: string): number {
-  const ms = milliseconds(value, field)
-  if (ms < 1) throw new InvalidOptionError(field, value, "must be 1ms or longer")
-  return ms
 }
 
 /** The place of each item that has a `ref`, once it is sure that none waits for itself by way of others. */

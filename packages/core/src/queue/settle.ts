@@ -1,6 +1,7 @@
 import { checkBigint, checkOptions, describe } from "../check.ts"
 import { InvalidOptionError, StaleLeaseError } from "../errors.ts"
 import type { Leased } from "../message.ts"
+import { arrayText, leaseLists } from "./id-lists.ts"
 import type { Session, Statement } from "../session.ts"
 import type { TxOption } from "../types.ts"
 
@@ -35,20 +36,14 @@ export async function settleBatch<Tx>(
     else if (known !== lease) again.push(message)
   }
   if (unique.size === 0) return { settled: [], refused: [] }
-  const ids = ascendingIds(unique.keys())
-  const leases = ids.map((id) => unique.get(id)!)
-  const rows = await session.run<{ id: string }>(statement, [queue, `{${ids.join(",")}}`, `{${leases.join(",")}}`], options)
+  const { ids, leases } = leaseLists([...unique].map(([id, lease]) => ({ id, lease })))
+  const rows = await session.run<{ id: string }>(statement, [queue, arrayText(ids), arrayText(leases)], options)
   const settled = new Set(rows.map((row) => row.id))
   const rest = await settleBatch(session, statement, queue, again, options)
   return {
     settled: [...ids.filter((id) => settled.has(id)), ...rest.settled],
     refused: [...ids.filter((id) => !settled.has(id)), ...rest.refused],
   }
-}
-
-/** As numbers, not as texts: everybody who locks many messages locks them in this order. */
-export function ascendingIds(ids: Iterable<string>): string[] {
-  return [...ids].sort((a, b) => a.length - b.length || (a < b ? -1 : 1))
 }
 
 /** Settles one message, or throws StaleLeaseError. */

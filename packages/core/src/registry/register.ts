@@ -1,7 +1,8 @@
-import { checkOptions, describe, validateQueueName } from "../check.ts"
+import { checkFunction, checkOptions, describe, validateQueueName } from "../check.ts"
 import { type Duration, milliseconds } from "../duration.ts"
 import { InvalidOptionError } from "../errors.ts"
 import type { Session } from "../session.ts"
+import { tellError } from "../tell-error.ts"
 import { quietTimer } from "../timer.ts"
 import { beat, type BeatAnswer, leaveWorker } from "../worker/beat.ts"
 import { checkHostname, checkPort, checkWorkerName } from "./check-identity.ts"
@@ -61,7 +62,7 @@ export async function register<Tx>(session: Session<Tx>, options: RegisterOption
   }
 
   async function tick(): Promise<void> {
-    await beatOnce().catch((error: unknown) => tell(onError, error))
+    await beatOnce().catch((error: unknown) => tellError(onError, error))
     schedule()
   }
 
@@ -86,14 +87,6 @@ export async function register<Tx>(session: Session<Tx>, options: RegisterOption
   }
 }
 
-function tell(onError: RegisterOptions["onError"], error: unknown): void {
-  try {
-    onError?.(error)
-  } catch {
-    return
-  }
-}
-
 function checkRegister(options: RegisterOptions) {
   checkOptions(options, ["name", "hostname", "port", "queues", "every", "onError"], "options")
   const { name, hostname, port, queues = [], every, onError } = options
@@ -101,7 +94,7 @@ function checkRegister(options: RegisterOptions) {
   queues.forEach(validateQueueName)
   const ms = every === undefined ? undefined : milliseconds(every, "every")
   if (ms !== undefined && (ms < 20 || ms > 86_400_000)) throw new InvalidOptionError("every", every, "must be from 20ms to 1d")
-  if (onError !== undefined && typeof onError !== "function") throw new InvalidOptionError("onError", onError, `must be a function, got ${describe(onError)}`)
+  if (onError !== undefined) checkFunction(onError, "onError")
   return {
     info: { name: checkWorkerName(name), hostname: checkHostname(hostname), port: checkPort(port), queues: [...new Set<string>(queues)], every: ms ?? DEFAULT_EVERY },
     every: ms,

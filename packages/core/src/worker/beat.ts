@@ -1,4 +1,4 @@
-import { ascendingIds } from "../queue/settle.ts"
+import { leaseLists } from "../queue/id-lists.ts"
 import type { Session } from "../session.ts"
 import type { Held } from "./held.ts"
 
@@ -35,16 +35,9 @@ const beatStatement = {
 }
 
 export async function beat<Tx>(session: Session<Tx>, worker: WorkerInfo, lanes: readonly BeatLane[], starting: boolean): Promise<BeatAnswer> {
-  const held = Object.fromEntries(lanes.map(({ queue, lease, held: helds }) => [queue, { lease, ...sorted(helds) }]))
+  const held = Object.fromEntries(lanes.map(({ queue, lease, held: helds }) => [queue, { lease, ...leaseLists(helds.map(({ message }) => message)) }]))
   const rows = await session.run<{ answer: string }>(beatStatement, [JSON.stringify(worker), JSON.stringify(held), starting])
   return JSON.parse(rows[0]!.answer) as BeatAnswer
-}
-
-/** Of a message that is held twice, under an older lease too, the newer one is meant. */
-function sorted(helds: readonly Held[]): { ids: string[]; leases: string[] } {
-  const byId = new Map(helds.map(({ message }) => [message.id, message.lease]))
-  const ids = ascendingIds(byId.keys())
-  return { ids, leases: ids.map((id) => byId.get(id)!) }
 }
 
 const leaveStatement = { name: "leave_worker", text: "select {schema}.leave_worker($1::text)::text as left" }

@@ -1,5 +1,5 @@
 import { formatDuration } from "../duration.ts"
-import { HandlerTimeoutError, WorkerStoppedError } from "../errors.ts"
+import { HandlerTimeoutError, WorkerStoppedError } from "../work-errors.ts"
 import { quietTimer } from "../timer.ts"
 import { createReporter } from "./report-progress.ts"
 import type { HandlerSpec, MessageContext, TransactionContext } from "./handler.ts"

@@ -1,7 +1,7 @@
 import type { Message } from "../message.ts"
 import { errorDocument } from "../queue/attempt-error.ts"
 import { type GivenBack, type SettledRow, settledColumns } from "../queue/give-back.ts"
-import { ascendingIds } from "../queue/settle.ts"
+import { arrayText, ascendingIds } from "../queue/id-lists.ts"
 import type { Session } from "../session.ts"
 import type { TxOption } from "../types.ts"
 import type { Settlement } from "./verdict.ts"
@@ -41,4 +41,4 @@ function sorted(finished: Finished[]): Finished[] {
   return ascendingIds(byId.keys()).map((id) => byId.get(id)!)
 }
 
-const list = (finished: readonly Finished[], key: "id" | "lease"): string => `{${finished.map(({ message }) => message[key]).join(",")}}`
+const list = (finished: readonly Finished[], key: "id" | "lease"): string => arrayText(finished.map(({ message }) => message[key]))

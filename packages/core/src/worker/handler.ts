@@ -1,5 +1,5 @@
-import { checkBoolean, checkInteger, checkOptions, describe } from "../check.ts"
-import { type Duration, milliseconds } from "../duration.ts"
+import { checkBoolean, checkFunction, checkInteger, checkOptions } from "../check.ts"
+import { type Duration, positiveMilliseconds } from "../duration.ts"
 import { InvalidOptionError } from "../errors.ts"
 import type { Message } from "../message.ts"
 import type { Session } from "../session.ts"
@@ -99,20 +99,10 @@ function checkHandler({ concurrency, lease, timeout, backoff, onError, transacti
   if (onError !== undefined) checkFunction(onError, "onError")
   return {
     concurrency: concurrency === undefined ? undefined : checkInteger(concurrency, "concurrency", 1, 10_000),
-    lease: lease === undefined ? undefined : positive(lease, "lease"),
-    timeout: timeout === undefined ? undefined : positive(timeout, "timeout"),
+    lease: lease === undefined ? undefined : positiveMilliseconds(lease, "lease"),
+    timeout: timeout === undefined ? undefined : positiveMilliseconds(timeout, "timeout"),
     backoff,
     onError,
     transactional: checkBoolean(transactional === undefined ? false : transactional, "transactional"),
   }
-}
-
-function positive(value: Duration, field: string): number {
-  const ms = milliseconds(value, field)
-  if (ms < 1) throw new InvalidOptionError(field, value, "must be 1ms or longer")
-  return ms
-}
-
-function checkFunction(value: unknown, field: string): void {
-  if (typeof value !== "function") throw new InvalidOptionError(field, value, `must be a function, got ${describe(value)}`)
 }

@@ -1,4 +1,5 @@
-import { MessageCancelledError, StaleLeaseError } from "../errors.ts"
+import { StaleLeaseError } from "../errors.ts"
+import { MessageCancelledError } from "../work-errors.ts"
 import type { Session } from "../session.ts"
 import type { WakeHub } from "../wake-hub.ts"
 import type { BeatAnswer } from "./beat.ts"
@@ -25,8 +26,8 @@ export interface PartHost extends Pick<CallHost, "worker" | "calls">, Pick<LaneH
 }
 
 /** One queue of a worker, and what is held of it. */
-export interface Part<Tx> {
-  readonly queue: Handler<Tx>["queue"]
+export interface Part {
+  readonly queue: string
   /** Milliseconds; undefined is the queue's. */
   readonly lease: number | undefined
   readonly held: ReadonlySet<Held>
@@ -37,7 +38,7 @@ export interface Part<Tx> {
   learn(answer: BeatAnswer, asked: readonly Held[]): void
 }
 
-export function createPart<Tx>(session: Session<Tx>, hub: WakeHub, { queue, spec }: Handler<Tx>, host: PartHost): Part<Tx> {
+export function createPart<Tx>(session: Session<Tx>, hub: WakeHub, { queue, spec }: Handler<Tx>, host: PartHost): Part {
   const { emit } = host.emitter
   const held = new Set<Held>()
   let idleAt = -1

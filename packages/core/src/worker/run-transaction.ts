@@ -1,5 +1,5 @@
 import type { SettledRow } from "../queue/give-back.ts"
-import { ascendingIds } from "../queue/settle.ts"
+import { arrayText, leaseLists } from "../queue/id-lists.ts"
 import { inSavepoint } from "../savepoint.ts"
 import { sqlState } from "../sql-state.ts"
 import { callHandler, type CallHost } from "./call-handler.ts"
@@ -62,9 +62,8 @@ function tellSwallowed(error: unknown): never {
 }
 
 function lock<Tx>({ session }: HandlerSpec<Tx>, queue: string, helds: readonly Held[], tx: Tx): Promise<LockRow[]> {
-  const leases = new Map(helds.map(({ message }) => [message.id, message.lease]))
-  const ids = ascendingIds(leases.keys())
-  return session.run<LockRow>(lockStatement, [queue, `{${ids.join(",")}}`, `{${ids.map((id) => leases.get(id)).join(",")}}`], { tx })
+  const { ids, leases } = leaseLists(helds.map(({ message }) => message))
+  return session.run<LockRow>(lockStatement, [queue, arrayText(ids), arrayText(leases)], { tx })
 }
 
 /** A message, what becomes of it, and what is kept of what its handler returned. */

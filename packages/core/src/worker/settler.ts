@@ -1,5 +1,5 @@
 import { QueueNotFoundError, WrongKindError } from "../errors.ts"
-import { sleep } from "../maintenance/sleep.ts"
+import { sleep } from "../sleep.ts"
 import type { SettledRow } from "../queue/give-back.ts"
 import type { Session } from "../session.ts"
 import { type Finished, finish } from "./finish.ts"
@@ -43,7 +43,7 @@ export function createSettler<Tx>(session: Session<Tx>, queue: string, worker: s
       } catch (error) {
         onError(error)
         drop(error)
-        await sleep(PAUSE * 2 ** Math.min(failures++, 5), new AbortController().signal)
+        await sleep(PAUSE * 2 ** Math.min(failures++, 5))
       }
     }
     busy = false

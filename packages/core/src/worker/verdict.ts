@@ -1,6 +1,7 @@
 import { describe } from "../check.ts"
 import { type Duration, milliseconds } from "../duration.ts"
-import { HandlerTimeoutError, InvalidOptionError, MessageCancelledError, PayloadInvalidError, WorkerStoppedError } from "../errors.ts"
+import { InvalidOptionError, PayloadInvalidError } from "../errors.ts"
+import { HandlerTimeoutError, MessageCancelledError, WorkerStoppedError } from "../work-errors.ts"
 import type { Message } from "../message.ts"
 import { errorDocument } from "../queue/attempt-error.ts"
 import { issuePath } from "../standard-schema.ts"

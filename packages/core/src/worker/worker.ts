@@ -1,9 +1,10 @@
 import { throwIfAborted } from "../abort.ts"
 import { checkOptions } from "../check.ts"
 import { type Duration, milliseconds } from "../duration.ts"
-import { InvalidOptionError, WorkerStoppedError } from "../errors.ts"
+import { InvalidOptionError } from "../errors.ts"
+import { WorkerStoppedError } from "../work-errors.ts"
 import { createMaintenance } from "../maintenance/maintenance.ts"
-import { sleep } from "../maintenance/sleep.ts"
+import { sleep } from "../sleep.ts"
 import { RESULTS } from "../results.ts"
 import type { Session } from "../session.ts"
 import type { WakeHub } from "../wake-hub.ts"
@@ -66,7 +67,7 @@ export function createWorker<Tx>(session: Session<Tx>, hub: WakeHub, wake: (queu
   let hurry: (() => void) | undefined
   const hurried = new Promise<void>((resolve) => (hurry = resolve))
 
-  const parts: readonly Part<Tx>[] = handlers.map((handler) => createPart(session, hub, handler, {
+  const parts: readonly Part[] = handlers.map((handler) => createPart(session, hub, handler, {
     ...checked,
     worker: name,
     onResult: () => wake(RESULTS),
