@@ -19,7 +19,7 @@ language sql stable set search_path = {schema}, pg_temp as $$
   select coalesce(
     (select jsonb_build_object('code', 'wrong_kind', 'queue', p_queue, 'expected', p_kind, 'actual', kind)
        from queue where name = p_queue and dropped_at is null and kind <> p_kind),
-    jsonb_build_object('code', 'queue_not_found', 'queue', p_queue))
+    jsonb_build_object('code', case p_kind when 'stream' then 'stream_not_found' else 'queue_not_found' end, 'queue', p_queue))
 $$
 -- next
 /* A claim or an install sees nothing new, or meets 40001, under a snapshot that is older than its own statement. */
@@ -41,6 +41,13 @@ begin
   raise exception using
     message = case v_code
       when 'queue_not_found' then format('There is no queue "%s".', p_fault->>'queue')
+      when 'stream_not_found' then format('There is no stream "%s".', p_fault->>'queue')
+      when 'subscription_not_found' then format('"%s" has no subscription "%s".', p_fault->>'stream', p_fault->>'subscription')
+      when 'stale_batch' then format('Batch %s of "%s" has ended, or is held by another by now.', p_fault->>'batch', p_fault->>'subscription')
+      when 'subscription_expired' then format('The subscription "%s" of "%s" lagged behind too far and has expired.', p_fault->>'subscription', p_fault->>'stream')
+      when 'other_cluster' then 'This was restored into another cluster: call after_restore().'
+      when 'stream_closed' then format('The stream "%s" is closed.', p_fault->>'stream')
+      when 'transaction_limit' then format('A transaction may publish %s event(s) to "%s".', p_fault->>'limit', p_fault->>'stream')
       when 'wrong_kind' then format('"%s" is of kind %s, not %s.', p_fault->>'queue', p_fault->>'actual', p_fault->>'expected')
       when 'stale_lease' then format('Message %s of "%s" is no longer held under this lease.', p_fault->>'id', p_fault->>'queue')
       when 'worker_not_found' then format('There is no worker "%s".', p_fault->>'worker')
@@ -64,6 +71,15 @@ begin
       when 'storage_fixed' then 'SL010'
       when 'worker_not_found' then 'SL011'
       when 'worker_state' then 'SL012'
+      when 'stream_not_found' then 'SL013'
+      when 'subscription_not_found' then 'SL014'
+      when 'stale_batch' then 'SL015'
+      when 'subscription_expired' then 'SL016'
+      when 'other_cluster' then 'SL017'
+      when 'stream_closed' then 'SL018'
+      when 'transaction_limit' then 'SL019'
+      when 'stream_in_use' then 'SL020'
+      when 'event_not_in_batch' then 'SL021'
       when 'invalid_argument' then '22023'
       when 'nothing_died' then '22023'
       else 'SL000'

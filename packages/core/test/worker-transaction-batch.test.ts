@@ -1,6 +1,6 @@
 import { outcome } from "@sluice/core"
 import { setTimeout as sleep } from "node:timers/promises"
-import { afterAll, beforeEach, describe, expect, test } from "vitest"
+import { afterAll, beforeEach, describe, expect, onTestFinished, test } from "vitest"
 import { driverNames } from "./helpers/drivers.ts"
 import { createEffectTable, effectsOf, openEffects, reasonsOf, tellingOf } from "./helpers/effects.ts"
 import { harness } from "./helpers/harness.ts"
@@ -105,6 +105,9 @@ describe.each(driverNames)("transactional batches over %s", (driver) => {
 
   // 60 s with the default lease of 30 s are two leases.
   test("a batch that has settled its first message, and stays open for leases on end, costs neither its own nor other messages theirs", async () => {
+    // A pool of its own: after connections were cut, as in tests before this one, a settle may wait for a new one until its short lease is over.
+    const { client, effect, end } = openEffects(driver, url, 4)
+    onTestFinished(end)
     await client.queue(name).sendBatch([4, 5, 6].map((payload) => ({ payload })))
     const second = await freshQueue()
     await client.queue(second).send(7)
@@ -128,8 +131,7 @@ describe.each(driverNames)("transactional batches over %s", (driver) => {
     expect((await other.admin.metrics(name)).inFlight).toBe(3) // 4, 5 and 6 are leased as ever
     open = false
     await worker.drain()
-    // postgres.js may tell of a connection that it could not open after an earlier one was cut: the worker goes on.
-    expect(told.filter((text) => !text.startsWith("error")).toSorted()).toEqual([1, 2, 3, 4, 5, 6, 7].map((n) => `done ${n}`))
+    expect(told.toSorted()).toEqual([1, 2, 3, 4, 5, 6, 7].map((n) => `done ${n}`))
     expect(await effectsOf(pool, name)).toEqual([1, 2, 3, 4, 5, 6])
   })
 
