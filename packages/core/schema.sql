@@ -13,6 +13,37 @@
 -- column archive.payload: jsonb not null
 -- column archive.priority: smallint not null
 -- column archive.queue: integer not null
+-- column batch.at: timestamp with time zone not null
+-- column batch.attempt: integer not null default 0
+-- column batch.base: int8multirange not null
+-- column batch.events: integer not null
+-- column batch.from_id: bigint
+-- column batch.id: bigint not null default nextval('batch_id'::regclass)
+-- column batch.lease: bigint
+-- column batch.open: bigint[] not null
+-- column batch.owner: text
+-- column batch.rest: integer
+-- column batch.rest_root: bigint
+-- column batch.retried: bigint[]
+-- column batch.root: bigint
+-- column batch.seen: int8multirange not null
+-- column batch.sent: bigint not null
+-- column batch.shared: boolean not null default false
+-- column batch.slice: integer
+-- column batch.subscription: integer not null
+-- column batch.tick: bigint not null
+-- column batch.to_id: bigint
+-- column batch.txids: int8multirange
+-- column batch.until: timestamp with time zone
+-- column batch_end.at: timestamp with time zone not null
+-- column batch_end.batch: bigint not null
+-- column batch_end.events: integer not null
+-- column batch_end.outcome: text not null
+-- column batch_end.subscription: integer not null
+-- column batch_lease.batch: bigint not null
+-- column batch_lease.owner: text
+-- column batch_lease.subscription: integer not null
+-- column batch_lease.until: timestamp with time zone not null
 -- column cancellation.at: timestamp with time zone not null
 -- column cancellation.id: bigint not null
 -- column cancellation.queue: integer not null
@@ -31,6 +62,24 @@
 -- column dependency.if_failed: text not null
 -- column dependency.parent: bigint not null
 -- column dependency.queue: integer not null
+-- column event_retry.alone: boolean not null default false
+-- column event_retry.at: timestamp with time zone not null
+-- column event_retry.attempt: integer not null
+-- column event_retry.data: jsonb
+-- column event_retry.died_at: timestamp with time zone
+-- column event_retry.due: timestamp with time zone not null
+-- column event_retry.errors: jsonb
+-- column event_retry.event: bigint not null
+-- column event_retry.extra1: text
+-- column event_retry.extra2: text
+-- column event_retry.extra3: text
+-- column event_retry.extra4: text
+-- column event_retry.headers: jsonb
+-- column event_retry.id: bigint not null generated always as identity
+-- column event_retry.key: text
+-- column event_retry.subscription: integer not null
+-- column event_retry.txid: bigint not null
+-- column event_retry.type: text not null
 -- column floor.look: interval not null
 -- column floor.looked_at: timestamp with time zone not null
 -- column floor.priority: smallint not null
@@ -39,6 +88,7 @@
 -- column floor.swept_at: timestamp with time zone not null
 -- column floor.version: bigint not null generated always as identity
 -- column floor.vt: timestamp with time zone not null
+-- column installation.cluster: text
 -- column installation.id: text not null default "right"(replace((gen_random_uuid())::text, '-'::text, ''::text), 16)
 -- column installation.only_one: boolean not null default true
 -- column message.attempt: integer not null default 0
@@ -132,6 +182,14 @@
 -- column segment.generation: bigint not null
 -- column segment.live: smallint[] not null
 -- column segment.storage: integer not null
+-- column slice.base: int8multirange not null
+-- column slice.events: integer not null
+-- column slice.from_id: bigint not null
+-- column slice.number: integer not null
+-- column slice.root: bigint not null
+-- column slice.subscription: integer not null
+-- column slice.to_id: bigint not null
+-- column slice.txids: int8multirange not null
 -- column storage.id: integer not null
 -- column storage.keep: bigint
 -- column storage.layout: text not null
@@ -141,6 +199,39 @@
 -- column storage.unlogged: boolean not null
 -- column storage.unread: text not null default 'keep'::text
 -- column storage.width: bigint
+-- column stream.closed: boolean not null default false
+-- column stream.external_ticker: boolean not null default false
+-- column stream.id: integer not null
+-- column stream.lag_limit: jsonb default '{"age": 86400000, "bytes": null, "events": null}'::jsonb
+-- column stream.per_transaction: integer
+-- column stream.retention: interval not null default '00:00:00'::interval
+-- column stream.rotation_period: interval not null default '02:00:00'::interval
+-- column stream.ticker_idle_period: interval not null default '00:01:00'::interval
+-- column stream.ticker_max_count: integer not null default 500
+-- column stream.ticker_max_lag: interval not null default '00:00:03'::interval
+-- column stream.ticker_paused: boolean not null default false
+-- column stream.when_stuck: text not null default 'block'::text
+-- column stream_segment.at: timestamp with time zone not null
+-- column stream_segment.current: smallint not null
+-- column stream_segment.generation: bigint not null
+-- column stream_segment.sent: bigint not null
+-- column stream_segment.stream: integer not null
+-- column subscription.backoff: jsonb default '{"max": 600000, "base": 1000, "kind": "exponential", "jitter": 0.2}'::jsonb
+-- column subscription.created_at: timestamp with time zone not null
+-- column subscription.expired_at: timestamp with time zone
+-- column subscription.id: integer not null generated always as identity
+-- column subscription.lag_limit: jsonb
+-- column subscription.lease: interval not null default '00:00:30'::interval
+-- column subscription.max_attempts: integer default 20
+-- column subscription.name: text not null collate C
+-- column subscription.stream: integer not null
+-- column subscription.stuck_at: timestamp with time zone
+-- column subscription.when_stuck: text
+-- column tick.at: timestamp with time zone not null
+-- column tick.id: bigint not null
+-- column tick.seen: int8multirange not null
+-- column tick.sent: bigint not null
+-- column tick.stream: integer not null
 -- column unique_key.id: bigint not null
 -- column unique_key.key: text not null collate C
 -- column unique_key.queue: integer not null
@@ -158,9 +249,14 @@
 -- column worker.started_at: timestamp with time zone not null
 -- column worker.state: text not null default 'running'::text
 -- constraint archive.archive_outcome_check: CHECK ((outcome = ANY (ARRAY['done'::text, 'dead'::text, 'cancelled'::text, 'expired'::text])))
+-- constraint batch.batch_pkey: PRIMARY KEY (subscription, id)
+-- constraint batch_end.batch_end_outcome_check: CHECK ((outcome = ANY (ARRAY['finished'::text, 'taken'::text, 'dropped'::text])))
+-- constraint batch_end.batch_end_pkey: PRIMARY KEY (subscription, batch)
+-- constraint batch_lease.batch_lease_pkey: PRIMARY KEY (subscription, batch)
 -- constraint cancellation.cancellation_pkey: PRIMARY KEY (queue, id)
 -- constraint dependency.dependency_if_failed_check: CHECK ((if_failed = ANY (ARRAY['cancel'::text, 'run'::text, 'wait'::text])))
 -- constraint dependency.dependency_pkey: PRIMARY KEY (queue, parent, child)
+-- constraint event_retry.event_retry_pkey: PRIMARY KEY (id)
 -- constraint floor.floor_pkey: PRIMARY KEY (storage, queue, priority, version)
 -- constraint installation.installation_only_one_check: CHECK (only_one)
 -- constraint installation.installation_pkey: PRIMARY KEY (only_one)
@@ -200,11 +296,30 @@
 -- constraint schedule.schedule_pkey: PRIMARY KEY (name)
 -- constraint schedule.schedule_queue_fkey: FOREIGN KEY (queue) REFERENCES queue(id)
 -- constraint segment.segment_pkey: PRIMARY KEY (storage, generation)
+-- constraint slice.slice_pkey: PRIMARY KEY (subscription, root, number)
 -- constraint storage.storage_check: CHECK ((((width IS NULL) = (layout = 'ring'::text)) AND (width > 0)))
 -- constraint storage.storage_check1: CHECK ((((keep IS NULL) = (layout = 'ring'::text)) AND (keep >= 0)))
 -- constraint storage.storage_layout_check: CHECK ((layout = ANY (ARRAY['ring'::text, 'id'::text, 'time'::text])))
 -- constraint storage.storage_pkey: PRIMARY KEY (id)
 -- constraint storage.storage_unread_check: CHECK ((unread = ANY (ARRAY['keep'::text, 'drop'::text])))
+-- constraint stream.stream_id_fkey: FOREIGN KEY (id) REFERENCES queue(id)
+-- constraint stream.stream_per_transaction_check: CHECK ((per_transaction >= 0))
+-- constraint stream.stream_pkey: PRIMARY KEY (id)
+-- constraint stream.stream_retention_check: CHECK (((retention >= '00:00:00'::interval) AND isfinite(retention)))
+-- constraint stream.stream_rotation_period_check: CHECK (((rotation_period > '00:00:00'::interval) AND isfinite(rotation_period)))
+-- constraint stream.stream_ticker_idle_period_check: CHECK (((ticker_idle_period > '00:00:00'::interval) AND isfinite(ticker_idle_period)))
+-- constraint stream.stream_ticker_max_count_check: CHECK ((ticker_max_count > 0))
+-- constraint stream.stream_ticker_max_lag_check: CHECK (((ticker_max_lag > '00:00:00'::interval) AND isfinite(ticker_max_lag)))
+-- constraint stream.stream_when_stuck_check: CHECK ((when_stuck = ANY (ARRAY['block'::text, 'expire'::text])))
+-- constraint stream_segment.stream_segment_pkey: PRIMARY KEY (stream, generation)
+-- constraint subscription.subscription_lease_check: CHECK (((lease > '00:00:00'::interval) AND isfinite(lease)))
+-- constraint subscription.subscription_max_attempts_check: CHECK ((max_attempts > 0))
+-- constraint subscription.subscription_name_check: CHECK ((name ~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$'::text))
+-- constraint subscription.subscription_pkey: PRIMARY KEY (id)
+-- constraint subscription.subscription_stream_fkey: FOREIGN KEY (stream) REFERENCES queue(id)
+-- constraint subscription.subscription_stream_name_key: UNIQUE (stream, name)
+-- constraint subscription.subscription_when_stuck_check: CHECK ((when_stuck = ANY (ARRAY['block'::text, 'expire'::text])))
+-- constraint tick.tick_pkey: PRIMARY KEY (stream, id)
 -- constraint unique_key.unique_key_pkey: PRIMARY KEY (queue, key)
 -- constraint worker.worker_name_key: UNIQUE (name)
 -- constraint worker.worker_pkey: PRIMARY KEY (id)
@@ -246,6 +361,19 @@ begin
   select * into v from try_admin_set_vt(queue, id, null, delay);
   perform raise_fault(v.fault);
   return v.visible_at;
+end
+
+
+
+-- function after_restore(same_history boolean)
+returns bigint language plpgsql volatile security definer search_path=<schema>, pg_temp defaults false as
+
+declare
+  v record;
+begin
+  select * into v from try_after_restore(coalesce(same_history, false));
+  perform raise_fault(v.fault);
+  return v.events;
 end
 
 
@@ -328,6 +456,28 @@ returns jsonb language sql immutable search_path=<schema>, pg_temp as
 
 
 
+-- function batch_events(stream text, subscription text, batch bigint, token bigint, after bigint, max_events integer)
+returns TABLE(id bigint, at timestamp with time zone, type text, key text, data jsonb, headers jsonb, extra1 text, extra2 text, extra3 text, extra4 text, attempt integer) language plpgsql volatile security definer search_path=<schema>, pg_temp defaults 0, 1000 as
+
+declare
+  v record;
+begin
+  for v in select * from try_batch_events(stream, subscription, batch, token, coalesce(after, 0), max_events) loop
+    perform raise_fault(v.fault);
+    return query select v.id, v.at, v.type, v.key, v.data, v.headers, v.extra1, v.extra2, v.extra3, v.extra4, v.attempt;
+  end loop;
+end
+
+
+
+-- function batch_info(n batch, p_max_attempts integer)
+returns jsonb language sql stable search_path=<schema>, pg_temp as
+
+  select jsonb_build_object('id', n.id::text, 'lease', n.lease::text, 'root', n.root::text, 'slice', n.slice, 'count', n.events, 'attempt', n.attempt, 'maxAttempts', p_max_attempts,
+    'retried', n.retried is not null, 'openedAt', epoch_ms(n.at), 'leasedUntil', epoch_ms(n.until), 'owner', n.owner)
+
+
+
 -- function beat(p_worker jsonb, p_held jsonb, p_starting boolean)
 returns jsonb language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off defaults false as
 
@@ -380,6 +530,13 @@ returns interval language sql stable search_path=<schema>, pg_temp, enable_seqsc
 
 
 
+-- function beyond_limit(p_limit jsonb, p_age double precision, p_events bigint, p_bytes bigint)
+returns boolean language sql immutable as
+
+  select coalesce(p_age > (p_limit->>'age')::float8, false) or coalesce(p_events > (p_limit->>'events')::float8, false) or coalesce(p_bytes > (p_limit->>'bytes')::float8, false)
+
+
+
 -- function blocks_fetched(p_storage integer)
 returns bigint language plpgsql volatile search_path=<schema>, pg_temp as
 
@@ -392,6 +549,17 @@ begin
   end if;
   return (select sum(pg_stat_get_xact_blocks_fetched(relid)) from pg_partition_tree(own_relation(message_table(p_storage))) where isleaf);
 end
+
+
+
+-- function bottom_type(p_type oid)
+returns pg_type language sql stable search_path=<schema>, pg_temp as
+
+  with recursive down (t, depth) as (
+    select t, 0 from pg_type t where t.oid = p_type
+    union all
+    select n, depth + 1 from down d join pg_type n on n.oid = case when (d.t).typtype = 'd' then (d.t).typbasetype when (d.t).typcategory = 'A' then (d.t).typelem end)
+  select (t).* from down order by depth desc limit 1
 
 
 
@@ -442,6 +610,163 @@ begin
   select * into v from try_cancel(queue, array[id]);
   perform raise_fault(v.fault);
   return v.outcome;
+end
+
+
+
+-- function capture()
+returns trigger language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  o jsonb := tg_argv[0];
+  v_table text := o->>'table';
+  v_row jsonb := case when tg_level = 'ROW' then to_jsonb(case tg_op when 'DELETE' then old else new end) end;
+  v_before jsonb := case when tg_op = 'UPDATE' then to_jsonb(old) end;
+  v_key text[] := array(select jsonb_array_elements_text(o->'key'));
+  v_ignored text[] := array(select jsonb_array_elements_text(o->'ignore'));
+  v_columns text[] := case when o ? 'columns' then array(select jsonb_array_elements_text(o->'columns')) end;
+  v_values text[];
+  v_expression text;
+  v_data jsonb;
+  v_passes boolean := true;
+begin
+  if o->'deny' = 'true' then
+    raise exception 'Changes of % are denied here.', v_table using errcode = 'SL022';
+  elsif current_setting('session_replication_role') = 'local' or tg_op = 'UPDATE' and v_row is distinct from v_before and v_row - v_ignored = v_before - v_ignored then
+    v_row := null;
+  elsif v_row is not null and o ? 'when' then
+    execute format('select (%s)::boolean from (select ($1).*) r', o->>'when') into v_passes using case tg_op when 'DELETE' then old else new end;
+  end if;
+  /* Of a trigger before the change null is what keeps it from being made; after it, nothing depends on this. */
+  if tg_level = 'ROW' and (v_row is null or v_passes is not true) then
+    if tg_op = 'DELETE' then
+      return old;
+    end if;
+    return new;
+  end if;
+  if v_row is not null then
+    v_data := exact_row(tg_relid, v_row, v_columns, v_ignored);
+    for v_expression in select o->>k from unnest('{type,data,extra1,extra2,extra3,extra4}'::text[]) with ordinality t(k, n) order by n loop
+      if v_expression is not null then
+        execute format('select (%s)::text from (select ($1).*) r', v_expression) into v_expression using case tg_op when 'DELETE' then old else new end;
+      end if;
+      v_values := v_values || v_expression;
+    end loop;
+  end if;
+  perform insert_event(o->>'stream', coalesce(v_values[1], (o->>'prefix') || '.' || lower(tg_op)),
+    case when o ? 'data' and v_row is not null then v_values[2]::jsonb else v_data end,
+    coalesce(v_values[3], v_table),
+    coalesce(v_values[4], case when o->'old' = 'true' and v_before is not null then exact_row(tg_relid, v_before, v_columns, v_ignored)::text end),
+    v_values[5], v_values[6], key_text(coalesce(v_before, v_row), v_key));
+  return null;
+end
+
+
+
+-- function capture_fault(p_table regclass, p_options jsonb)
+returns jsonb language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  v_column text;
+  v_expression text;
+begin
+  if (select relkind from pg_class where oid = p_table) not in ('r', 'p') then
+    return jsonb_build_object('code', 'capture', 'field', 'table', 'table', p_table::text, 'reason', 'is no table');
+  end if;
+  select c into v_column from jsonb_each(p_options) o, jsonb_array_elements_text(case when o.key in ('key', 'ignore', 'columns') then o.value else '[]' end) c
+   where not exists (select from pg_attribute where attrelid = p_table and attname = c and attnum > 0 and not attisdropped) limit 1;
+  if found then
+    return jsonb_build_object('code', 'capture', 'field', 'columns', 'table', p_table::text, 'reason', format('has no column "%s"', v_column));
+  end if;
+  if not p_options ? 'key' and not exists (select from pg_index where indrelid = p_table and indisprimary) then
+    return jsonb_build_object('code', 'capture', 'field', 'key', 'table', p_table::text, 'reason', 'has no primary key: say which columns name a row, or key: [] if none do');
+  end if;
+  for v_column, v_expression in select key, value from jsonb_each_text(p_options) where key in ('when', 'type', 'data', 'extra1', 'extra2', 'extra3', 'extra4') loop
+    begin
+      execute format('select (%s)%s from %s r limit 0', v_expression, case v_column when 'when' then '::boolean' when 'data' then '::text::jsonb' else '::text' end, p_table);
+    exception when syntax_error_or_access_rule_violation or data_exception or feature_not_supported then
+      return jsonb_build_object('code', 'capture', 'field', v_column, 'table', p_table::text, 'reason', 'cannot be evaluated: ' || sqlerrm);
+    end;
+  end loop;
+  return null;
+end
+
+
+
+-- function capture_plan(p_stream text, p_table regclass, p_options jsonb, OUT fault jsonb, OUT statements text[])
+returns record language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  q queue := stream_of(p_stream);
+  o jsonb := p_options;
+begin
+  fault := case when q.id is null then queue_fault(p_stream, 'stream') end;
+  if fault is not null then
+    return;
+  end if;
+  statements := array[format('drop trigger if exists %I on %s', 'sluice_capture_' || q.id, p_table), format('drop trigger if exists %I on %s', 'sluice_truncate_' || q.id, p_table)];
+  if p_options is null then
+    return;
+  end if;
+  if not o ? 'key' then
+    o := o || jsonb_build_object('key', (select coalesce(jsonb_agg(a.attname order by k.n), '[]') from pg_index i, unnest(i.indkey) with ordinality k(attnum, n)
+      join pg_attribute a on a.attnum = k.attnum where i.indrelid = p_table and i.indisprimary and a.attrelid = p_table));
+  end if;
+  o := (select o || jsonb_build_object('stream', q.name, 'table', n.nspname || '.' || c.relname, 'prefix', c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = p_table);
+  statements := statements || array[
+    format('create trigger %I %s insert or update or delete on %s for each row execute function %I.capture(%L)', 'sluice_capture_' || q.id, case when o->'skip' = 'true' then 'before' else 'after' end, p_table, current_schema(), o),
+    format('create trigger %I after truncate on %s for each statement execute function %I.capture(%L)', 'sluice_truncate_' || q.id, p_table, current_schema(), o)];
+end
+
+
+
+-- function check_lags()
+returns TABLE(stream text, subscription text, age double precision, events bigint, bytes bigint, expired boolean) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+#variable_conflict use_column
+declare
+  v_now timestamptz := clock();
+  w record;
+  l record;
+begin
+  for w in select s, q.name, coalesce(s.lag_limit, t.lag_limit) as lag_limit, coalesce(s.when_stuck, t.when_stuck) as what
+             from subscription s join stream t on t.id = s.stream join queue q on q.id = t.id
+            where s.expired_at is null and cluster_fault() is null and (coalesce(s.lag_limit, t.lag_limit) is not null or s.stuck_at is not null) order by s.id
+  loop
+    continue when not hold_stream((w.s).stream);
+    select * into l from lag_of(w.s, v_now);
+    if coalesce(beyond_limit(w.lag_limit, l.age, l.events, l.bytes), false) then
+      update subscription set stuck_at = coalesce(stuck_at, v_now), expired_at = case when w.what = 'expire' then v_now end where id = (w.s).id and expired_at is null;
+      return query select w.name, (w.s).name, l.age, l.events, l.bytes, w.what = 'expire';
+    elsif (w.s).stuck_at is not null then
+      update subscription set stuck_at = null where id = (w.s).id;
+    end if;
+  end loop;
+end
+
+
+
+-- function clear_batches(p_most integer)
+returns integer language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off defaults 10000 as
+
+declare
+  s subscription;
+  b batch;
+  v_below bigint;
+  v_all int := 0;
+begin
+  for s in select * from subscription order by id loop
+    b := newest_batch(s.id);
+    v_below := least(b.id, (select min(o) from unnest(open_batches(b)) o));
+    continue when not exists (select from batch where subscription = s.id and id < v_below order by id desc offset p_most);
+    v_below := least(v_below, (select id from batch where subscription = s.id and id < v_below order by id desc offset 100 limit 1));
+    delete from batch_end where subscription = s.id and batch < v_below;
+    delete from batch_lease where subscription = s.id and batch < v_below;
+    delete from slice where subscription = s.id and root is distinct from b.rest_root and root < v_below;
+    with gone as (delete from batch where subscription = s.id and id < v_below returning 1)
+    select v_all + count(*) into v_all from gone;
+  end loop;
+  return v_all;
 end
 
 
@@ -590,6 +915,14 @@ end
 
 
 
+-- function cluster_fault()
+returns jsonb language sql stable search_path=<schema>, pg_temp as
+
+  select jsonb_build_object('code', 'other_cluster', 'stored', i.cluster, 'actual', c.system_identifier::text)
+    from installation i, pg_control_system() c where i.cluster is distinct from c.system_identifier::text
+
+
+
 -- function count_messages(q queue, p_now timestamp with time zone, p_wait boolean)
 returns TABLE(length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest timestamp with time zone, newest timestamp with time zone) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, jit=off as
 
@@ -645,6 +978,26 @@ begin
   if q.notify = 'transaction' then
     perform pg_notify(current_schema() || '_wake', q.name);
   end if;
+end
+
+
+
+-- function create_event_tables(p_stream integer)
+returns void language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  v_table text := event_table(p_stream);
+begin
+  execute format('create sequence %I.%I', current_schema(), 'sent_' || p_stream);
+  execute format('create table %I.%I (
+      txid bigint not null default pg_current_xact_id()::text::bigint, id bigint not null default nextval(%L), at timestamptz not null, segment smallint not null,
+      type text not null, key text, data jsonb, headers jsonb, extra1 text, extra2 text, extra3 text, extra4 text) partition by list (segment)',
+    current_schema(), v_table, format('%I.event_id', current_schema()));
+  execute format('create index %I on %I (txid, id)', v_table || '_txid', v_table);
+  for v_segment in 0 .. 2 loop
+    execute format('create table %I.%I partition of %I for values in (%s) with (autovacuum_vacuum_insert_threshold = 100000, autovacuum_analyze_threshold = 100000)',
+      current_schema(), v_table || '_' || v_segment, v_table, v_segment);
+  end loop;
 end
 
 
@@ -706,6 +1059,52 @@ begin
   perform clone_functions(s.id);
   perform make_range(parent, n, false) from partition_steps(s.id) where step = 'make';
   return s.id;
+end
+
+
+
+-- function create_stream(name text, options jsonb, OUT id integer, OUT created boolean)
+returns record language plpgsql volatile security definer search_path=<schema>, pg_temp defaults '{}'::jsonb as
+
+declare
+  v record;
+begin
+  perform raise_fault(stream_options_fault(options));
+  perform raise_fault(argument_fault('name', name ~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$'));
+  select * into v from try_create_stream(name, options, false);
+  perform raise_fault(v.fault);
+  id := (v.info->>'id')::int;
+  created := v.created;
+end
+
+
+
+-- function create_subscription(stream text, name text, options jsonb, start jsonb)
+returns boolean language plpgsql volatile security definer search_path=<schema>, pg_temp defaults '{}'::jsonb, '"latest"'::jsonb as
+
+declare
+  v record;
+begin
+  perform raise_fault(coalesce(
+    argument_fault('name', name ~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$'),
+    subscription_options_fault(options),
+    argument_fault('start', start in ('"latest"', '"earliest"') or jsonb_typeof(start->'tick') = 'number' or jsonb_typeof(start->'time') = 'number')));
+  select * into v from try_create_subscription(stream, name, options, start, false);
+  perform raise_fault(v.fault);
+  return v.created;
+end
+
+
+
+-- function cut(s subscription, n batch, p_max integer)
+returns void language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_hashjoin=off, enable_mergejoin=off as
+
+begin
+  delete from slice where subscription = s.id;
+  execute 'insert into slice (subscription, root, number, base, txids, from_id, to_id, events)
+    select $3, $4, part, $5, range_agg(int8range(txid, txid, ''[]'')), min(id), max(id), count(*)
+      from (select txid, id, (row_number() over (order by id) - 1) / $2 + 1 as part from ' || events_of(s.stream) || ') p group by part'
+    using n.txids, p_max, s.id, n.root, n.base;
 end
 
 
@@ -908,6 +1307,16 @@ end
 
 
 
+-- function done_up_to(p_subscription integer)
+returns int8multirange language sql stable search_path=<schema>, pg_temp as
+
+  select b.seen
+      * coalesce((select base from slice where subscription = b.subscription and root = b.rest_root and number = b.rest), b.seen)
+      * coalesce((select range_intersect_agg(base) from batch where subscription = b.subscription and id = any (open_batches(b))), b.seen)
+    from newest_batch(p_subscription) b
+
+
+
 -- function drop_counters()
 returns void language plpgsql volatile search_path=<schema>, pg_temp, lock_timeout=20ms as
 
@@ -994,12 +1403,64 @@ end
 
 
 
+-- function drop_stream(name text, force boolean)
+returns boolean language plpgsql volatile security definer search_path=<schema>, pg_temp defaults false as
+
+declare
+  v record;
+begin
+  select * into v from try_drop_stream(name, coalesce(force, false));
+  perform raise_fault(v.fault);
+  return v.existed;
+end
+
+
+
+-- function drop_subscription(stream text, name text)
+returns boolean language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  v record;
+begin
+  select * into v from try_drop_subscription(stream, name);
+  perform raise_fault(v.fault);
+  return v.existed;
+end
+
+
+
 -- function due_partitions()
 returns jsonb language sql volatile security definer search_path=<schema>, pg_temp as
 
   update storage s set seen = p.now, pace = greatest(p.now - s.seen, s.pace / 2)
     from partitioned() p where s.layout = 'id' and p.storage = s.id and not p.is_archive;
   select coalesce(jsonb_agg(jsonb_build_object('step', step, 'parent', parent, 'n', n)), '[]') from partition_steps()
+
+
+
+-- function due_retries(b batch, p_open bigint[], p_max integer, p_now timestamp with time zone)
+returns batch language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+
+declare
+  n batch := b;
+  v_held bigint[] := array(select unnest(retried) from batch where subscription = b.subscription and id = any (p_open));
+  v_alone boolean;
+begin
+  select array_agg(id order by due, id), bool_or(alone) into n.retried, v_alone from (
+    select id, due, alone from event_retry where subscription = b.subscription and due <= p_now and not id = any (v_held) order by due, id limit p_max) d;
+  if n.retried is null then
+    return null;
+  elsif v_alone then
+    n.retried := n.retried[1:1];
+  end if;
+  n.base := b.seen;
+  n.root := nextval('batch_id');
+  n.slice := 1;
+  n.txids := '{}';
+  n.events := cardinality(n.retried);
+  select min(event), max(event) into n.from_id, n.to_id from event_retry where id = any (n.retried);
+  return n;
+end
 
 
 
@@ -1016,6 +1477,45 @@ begin
     'due', (select coalesce(jsonb_agg(schedule_timing(d) || jsonb_build_object(
                      'name', d.name, 'missed', d.missed, 'next', epoch_ms(d.next_at), 'bytes', pg_column_size(d.payload)) order by d.wake_at), '[]')
               from (select * from schedule where wake_at > v_from and wake_at <= v_now order by wake_at limit p_limit) d));
+end
+
+
+
+-- function due_streams()
+returns jsonb language sql volatile security definer search_path=<schema>, pg_temp as
+
+  select coalesce(jsonb_agg(jsonb_build_object('stream', q.name, 'tick', tick_is_due(t, c.now), 'rotate', rotation_is_due(t, c.now)) order by t.id), '[]')
+    from (select clock() as now offset 0) c, stream t join queue q on q.id = t.id
+   where q.dropped_at is null and (tick_is_due(t, c.now) or rotation_is_due(t, c.now))
+
+
+
+-- function empty_segment(t stream, p_segment integer)
+returns jsonb language plpgsql volatile search_path=<schema>, pg_temp, lock_timeout=50ms as
+
+declare
+  v_leaf text := event_table(t.id) || '_' || p_segment;
+  v_left timestamptz := (select min(n.at) from stream_segment n where n.stream = t.id
+    and n.generation > (select max(generation) from stream_segment where stream = t.id and current = p_segment));
+  v_holders text[];
+begin
+  if v_left > clock() - t.retention then
+    return '{"did": "kept"}';
+  end if;
+  v_holders := holders_of(t.id, p_segment);
+  if v_holders = '{}' then
+    begin
+      execute format('lock table only %I in access exclusive mode', v_leaf);
+    exception when lock_not_available then
+      return '{"did": "refused"}';
+    end;
+    v_holders := holders_of(t.id, p_segment);
+  end if;
+  if v_holders <> '{}' then
+    return jsonb_build_object('did', 'held', 'by', v_holders);
+  end if;
+  execute format('truncate only %I', v_leaf);
+  return '{"did": "truncated"}';
 end
 
 
@@ -1042,10 +1542,63 @@ returns double precision language sql immutable as
  select round(extract(epoch from p_at) * 1000)::float8 
 
 
+-- function epoch_ms_of(p_length interval)
+returns double precision language sql immutable as
+ select round(extract(epoch from p_length) * 1000)::float8 
+
+
 -- function error_document(p_error jsonb)
 returns jsonb language sql immutable as
 
   select case when jsonb_typeof(p_error) = 'object' then p_error when p_error <> 'null' then jsonb_build_object('name', 'Error', 'message', p_error #>> '{}') end
+
+
+
+-- function event_leaf(p_stream integer, OUT leaf text, OUT segment smallint)
+returns record language sql stable search_path=<schema>, pg_temp as
+
+  select event_table(p_stream) || '_' || s.current, s.current from stream_segment s where s.stream = p_stream order by s.generation desc limit 1
+
+
+
+-- function event_table(p_stream integer)
+returns text language sql immutable as
+ select 'event_s' || p_stream 
+
+
+-- function events_in_batch(p_stream integer, n batch, p_after bigint, p_limit integer)
+returns TABLE(id bigint, at timestamp with time zone, type text, key text, data jsonb, headers jsonb, extra1 text, extra2 text, extra3 text, extra4 text, attempt integer) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_hashjoin=off, enable_mergejoin=off as
+
+#variable_conflict use_column
+begin
+  if n.retried is not null then
+    return query select r.event, r.at, r.type, r.key, r.data, r.headers, r.extra1, r.extra2, r.extra3, r.extra4, r.attempt + n.attempt
+      from event_retry r where r.id = any (n.retried) and r.event > p_after order by r.event limit p_limit;
+  else
+    return query execute 'select id, at, type, key, data, headers, extra1, extra2, extra3, extra4, $5 from ' || events_of(p_stream)
+        || ' where id > greatest($2, $3 - 1) and id <= $4 order by id limit $6'
+      using n.txids, p_after, n.from_id, n.to_id, n.attempt, p_limit;
+  end if;
+end
+
+
+
+-- function events_of(p_stream integer)
+returns text language sql immutable search_path=<schema>, pg_temp as
+
+  select format('unnest($1) r, lateral (select * from %I i where i.txid >= coalesce(lower(r), 0) and i.txid < coalesce(upper(r), 9223372036854775807)) e', event_table(p_stream))
+
+
+
+-- function exact_row(p_table oid, p_row jsonb, p_columns text[], p_ignored text[])
+returns jsonb language sql stable search_path=<schema>, pg_temp as
+
+  select coalesce(jsonb_object_agg(j.key, case
+           when jsonb_typeof(j.value) in ('number', 'array', 'object')
+            and ((bottom_type(a.atttypid)).typtype = 'c' or (bottom_type(a.atttypid)).oid in ('bigint'::regtype, 'numeric'::regtype, 'money'::regtype)) then numbers_as_text(j.value)
+           else j.value end), '{}')
+    from jsonb_each(p_row) j join pg_attribute a on a.attrelid = p_table and a.attname = j.key and not a.attisdropped
+   where (p_columns is null or j.key = any (p_columns)) and not j.key = any (p_ignored)
 
 
 
@@ -1132,6 +1685,17 @@ returns jsonb language sql immutable search_path=<schema>, pg_temp as
   select case when p_filter is not null then argument_fault('filter',
     jsonb_typeof(p_filter) = 'object' and jsonb_typeof(coalesce(p_filter->'headers', '{}')) = 'object'
     and p_filter - 'headers' - 'payload' = '{}' and p_filter <> '{}') end
+
+
+
+-- function finish_batch(stream text, subscription text, batch bigint, token bigint, retries jsonb)
+returns void language plpgsql volatile security definer search_path=<schema>, pg_temp defaults '[]'::jsonb as
+
+begin
+  perform raise_fault(argument_fault('retries', jsonb_typeof(retries) = 'array' and not exists (
+    select from jsonb_array_elements(retries) w where jsonb_typeof(w) <> 'object' or not w->>'id' ~ '^[0-9]{1,18}$' or w ? 'delay' and jsonb_typeof(w->'delay') <> 'number')));
+  perform raise_fault((select fault from try_finish_batch(stream, subscription, batch, token, retries)));
+end
 
 
 
@@ -1331,6 +1895,49 @@ end
 
 
 
+-- function force_tick(stream text)
+returns bigint language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  v record;
+begin
+  select * into v from try_tick(stream, true, null, null);
+  perform raise_fault(v.fault);
+  return v.tick;
+end
+
+
+
+-- function forget_subscription(p_id integer)
+returns void language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
+
+begin
+  perform pg_advisory_xact_lock(lock_space('subscription'), p_id);
+  /* Who is just finishing a batch comes first. */
+  perform from batch where subscription = p_id order by id for update;
+  delete from subscription where id = p_id;
+  delete from batch where subscription = p_id;
+  delete from batch_end where subscription = p_id;
+  delete from batch_lease where subscription = p_id;
+  delete from slice where subscription = p_id;
+  delete from event_retry where subscription = p_id;
+end
+
+
+
+-- function forget_ticks(p_stream integer)
+returns void language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
+
+declare
+  v_oldest bigint := (select min(sent) from (select sent from stream_segment where stream = p_stream order by generation desc limit 3) g);
+begin
+  delete from tick where stream = p_stream and sent < v_oldest and id < (select min(id) from (select id from tick where stream = p_stream order by id desc limit 20) k)
+    and id < (select max(id) from tick where stream = p_stream and sent < v_oldest);
+  delete from stream_segment where stream = p_stream and generation < (select max(generation) - 10 from stream_segment where stream = p_stream);
+end
+
+
+
 -- function found_elsewhere(q queue, p_blocks bigint)
 returns boolean language plpgsql volatile search_path=<schema>, pg_temp as
 
@@ -1399,6 +2006,37 @@ returns bigint language sql immutable as
 
 
 
+-- function hand_out(s subscription, p_owner text, p_shared boolean, p_lease interval, p_max integer, p_min integer, p_max_wait interval, p_before timestamp with time zone)
+returns batch language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+
+declare
+  v_now timestamptz := clock();
+  b batch := newest_batch(s.id);
+  n batch;
+begin
+  select o.* into n from batch o where o.subscription = s.id and o.id = any (open_batches(b)) and o.owner = p_owner
+     and not exists (select from batch_lease l where l.subscription = s.id and l.batch = o.id and l.owner is null) order by o.id limit 1;
+  if found then
+    perform renew(n, v_now, p_lease);
+    return n;
+  end if;
+  n := next_content(s, b, p_shared, p_max, p_min, p_max_wait, p_before, v_now);
+  if n.id is null then
+    return null;
+  end if;
+  n.id := nextval('batch_id');
+  n.at := v_now;
+  n.lease := new_lease();
+  n.owner := p_owner;
+  n.shared := p_shared;
+  n.until := v_now + p_lease;
+  n.attempt := n.attempt + 1;
+  insert into batch values (n.*);
+  return n;
+end
+
+
+
 -- function has_floor(q queue)
 returns boolean language plpgsql stable search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
 
@@ -1408,6 +2046,20 @@ begin
                 lateral (select vt from floor f where f.storage = q.storage and f.queue = q.id and f.priority = l.level
                           order by f.version desc limit 1) f
      where f.vt > '-infinity');
+end
+
+
+
+-- function held_batch(p_subscription integer, p_batch bigint, p_lease bigint)
+returns batch language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+
+declare
+  n batch;
+begin
+  select * into n from batch b where b.subscription = p_subscription and b.id = p_batch and b.lease = p_lease
+     and not exists (select from batch_end e where e.subscription = p_subscription and e.batch = p_batch)
+     and not exists (select from batch_lease l where l.subscription = p_subscription and l.batch = p_batch and l.owner is null);
+  return n;
 end
 
 
@@ -1460,6 +2112,17 @@ end
 
 
 
+-- function hold_batch(p_subscription integer, p_batch bigint, p_lease bigint)
+returns batch language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+
+begin
+  perform from batch where subscription = p_subscription and id = p_batch and lease = p_lease for update;
+  /* In a statement of its own: it may have ended while the lock was waited for. */
+  return held_batch(p_subscription, p_batch, p_lease);
+end
+
+
+
 -- function hold_if_free(q queue)
 returns boolean language plpgsql volatile search_path=<schema>, pg_temp as
 
@@ -1479,6 +2142,56 @@ begin
   end if;
   perform pg_advisory_xact_lock_shared(lock_space('storage'), q.storage);
   return pg_relation_size(own_relation(message_table(q.storage))) is not null;
+end
+
+
+
+-- function hold_stream(p_stream integer)
+returns boolean language plpgsql volatile search_path=<schema>, pg_temp as
+
+begin
+  perform pg_advisory_xact_lock_shared(lock_space('stream'), p_stream);
+  return pg_relation_size(own_relation(event_table(p_stream) || '_0')) is not null;
+end
+
+
+
+-- function holders_of(p_stream integer, p_segment integer)
+returns text[] language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_hashjoin=off, enable_mergejoin=off as
+
+declare
+  s subscription;
+  v_holds boolean;
+  v_names text[] := '{}';
+begin
+  for s in select * from subscription where stream = p_stream and expired_at is null order by name loop
+    execute format('select exists (select from unnest($1) r, lateral (select from only %I where txid >= coalesce(lower(r), 0) and txid < coalesce(upper(r), 9223372036854775807) limit 1) e)',
+      event_table(p_stream) || '_' || p_segment) into v_holds using '{(,)}'::int8multirange - coalesce(done_up_to(s.id), '{}');
+    if v_holds then
+      v_names := v_names || s.name;
+    end if;
+  end loop;
+  return v_names;
+end
+
+
+
+-- function insert_event(stream text, type text, data jsonb, extra1 text, extra2 text, extra3 text, extra4 text, key text, headers jsonb)
+returns bigint language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off defaults NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::jsonb as
+
+#variable_conflict use_variable
+declare
+  q queue := stream_of(stream);
+  w record;
+  v_id bigint;
+begin
+  perform raise_fault(coalesce(argument_fault('type', length(type) between 1 and 255), argument_fault('headers', coalesce(jsonb_typeof(headers), 'object') = 'object')));
+  perform raise_fault(publish_fault(q, stream, 1));
+  select * into w from event_leaf(q.id);
+  execute format('insert into %I (at, segment, type, key, data, headers, extra1, extra2, extra3, extra4) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) returning id', w.leaf)
+     into v_id using clock(), w.segment, type, key, data, headers, extra1, extra2, extra3, extra4;
+  perform count_sent(q, 1);
+  return v_id;
 end
 
 
@@ -1677,6 +2390,55 @@ begin
     waits := coalesce(waits, false);
   end if;
 end
+
+
+
+-- function key_text(p_row jsonb, p_key text[])
+returns text language sql immutable search_path=<schema>, pg_temp as
+
+  select case cardinality(p_key) when 0 then null when 1 then p_row->>p_key[1]
+    else (select jsonb_agg(p_row->>k order by n)::text from unnest(p_key) with ordinality t(k, n)) end
+
+
+
+-- function lag_fine(p jsonb)
+returns boolean language sql immutable search_path=<schema>, pg_temp as
+
+  select coalesce(jsonb_typeof(p), 'null') = 'null' or jsonb_typeof(p) = 'object' and p - '{age,events,bytes}'::text[] = '{}'
+     and (not p ? 'age' or partition_measure('time', p->'age') > 0)
+     and not exists (select from jsonb_each(p - 'age') where jsonb_typeof(value) <> 'number' or (value #>> '{}')::numeric <= 0)
+
+
+
+-- function lag_of(s subscription, p_now timestamp with time zone, OUT age double precision, OUT events bigint, OUT bytes bigint)
+returns record language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  v_oldest timestamptz := oldest_waiting(s);
+  b batch := newest_batch(s.id);
+  v_published bigint := published(s.stream);
+  v_stored bigint;
+begin
+  if v_oldest is null then
+    age := 0;
+    events := 0;
+    bytes := 0;
+    return;
+  end if;
+  age := greatest(epoch_ms_of(p_now - v_oldest), 0);
+  events := greatest(v_published - b.sent, 0)
+    + coalesce((select sum(o.events) from batch o where o.subscription = s.id and o.id = any (open_batches(b)) and o.retried is null), 0)
+    + coalesce((select sum(p.events) from slice p where p.subscription = s.id and p.root = b.rest_root and p.number >= b.rest), 0);
+  v_stored := greatest(v_published - (select g.sent from stream_segment g where g.stream = s.stream and g.generation >= (newest_segment(s.stream)).generation - 2 order by g.generation limit 1), events, 1);
+  bytes := (stream_bytes(s.stream)::numeric * events / v_stored)::bigint;
+end
+
+
+
+-- function lag_wanted(p jsonb)
+returns jsonb language sql immutable search_path=<schema>, pg_temp as
+
+  select case when jsonb_typeof(p) = 'object' then jsonb_build_object('age', partition_measure('time', p->'age'), 'events', (p->>'events')::bigint, 'bytes', (p->>'bytes')::bigint) end
 
 
 
@@ -2093,7 +2855,7 @@ begin
       end if;
     end loop;
   end if;
-  return jsonb_build_object('busy', false, 'swept', v_swept, 'found', v_found, 'next', v_next, 'flips', (
+  return jsonb_build_object('busy', false, 'swept', v_swept, 'found', v_found, 'next', v_next, 'streams', case when v_next is null then due_streams() end, 'flips', (
     select coalesce(jsonb_agg(s.id order by s.id), '[]') from storage s
      where v_next is null and s.layout = 'ring' and flip_wanted(s.id, p_dead, p_flip_pause)));
 end
@@ -2149,6 +2911,25 @@ begin
   end if;
   execute format('alter table %s attach partition %s for values from (%L) to (%L)', own(p_parent), own(v_table), v_from, v_to);
   return v_count;
+end
+
+
+
+-- function make_tick(p_stream integer, p_id bigint, p_at timestamp with time zone)
+returns bigint language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_sort=off as
+
+declare
+  v_last bigint;
+  v_sent bigint := published(p_stream);
+begin
+  perform pg_advisory_xact_lock(lock_space('tick'), p_stream);
+  v_sent := published(p_stream);
+  select id into v_last from tick where stream = p_stream order by id desc limit 1;
+  if p_id <= v_last then
+    return null;
+  end if;
+  insert into tick (stream, id, seen, at, sent) select p_stream, coalesce(p_id, v_last + 1, 1), seen_now(), coalesce(p_at, clock()), v_sent;
+  return coalesce(p_id, v_last + 1, 1);
 end
 
 
@@ -2238,6 +3019,72 @@ returns bigint language sql volatile as
 select uuid_hash_extended(gen_random_uuid(), 0) & 9223372036854775807
 
 
+-- function newest_batch(p_subscription integer)
+returns batch language plpgsql stable search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_sort=off as
+
+declare
+  b batch;
+begin
+  select * into b from batch where subscription = p_subscription order by id desc limit 1;
+  return b;
+end
+
+
+
+-- function newest_segment(p_stream integer)
+returns stream_segment language sql stable search_path=<schema>, pg_temp, enable_seqscan=off, enable_sort=off as
+
+  select g from stream_segment g where stream = p_stream order by generation desc limit 1
+
+
+
+-- function next_batch(stream text, subscription text, owner text, lease interval, max_events integer, shared boolean)
+returns TABLE(batch bigint, token bigint, events integer, attempt integer) language plpgsql volatile security definer search_path=<schema>, pg_temp defaults NULL::interval, 1000, false as
+
+declare
+  v record;
+begin
+  perform raise_fault(coalesce(
+    argument_fault('owner', length(owner) between 1 and 500),
+    argument_fault('lease', lease is null or lease > '0' and isfinite(lease)),
+    argument_fault('max_events', max_events > 0),
+    argument_fault('shared', shared is not null)));
+  select * into v from try_next_batch(stream, subscription, owner, shared, lease, max_events, 1, null, null, true, 0);
+  perform raise_fault(v.fault);
+  if v.batch is not null then
+    return query select (v.batch->>'id')::bigint, (v.batch->>'lease')::bigint, (v.batch->>'count')::int, (v.batch->>'attempt')::int;
+  end if;
+end
+
+
+
+-- function next_content(s subscription, b batch, p_shared boolean, p_max integer, p_min integer, p_max_wait interval, p_before timestamp with time zone, p_now timestamp with time zone)
+returns batch language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  n batch := take_over(s, b, open_batches(b), p_now);
+  v_open bigint[] := open_batches(b);
+begin
+  b.attempt := 0;
+  b.retried := null;
+  if n.id is null and v_open <> '{}' and (not p_shared or exists (select from batch where subscription = s.id and id = any (v_open) and not shared)) then
+    return null;
+  end if;
+  if n.id is null then
+    n := due_retries(b, v_open, p_max, p_now);
+  end if;
+  if n.id is null and b.rest is not null then
+    n := next_slice(b);
+  end if;
+  if n.id is null then
+    n := open_window(s, b, p_max, p_min, p_max_wait, p_before, p_now);
+  end if;
+  n.open := open_batches(b);
+  return n;
+end
+
+
+
 -- function next_group(q queue, p_live smallint[], p_after bigint)
 returns bigint language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, enable_sort=off, jit=off as
 
@@ -2253,6 +3100,54 @@ end
 
 
 
+-- function next_slice(b batch)
+returns batch language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+
+declare
+  n batch := b;
+  p slice;
+begin
+  select * into p from slice where subscription = b.subscription and root = b.rest_root and number = b.rest;
+  n.root := p.root;
+  n.slice := p.number;
+  n.base := p.base;
+  n.txids := p.txids;
+  n.from_id := p.from_id;
+  n.to_id := p.to_id;
+  n.events := p.events;
+  n.rest := case when exists (select from slice where subscription = b.subscription and root = b.rest_root and number = b.rest + 1) then b.rest + 1 end;
+  n.rest_root := case when n.rest is not null then b.rest_root end;
+  return n;
+end
+
+
+
+-- function numbers_as_text(p jsonb)
+returns jsonb language plpgsql immutable search_path=<schema>, pg_temp as
+
+begin
+  return case jsonb_typeof(p)
+    when 'number' then to_jsonb(p #>> '{}')
+    when 'array' then (select coalesce(jsonb_agg(numbers_as_text(v) order by n), '[]') from jsonb_array_elements(p) with ordinality e(v, n))
+    when 'object' then (select coalesce(jsonb_object_agg(k, numbers_as_text(v)), '{}') from jsonb_each(p) e(k, v))
+    else p end;
+end
+
+
+
+-- function oldest_waiting(s subscription)
+returns timestamp with time zone language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_hashjoin=off, enable_mergejoin=off as
+
+declare
+  v_at timestamptz;
+begin
+  execute format('select min(at) from unnest($1) r, lateral (select at from %I where txid >= coalesce(lower(r), 0) and txid < coalesce(upper(r), 9223372036854775807) order by txid, id limit 1) e',
+    event_table(s.stream)) into v_at using '{(,)}'::int8multirange - coalesce(done_up_to(s.id), '{}');
+  return v_at;
+end
+
+
+
 -- function once(key text, keep interval)
 returns boolean language plpgsql volatile security definer search_path=<schema>, pg_temp defaults '30 days'::interval as
 
@@ -2261,6 +3156,58 @@ begin
     argument_fault('key', length(key) between 1 and 500),
     argument_fault('keep', keep > '0' and isfinite(keep))));
   return (select first from try_once(key, keep));
+end
+
+
+
+-- function open_batches(b batch)
+returns bigint[] language sql stable search_path=<schema>, pg_temp as
+
+  select array(select o from unnest(b.open || case when b.lease is not null then array[b.id] else '{}' end) o
+                where not exists (select from batch_end e where e.subscription = b.subscription and e.batch = o) order by o)
+
+
+
+-- function open_window(s subscription, b batch, p_max integer, p_min integer, p_max_wait interval, p_before timestamp with time zone, p_now timestamp with time zone)
+returns batch language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_hashjoin=off, enable_mergejoin=off as
+
+declare
+  n batch := b;
+  w record;
+  v_oldest timestamptz;
+  v_root bigint;
+begin
+  loop
+    select * into w from window_end(s.stream, n.tick, n.sent, p_max, p_before);
+    if w.seen is null then
+      return null;
+    end if;
+    n.tick := coalesce(w.tick, n.tick);
+    n.sent := greatest(n.sent, w.sent);
+    /* A tick may be older than a position that a reader took for itself. */
+    if w.seen @> b.seen then
+      n.base := b.seen;
+      n.seen := w.seen;
+      n.txids := w.seen - b.seen;
+      execute 'select count(*), min(id), max(id), min(at) from ' || events_of(s.stream) into n.events, n.from_id, n.to_id, v_oldest using n.txids;
+      exit when n.events > 0 or w.tick is null;
+    elsif w.tick is null then
+      return null;
+    end if;
+  end loop;
+  if n.events = 0 or n.events < p_min and coalesce(v_oldest > p_now - p_max_wait, true) then
+    return null;
+  end if;
+  n.root := nextval('batch_id');
+  n.slice := 1;
+  n.rest := null;
+  if n.events > p_max then
+    perform cut(s, n, p_max);
+    n.rest := 1;
+    n.rest_root := n.root;
+    n := next_slice(n);
+  end if;
+  return n;
 end
 
 
@@ -2455,6 +3402,38 @@ returns jsonb language sql immutable as
 
 
 
+-- function publish_fault(q queue, p_name text, p_count integer)
+returns jsonb language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan as
+
+declare
+  t stream;
+  v_before int;
+begin
+  if q.id is null or not hold_stream(q.id) then
+    return queue_fault(p_name, 'stream');
+  end if;
+  select * into t from stream where id = q.id;
+  if t.closed and current_setting('session_replication_role') <> 'replica' then
+    return jsonb_build_object('code', 'stream_closed', 'stream', p_name);
+  elsif t.per_transaction is not null then
+    execute format('select count(*) from (select from %I where txid = $1 limit $2) e', event_table(q.id)) into v_before
+      using pg_current_xact_id()::text::bigint, t.per_transaction;
+    if v_before + p_count > t.per_transaction then
+      return jsonb_build_object('code', 'transaction_limit', 'stream', p_name, 'limit', t.per_transaction);
+    end if;
+  end if;
+  return cluster_fault();
+end
+
+
+
+-- function published(p_stream integer)
+returns bigint language sql volatile search_path=<schema>, pg_temp as
+
+  select coalesce(pg_sequence_last_value(own_relation('sent_' || p_stream)), 0)
+
+
+
 -- function purge(queue text)
 returns integer language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
@@ -2481,13 +3460,36 @@ end
 
 
 
+-- function put_off(s subscription, n batch, p_what jsonb, p_now timestamp with time zone)
+returns bigint[] language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
+
+declare
+  v_dead bigint[];
+begin
+  execute 'with o as materialized (
+      select id, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, 0 as attempt, null::jsonb as errors, false as alone from ' || events_of(s.stream) || ' where id between $2 and $3
+      union all
+      select event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, attempt, errors, alone from event_retry where id = any ($4)),
+    put as (
+      insert into event_retry (subscription, due, attempt, alone, died_at, errors, event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4)
+      select $5, d.due, case when w @> ''{"spared": true}'' then least(o.attempt + $6, ($9).max_attempts - 1) else o.attempt + $6 end, o.alone or w ? ''alone'', case when d.due = ''infinity'' then $7 end, with_error(o.errors, w->''error'', o.attempt + $6, $7),
+             o.id, o.txid, o.at, o.type, o.key, o.data, o.headers, o.extra1, o.extra2, o.extra3, o.extra4
+        from jsonb_array_elements($8) w join o on o.id = (w->>''id'')::bigint, lateral (select retry_due($9, w, o.attempt + $6, $7) as due offset 0) d
+       order by o.id returning event, due)
+    select array_agg(event) from put where due = ''infinity'''
+    into v_dead using n.txids, n.from_id, n.to_id, n.retried, s.id, n.attempt, p_now, p_what, s;
+  return v_dead;
+end
+
+
+
 -- function queue_fault(p_queue text, p_kind text)
 returns jsonb language sql stable search_path=<schema>, pg_temp as
 
   select coalesce(
     (select jsonb_build_object('code', 'wrong_kind', 'queue', p_queue, 'expected', p_kind, 'actual', kind)
        from queue where name = p_queue and dropped_at is null and kind <> p_kind),
-    jsonb_build_object('code', 'queue_not_found', 'queue', p_queue))
+    jsonb_build_object('code', case p_kind when 'stream' then 'stream_not_found' else 'queue_not_found' end, 'queue', p_queue))
 
 
 
@@ -2539,6 +3541,15 @@ begin
   raise exception using
     message = case v_code
       when 'queue_not_found' then format('There is no queue "%s".', p_fault->>'queue')
+      when 'stream_not_found' then format('There is no stream "%s".', p_fault->>'queue')
+      when 'subscription_not_found' then format('"%s" has no subscription "%s".', p_fault->>'stream', p_fault->>'subscription')
+      when 'stale_batch' then format('Batch %s of "%s" has ended, or is held by another by now.', p_fault->>'batch', p_fault->>'subscription')
+      when 'subscription_expired' then format('The subscription "%s" of "%s" lagged behind too far and has expired.', p_fault->>'subscription', p_fault->>'stream')
+      when 'other_cluster' then 'This was restored into another cluster: call after_restore().'
+      when 'stream_closed' then format('The stream "%s" is closed.', p_fault->>'stream')
+      when 'transaction_limit' then format('A transaction may publish %s event(s) to "%s".', p_fault->>'limit', p_fault->>'stream')
+      when 'stream_in_use' then format('The stream "%s" has subscriptions: %s.', p_fault->>'stream', p_fault->>'subscriptions')
+      when 'tick_not_found' then format('"%s" has no tick %s.', p_fault->>'stream', p_fault->>'tick')
       when 'wrong_kind' then format('"%s" is of kind %s, not %s.', p_fault->>'queue', p_fault->>'actual', p_fault->>'expected')
       when 'stale_lease' then format('Message %s of "%s" is no longer held under this lease.', p_fault->>'id', p_fault->>'queue')
       when 'worker_not_found' then format('There is no worker "%s".', p_fault->>'worker')
@@ -2562,6 +3573,16 @@ begin
       when 'storage_fixed' then 'SL010'
       when 'worker_not_found' then 'SL011'
       when 'worker_state' then 'SL012'
+      when 'stream_not_found' then 'SL013'
+      when 'subscription_not_found' then 'SL014'
+      when 'stale_batch' then 'SL015'
+      when 'subscription_expired' then 'SL016'
+      when 'other_cluster' then 'SL017'
+      when 'stream_closed' then 'SL018'
+      when 'transaction_limit' then 'SL019'
+      when 'stream_in_use' then 'SL020'
+      when 'tick_not_found' then 'SL021'
+      when 'ticker' then 'SL021'
       when 'invalid_argument' then '22023'
       when 'nothing_died' then '22023'
       else 'SL000'
@@ -2636,6 +3657,29 @@ begin
     return next (v.id, v.priority, v.attempt, v.lease, v.enqueued_at, v.visible_at, v.headers, v.payload)::delivery;
   end loop;
 end
+
+
+
+-- function reading_fault(s subscription, p_stream text, p_subscription text)
+returns jsonb language plpgsql volatile search_path=<schema>, pg_temp as
+
+begin
+  if s.id is null then
+    return subscription_fault(p_stream, p_subscription);
+  elsif s.expired_at is not null then
+    return jsonb_build_object('code', 'subscription_expired', 'stream', p_stream, 'subscription', p_subscription, 'at', epoch_ms(s.expired_at));
+  elsif not hold_stream(s.stream) then
+    return queue_fault(p_stream, 'stream');
+  end if;
+  return cluster_fault();
+end
+
+
+
+-- function reading_probe(p_stream text, p_subscription text)
+returns jsonb language sql volatile security definer search_path=<schema>, pg_temp as
+
+  select reading_fault(subscription_of(p_stream, p_subscription), p_stream, p_subscription)
 
 
 
@@ -2719,6 +3763,19 @@ end
 
 
 
+-- function release_batch(stream text, subscription text, batch bigint, token bigint)
+returns boolean language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  v record;
+begin
+  select * into v from try_renew_batch(stream, subscription, batch, token, null);
+  perform raise_fault(v.fault);
+  return v.held;
+end
+
+
+
 -- function release_children(p_queues integer[], p_parents bigint[], p_done boolean, OUT queues integer[], OUT ids bigint[])
 returns record language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_hashjoin=off, enable_mergejoin=off as
 
@@ -2783,6 +3840,29 @@ begin
     v_parents := v_next.ids;
     v_done := false;
   end loop;
+end
+
+
+
+-- function renew(n batch, p_now timestamp with time zone, p_lease interval)
+returns void language sql volatile search_path=<schema>, pg_temp as
+
+  insert into batch_lease as l (subscription, batch, until, owner)
+  select n.subscription, n.id, p_now + p_lease, n.owner where n.until < p_now + p_lease * 2 / 3
+      on conflict (subscription, batch) do update set until = excluded.until where l.owner is not null and l.until < p_now + p_lease * 2 / 3
+
+
+
+-- function renew_batch(stream text, subscription text, batch bigint, token bigint, lease interval)
+returns boolean language plpgsql volatile security definer search_path=<schema>, pg_temp defaults '00:00:30'::interval as
+
+declare
+  v record;
+begin
+  perform raise_fault(argument_fault('lease', lease > '0' and isfinite(lease)));
+  select * into v from try_renew_batch(stream, subscription, batch, token, lease);
+  perform raise_fault(v.fault);
+  return v.held;
 end
 
 
@@ -2868,15 +3948,70 @@ end
 
 
 
+-- function retry_due(s subscription, p_what jsonb, p_attempt integer, p_now timestamp with time zone)
+returns timestamp with time zone language sql volatile search_path=<schema>, pg_temp as
+
+  select case when p_what @> '{"dead": true}' or p_attempt >= s.max_attempts and not p_what @> '{"spared": true}' then 'infinity'
+    else p_now + coalesce((p_what->>'delay')::float8 * interval '1 millisecond', backoff_delay(s.backoff, p_attempt)) end
+
+
+
 -- function role_functions(p_kind text)
 returns text[] language sql immutable as
 
   select case p_kind
-    when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_send_with,try_edit,try_cancel,results_of}'
-    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule,try_progress,once,try_once,keep_once,expire_once,installation_id}'
-    when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive,try_get_schedule,list_schedules,try_list_workers,try_count_workers,try_get_worker,try_worker_health}'
-    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule,suspend_worker,resume_worker,shutdown_worker,purge_workers,try_tell_worker}'
+    when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_send_with,try_edit,try_cancel,results_of,insert_event,try_publish}'
+    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule,try_progress,once,try_once,keep_once,expire_once,installation_id,try_next_batch,reading_probe,try_batch_events,try_lock_batch,try_renew_batch,try_finish_batch,next_batch,batch_events,renew_batch,release_batch,finish_batch,try_tick,due_streams,rotate_step,clear_batches,check_lags}'
+    when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive,try_get_schedule,list_schedules,try_list_workers,try_count_workers,try_get_worker,try_worker_health,try_stream_info,try_list_streams,try_list_subscriptions,try_list_dead_events}'
+    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule,suspend_worker,resume_worker,shutdown_worker,purge_workers,try_tell_worker,create_stream,update_stream,drop_stream,create_subscription,drop_subscription,force_tick,after_restore,try_create_stream,try_update_stream,try_drop_stream,try_create_subscription,try_update_subscription,try_reposition,try_drop_subscription,try_redrive_events,try_after_restore,capture,capture_plan,try_capture_table}'
   end::text[]
+
+
+
+-- function rotate_step(p_stream text)
+returns TABLE(fault jsonb, did text, holders text[]) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  q queue := stream_of(p_stream);
+  t stream;
+  g stream_segment;
+  v_step jsonb;
+begin
+  fault := case when q.id is null or not hold_stream(q.id) then queue_fault(p_stream, 'stream') else coalesce(isolation_fault(), cluster_fault()) end;
+  did := 'nothing';
+  if fault is not null or not pg_try_advisory_xact_lock(lock_space('rotation'), q.id) then
+    return next;
+    return;
+  end if;
+  select * into t from stream where id = q.id;
+  g := newest_segment(q.id);
+  for k in 1 .. 2 loop
+    continue when pg_relation_size(own_relation(event_table(q.id) || '_' || (g.current + k) % 3)) = 0;
+    v_step := empty_segment(t, (g.current + k) % 3);
+    did := v_step->>'did';
+    holders := array(select jsonb_array_elements_text(v_step->'by'));
+    exit when did <> 'nothing';
+  end loop;
+  if not clock() between g.at and g.at + t.rotation_period and pg_relation_size(own_relation(event_table(q.id) || '_' || g.current)) > 0
+     and pg_relation_size(own_relation(event_table(q.id) || '_' || (g.current + 1) % 3)) = 0 then
+    insert into stream_segment (stream, generation, current, at, sent) values (q.id, g.generation + 1, (g.current + 1) % 3, clock(), published(q.id));
+    perform forget_ticks(q.id);
+    did := 'rotated';
+  end if;
+  return next;
+end
+
+
+
+-- function rotation_is_due(t stream, p_now timestamp with time zone)
+returns boolean language plpgsql stable search_path=<schema>, pg_temp as
+
+declare
+  g stream_segment := newest_segment(t.id);
+begin
+  return exists (select from unnest(array[0, 1, 2]) k where k <> g.current and pg_relation_size(own_relation(event_table(t.id) || '_' || k)) > 0)
+      or not p_now between g.at and g.at + t.rotation_period and pg_relation_size(own_relation(event_table(t.id) || '_' || g.current)) > 0;
+end
 
 
 
@@ -2933,6 +4068,16 @@ end
 -- function searches_arrays()
 returns boolean language sql stable as
  select current_setting('server_version_num')::int >= 170000 
+
+
+-- function seen_now()
+returns int8multirange language sql stable search_path=<schema>, pg_temp as
+
+  select int8multirange(int8range(0, pg_snapshot_xmax(s)::text::bigint)) - coalesce(
+      (select range_agg(int8range(x, x, '[]'))
+         from (select pg_snapshot_xip(s)::text::bigint union all select pg_current_xact_id_if_assigned()::text::bigint) t(x) where x is not null), '{}')
+    from pg_current_snapshot() s
+
 
 
 -- function send(queue text, payload jsonb, headers jsonb, delay interval, at timestamp with time zone, priority integer)
@@ -3015,6 +4160,16 @@ end
 
 
 
+-- function set_apart(s subscription, o batch, p_now timestamp with time zone)
+returns void language plpgsql volatile search_path=<schema>, pg_temp as
+
+begin
+  perform put_off(s, o, jsonb_agg(jsonb_build_object('id', e.id, 'delay', 0, 'alone', true, 'spared', o.events > 1)), p_now) from events_in_batch(s.stream, o, 0, 2147483647) e;
+  delete from event_retry where id = any (o.retried);
+end
+
+
+
 -- function set_limits(q queue, p_patch jsonb)
 returns void language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off as
 
@@ -3039,6 +4194,22 @@ begin
     execute format('create sequence if not exists %I.%I minvalue 0', current_schema(), 'turn_' || n.id);
     perform regroup(n);
   end if;
+end
+
+
+
+-- function set_position(p_subscription integer, p_seen int8multirange, p_tick bigint, p_sent bigint)
+returns void language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  v_now timestamptz := clock();
+  v_open bigint[] := open_batches(newest_batch(p_subscription));
+begin
+  /* Who is just finishing one comes first. */
+  perform from batch where subscription = p_subscription and id = any (v_open) order by id for update;
+  insert into batch_end (subscription, batch, outcome, at, events) select p_subscription, o, 'dropped', v_now, 0 from unnest(v_open) o on conflict do nothing;
+  delete from slice where subscription = p_subscription;
+  insert into batch (subscription, at, seen, tick, sent, open, base, events) values (p_subscription, v_now, p_seen, coalesce(p_tick, 0), p_sent, '{}', p_seen, 0);
 end
 
 
@@ -3144,6 +4315,41 @@ end
 
 
 
+-- function set_stream(p_id integer, p_patch jsonb)
+returns void language plpgsql volatile search_path=<schema>, pg_temp as
+
+begin
+  update stream set
+    rotation_period = coalesce((p_patch->>'rotationPeriod')::interval, rotation_period),
+    retention = coalesce((p_patch->>'retention')::interval, retention),
+    ticker_max_count = coalesce((p_patch->>'tickerMaxCount')::int, ticker_max_count),
+    ticker_max_lag = coalesce((p_patch->>'tickerMaxLag')::interval, ticker_max_lag),
+    ticker_idle_period = coalesce((p_patch->>'tickerIdlePeriod')::interval, ticker_idle_period),
+    ticker_paused = coalesce((p_patch->>'tickerPaused')::boolean, ticker_paused),
+    external_ticker = coalesce((p_patch->>'externalTicker')::boolean, external_ticker),
+    closed = coalesce((p_patch->>'closed')::boolean, closed),
+    per_transaction = case when p_patch ? 'maxEventsPerTransaction' then (p_patch->>'maxEventsPerTransaction')::int else per_transaction end,
+    lag_limit = case when p_patch ? 'lagLimit' then lag_wanted(p_patch->'lagLimit') else lag_limit end,
+    when_stuck = coalesce(p_patch->>'whenStuck', when_stuck)
+   where id = p_id;
+  update queue set notify = coalesce(p_patch->>'notify', notify) where id = p_id and p_patch ? 'notify';
+end
+
+
+
+-- function set_subscription(p_id integer, p_patch jsonb)
+returns void language sql volatile search_path=<schema>, pg_temp as
+
+  update subscription set
+    lease = coalesce((p_patch->>'lease')::interval, lease),
+    max_attempts = case when p_patch ? 'maxAttempts' then (p_patch->>'maxAttempts')::int else max_attempts end,
+    backoff = case when p_patch ? 'backoff' then backoff_wanted(p_patch->'backoff') else backoff end,
+    lag_limit = case when p_patch ? 'lagLimit' then lag_wanted(p_patch->'lagLimit') else lag_limit end,
+    when_stuck = case when p_patch ? 'whenStuck' then p_patch->>'whenStuck' else when_stuck end
+   where id = p_id
+
+
+
 -- function set_vt(queue text, id bigint, lease bigint, delay interval)
 returns timestamp with time zone language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
@@ -3182,6 +4388,11 @@ end
 
 
 
+-- function stale_batch_fault(p_stream text, p_subscription text, p_batch bigint)
+returns jsonb language sql immutable as
+ select jsonb_build_object('code', 'stale_batch', 'stream', p_stream, 'subscription', p_subscription, 'batch', p_batch::text) 
+
+
 -- function stale_fault(p_queue text, p_id bigint)
 returns jsonb language sql immutable as
  select jsonb_build_object('code', 'stale_lease', 'queue', p_queue, 'id', p_id::text) 
@@ -3206,6 +4417,34 @@ begin
     returning w.state into v_state;
   end if;
   return v_state;
+end
+
+
+
+-- function start_of(p_stream integer, p_from jsonb, OUT seen int8multirange, OUT tick bigint, OUT sent bigint)
+returns record language plpgsql volatile search_path=<schema>, pg_temp as
+
+#variable_conflict use_column
+declare
+  t tick;
+begin
+  if p_from = '"latest"' then
+    select n.id into tick from tick n where n.stream = p_stream order by n.id desc limit 1;
+    sent := published(p_stream);
+    select seen_now() into seen;
+    return;
+  end if;
+  if p_from ? 'tick' then
+    select * into t from tick n where n.stream = p_stream and n.id = (p_from->>'tick')::bigint;
+    if not found then
+      return;
+    end if;
+  elsif p_from ? 'time' then
+    select * into t from tick n where n.stream = p_stream and n.at <= to_timestamp((p_from->>'time')::float8 / 1000) order by n.id desc limit 1;
+  end if;
+  seen := coalesce(t.seen, '{}');
+  tick := coalesce(t.id, 0);
+  sent := coalesce(t.sent, (select s.sent from stream_segment s where s.stream = p_stream and s.generation >= (select max(generation) - 2 from stream_segment where stream = p_stream) order by s.generation limit 1), 0);
 end
 
 
@@ -3272,6 +4511,146 @@ begin
   s.unread := coalesce(p->>'unread', 'keep');
   s.own_archive := coalesce((p->>'archive')::boolean, false);
   return s;
+end
+
+
+
+-- function stream_bytes(p_stream integer)
+returns bigint language sql volatile search_path=<schema>, pg_temp as
+
+  select sum(pg_total_relation_size(own_relation(event_table(p_stream) || '_' || k)))::bigint from generate_series(0, 2) k
+
+
+
+-- function stream_differences(q queue, p_options jsonb)
+returns jsonb language sql stable search_path=<schema>, pg_temp as
+
+  select jsonb_build_object('code', 'options_differ', 'queue', q.name, 'kind', 'stream',
+           'differences', jsonb_agg(jsonb_build_object('option', key, 'stored', stored, 'requested', value) order by key))
+    from (select key, stream_info(q)->key as stored,
+                 case when key in ('rotationPeriod', 'retention', 'tickerMaxLag', 'tickerIdlePeriod') then to_jsonb(epoch_ms_of((value #>> '{}')::interval))
+                      when key = 'lagLimit' then coalesce(lag_wanted(value), 'null')
+                      else value end as value
+            from jsonb_each(p_options)) o
+   where stored is distinct from value
+  having count(*) > 0
+
+
+
+-- function stream_info(q queue)
+returns jsonb language sql stable search_path=<schema>, pg_temp as
+
+  select jsonb_build_object(
+    'id', q.id::text, 'name', q.name, 'createdAt', epoch_ms(q.created_at), 'notify', q.notify,
+    'rotationPeriod', epoch_ms_of(t.rotation_period), 'retention', epoch_ms_of(t.retention),
+    'tickerMaxCount', t.ticker_max_count, 'tickerMaxLag', epoch_ms_of(t.ticker_max_lag), 'tickerIdlePeriod', epoch_ms_of(t.ticker_idle_period),
+    'tickerPaused', t.ticker_paused, 'externalTicker', t.external_ticker, 'closed', t.closed, 'maxEventsPerTransaction', t.per_transaction,
+    'lagLimit', t.lag_limit, 'whenStuck', t.when_stuck)
+    from stream t where t.id = q.id
+
+
+
+-- function stream_of(p_name text)
+returns queue language sql stable search_path=<schema>, pg_temp as
+
+  select q from queue q where q.name = p_name and q.kind = 'stream' and q.dropped_at is null
+
+
+
+-- function stream_options_fault(p_options jsonb)
+returns jsonb language sql immutable search_path=<schema>, pg_temp as
+
+  select case
+    when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
+    else coalesce(
+      (select argument_fault(key, false) from jsonb_object_keys(p_options) key
+        where key not in ('notify', 'rotationPeriod', 'retention', 'tickerMaxCount', 'tickerMaxLag', 'tickerIdlePeriod', 'tickerPaused', 'externalTicker', 'closed', 'maxEventsPerTransaction', 'lagLimit', 'whenStuck') order by key limit 1),
+      (select argument_fault(key, false) from jsonb_each_text(p_options) where key in ('rotationPeriod', 'tickerMaxLag', 'tickerIdlePeriod') and coalesce(partition_measure('time', to_jsonb(value)), 0) <= 0 limit 1),
+      argument_fault('retention', not p_options ? 'retention' or partition_measure('time', p_options->'retention') >= 0),
+      (select argument_fault(key, false) from jsonb_each(p_options) where key in ('tickerPaused', 'externalTicker', 'closed') and jsonb_typeof(value) <> 'boolean' limit 1),
+      argument_fault('tickerMaxCount', not p_options ? 'tickerMaxCount' or jsonb_typeof(p_options->'tickerMaxCount') = 'number' and (p_options->>'tickerMaxCount')::numeric > 0),
+      argument_fault('maxEventsPerTransaction', coalesce(jsonb_typeof(p_options->'maxEventsPerTransaction'), 'null') = 'null'
+        or jsonb_typeof(p_options->'maxEventsPerTransaction') = 'number' and (p_options->>'maxEventsPerTransaction')::numeric >= 0),
+      argument_fault('lagLimit', lag_fine(p_options->'lagLimit')),
+      argument_fault('whenStuck', coalesce(p_options->>'whenStuck', 'block') in ('block', 'expire')),
+      argument_fault('notify', coalesce(p_options->>'notify', 'off') in ('off', 'transaction')))
+  end
+
+
+
+-- function subscription_differences(s subscription, p_options jsonb)
+returns jsonb language sql stable search_path=<schema>, pg_temp as
+
+  select jsonb_build_object('code', 'options_differ', 'queue', s.name, 'kind', 'subscription', 'stream', (select name from queue where id = s.stream),
+           'differences', jsonb_agg(jsonb_build_object('option', key, 'stored', stored, 'requested', value) order by key))
+    from (select key, subscription_info(s)->key as stored,
+                 case key when 'lease' then to_jsonb(epoch_ms_of((value #>> '{}')::interval)) when 'lagLimit' then coalesce(lag_wanted(value), 'null')
+                          when 'backoff' then coalesce(backoff_wanted(value), 'null') else value end as value
+            from jsonb_each(p_options)) o
+   where stored is distinct from value
+  having count(*) > 0
+
+
+
+-- function subscription_fault(p_stream text, p_subscription text)
+returns jsonb language sql stable search_path=<schema>, pg_temp as
+
+  select case when exists (select from queue where name = p_stream and kind = 'stream' and dropped_at is null)
+    then jsonb_build_object('code', 'subscription_not_found', 'stream', p_stream, 'subscription', p_subscription)
+    else queue_fault(p_stream, 'stream') end
+
+
+
+-- function subscription_info(s subscription)
+returns jsonb language sql stable search_path=<schema>, pg_temp as
+
+  select jsonb_build_object('stream', (select name from queue where id = s.stream), 'name', s.name, 'createdAt', epoch_ms(s.created_at), 'lease', epoch_ms_of(s.lease),
+    'maxAttempts', s.max_attempts, 'backoff', s.backoff, 'lagLimit', s.lag_limit, 'whenStuck', s.when_stuck,
+    'stuckAt', epoch_ms(s.stuck_at), 'expiredAt', epoch_ms(s.expired_at))
+
+
+
+-- function subscription_of(p_stream text, p_subscription text)
+returns subscription language sql stable search_path=<schema>, pg_temp as
+
+  select s from queue q join subscription s on s.stream = q.id
+   where q.name = p_stream and q.kind = 'stream' and q.dropped_at is null and s.name = p_subscription
+
+
+
+-- function subscription_options_fault(p_options jsonb)
+returns jsonb language sql immutable search_path=<schema>, pg_temp as
+
+  select case
+    when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
+    else coalesce(
+      (select argument_fault(key, false) from jsonb_object_keys(p_options) key where key not in ('lease', 'maxAttempts', 'backoff', 'lagLimit', 'whenStuck') order by key limit 1),
+      argument_fault('lease', not p_options ? 'lease' or partition_measure('time', p_options->'lease') > 0),
+      argument_fault('maxAttempts', coalesce(jsonb_typeof(p_options->'maxAttempts'), 'null') = 'null' or jsonb_typeof(p_options->'maxAttempts') = 'number' and (p_options->>'maxAttempts')::numeric > 0),
+      argument_fault('backoff', coalesce(jsonb_typeof(p_options->'backoff'), 'null') = 'null' or backoff_wanted(p_options->'backoff') is not null),
+      argument_fault('lagLimit', lag_fine(p_options->'lagLimit')),
+      argument_fault('whenStuck', coalesce(p_options->>'whenStuck', 'block') in ('block', 'expire')))
+  end
+
+
+
+-- function subscription_state(s subscription, p_now timestamp with time zone)
+returns jsonb language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  b batch := newest_batch(s.id);
+  l record;
+begin
+  select * into l from lag_of(s, p_now);
+  return subscription_info(s) || jsonb_build_object('lag', l.age, 'pendingEvents', l.events, 'pendingBytes', l.bytes, 'lastTick', b.tick::text,
+    'eventsPerSecond', coalesce((select sum(e.events) / nullif(extract(epoch from p_now - min(e.at)), 0) from (
+       select events, at from batch_end where subscription = s.id and outcome = 'finished' and at > p_now - interval '1 minute' order by batch desc limit 1000) e), 0),
+    'lastSeenAt', (select epoch_ms(greatest((select max(at) from (select at from batch where subscription = s.id and lease is not null order by id desc limit 20) o),
+       (select max(at) from (select at from batch_end where subscription = s.id order by batch desc limit 20) e)))),
+    'batches', coalesce((select jsonb_agg(batch_info(o, s.max_attempts) || jsonb_build_object('leasedUntil', epoch_ms(nullif(coalesce(r.until, o.until), '-infinity')), 'owner', case when r.until is null or r.owner is not null then o.owner end) order by o.id)
+       from batch o left join batch_lease r on r.subscription = o.subscription and r.batch = o.id where o.subscription = s.id and o.id = any (open_batches(b))), '[]'),
+    'retries', (select count(*) from event_retry where subscription = s.id and due < 'infinity'),
+    'dead', (select count(*) from event_retry where subscription = s.id and due = 'infinity'));
 end
 
 
@@ -3366,6 +4745,42 @@ end
 
 
 
+-- function take_over(s subscription, b batch, p_open bigint[], p_now timestamp with time zone)
+returns batch language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+
+declare
+  n batch := b;
+  o batch;
+  l batch_lease;
+begin
+  for o in select * from batch where subscription = b.subscription and id = any (p_open) order by id loop
+    select * into l from batch_lease where subscription = o.subscription and batch = o.id;
+    continue when coalesce(l.until, o.until) > p_now;
+    perform from batch where subscription = o.subscription and id = o.id for update skip locked;
+    /* It may have been finished before it was locked. */
+    continue when not found or exists (select from batch_end where subscription = o.subscription and batch = o.id);
+    insert into batch_end (subscription, batch, outcome, at, events) values (o.subscription, o.id, 'taken', p_now, 0);
+    o.attempt := o.attempt - (l.until is not null and l.owner is null)::int;
+    if o.attempt >= least(s.max_attempts, 5) then
+      perform set_apart(s, o, p_now);
+      continue;
+    end if;
+    n.base := o.base;
+    n.root := o.root;
+    n.slice := o.slice;
+    n.txids := o.txids;
+    n.from_id := o.from_id;
+    n.to_id := o.to_id;
+    n.retried := o.retried;
+    n.events := o.events;
+    n.attempt := o.attempt;
+    return n;
+  end loop;
+  return null;
+end
+
+
+
 -- function take_turn(p_purpose text, p_number bigint, p_tries integer)
 returns boolean language plpgsql volatile search_path=<schema>, pg_temp as
 
@@ -3377,6 +4792,43 @@ begin
     perform pg_sleep(0.001);
   end loop;
   return false;
+end
+
+
+
+-- function tick_for_lag(p_stream integer, p_lag interval)
+returns void language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_sort=off as
+
+declare
+  t stream;
+  k tick;
+begin
+  select * into t from stream where id = p_stream;
+  select * into k from tick where stream = p_stream order by id desc limit 1;
+  if not t.external_ticker and (k.id is null or published(p_stream) > k.sent) and coalesce(k.at < clock() - least(p_lag / 4, t.ticker_max_lag), true) then
+    perform make_tick(p_stream, null, null);
+  end if;
+end
+
+
+
+-- function tick_is_due(t stream, p_now timestamp with time zone)
+returns boolean language plpgsql stable search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_sort=off as
+
+declare
+  v_ticks tick[] := array(select k from tick k where stream = t.id order by id desc limit 2);
+  v_new bigint;
+  v_lag interval;
+begin
+  if t.ticker_paused or t.external_ticker or v_ticks[1].id is null then
+    return not (t.ticker_paused or t.external_ticker);
+  end if;
+  v_new := published(t.id) - v_ticks[1].sent;
+  v_lag := p_now - v_ticks[1].at;
+  if v_new > 0 then
+    return v_new >= t.ticker_max_count or v_lag >= t.ticker_max_lag or v_lag < '0';
+  end if;
+  return v_lag >= t.ticker_max_lag / 2 and (v_lag >= 2 * (v_ticks[1].at - v_ticks[2].at) or v_lag >= t.ticker_idle_period) and coalesce(v_ticks[1].sent > v_ticks[2].sent, false);
 end
 
 
@@ -3444,6 +4896,44 @@ begin
       returning null::jsonb, m.vt', message_table(q.storage)) using q.id, p_id, v_now, p_at, p_delay;
     exit when found;
   end loop;
+end
+
+
+
+-- function try_after_restore(p_same_history boolean)
+returns TABLE(fault jsonb, streams integer, events bigint) language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_hashjoin=off, enable_mergejoin=off as
+
+declare
+  q queue;
+  s subscription;
+  v_count bigint;
+  v_now timestamptz := clock();
+begin
+  streams := 0;
+  events := 0;
+  fault := isolation_fault();
+  perform from installation for update;
+  if fault is null and cluster_fault() is not null then
+    for q in select * from queue where kind = 'stream' and dropped_at is null and not p_same_history order by id loop
+      streams := streams + 1;
+      execute format('lock table %I in access exclusive mode', event_table(q.id));
+      for s in select * from subscription where stream = q.id order by id loop
+        execute format('insert into event_retry (subscription, due, attempt, event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4)
+          select distinct on (e.id) $1, $2, 0, e.id, $3, e.at, e.type, e.key, e.data, e.headers, e.extra1, e.extra2, e.extra3, e.extra4
+            from waiting_parts($4) w join %I e on e.txid <@ w.txids and e.id between w.from_id and w.to_id order by e.id', event_table(q.id))
+          using s.id, v_now, pg_current_xact_id()::text::bigint, s;
+        get diagnostics v_count = row_count;
+        events := events + v_count;
+      end loop;
+      execute format('update %I set txid = $1', event_table(q.id)) using pg_current_xact_id()::text::bigint;
+      delete from tick where stream = q.id;
+      perform set_position(id, seen_now() + int8multirange(int8range(pg_current_xact_id()::text::bigint, pg_current_xact_id()::text::bigint, '[]')), 0, published(q.id))
+         from subscription where stream = q.id order by id;
+      perform make_tick(q.id, null, null);
+    end loop;
+    update installation set cluster = (select system_identifier::text from pg_control_system());
+  end if;
+  return next;
 end
 
 
@@ -3555,6 +5045,25 @@ end
 
 
 
+-- function try_batch_events(p_stream text, p_subscription text, p_batch bigint, p_lease bigint, p_after bigint, p_limit integer)
+returns TABLE(fault jsonb, id bigint, at timestamp with time zone, type text, key text, data jsonb, headers jsonb, extra1 text, extra2 text, extra3 text, extra4 text, attempt integer) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  s subscription := subscription_of(p_stream, p_subscription);
+  n batch;
+begin
+  fault := coalesce(isolation_fault(), reading_fault(s, p_stream, p_subscription));
+  n := held_batch(s.id, p_batch, p_lease);
+  fault := coalesce(fault, case when n.id is null then stale_batch_fault(p_stream, p_subscription, p_batch) end);
+  if fault is not null then
+    return next;
+    return;
+  end if;
+  return query select null::jsonb, e.* from events_in_batch(s.stream, n, p_after, p_limit) e;
+end
+
+
+
 -- function try_cancel(p_queue text, p_ids bigint[])
 returns TABLE(fault jsonb, id bigint, outcome text) language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off as
 
@@ -3579,6 +5088,29 @@ begin
     on conflict do nothing', message_table(q.storage)) using q.id, p_ids, v_now;
   return query execute format('select null::jsonb, c.id, ''requested'' from cancellation c
     where c.queue = $1 and c.id = any ($2) and exists (select from %I m where m.queue = $1 and m.id = c.id)', message_table(q.storage)) using q.id, p_ids;
+end
+
+
+
+-- function try_capture_table(p_stream text, p_table regclass, p_name text, p_options jsonb)
+returns TABLE(fault jsonb, existed boolean) language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  v_plan record;
+  v_statement text;
+begin
+  fault := case when p_table is null then jsonb_build_object('code', 'capture', 'field', 'table', 'table', p_name, 'reason', 'does not exist') end;
+  if fault is null then
+    select * into v_plan from capture_plan(p_stream, p_table, p_options);
+    fault := coalesce(v_plan.fault, case when p_options is not null then capture_fault(p_table, p_options) end);
+  end if;
+  if fault is null then
+    existed := exists (select from pg_trigger where tgrelid = p_table and not tgisinternal and v_plan.statements[1] = format('drop trigger if exists %I on %s', tgname, p_table));
+    foreach v_statement in array v_plan.statements loop
+      execute v_statement;
+    end loop;
+  end if;
+  return next;
 end
 
 
@@ -3663,6 +5195,69 @@ begin
     update queue set storage = create_storage(storage_wanted(p_options)) where id = q.id;
   end if;
   return query select null::jsonb, true, queue_info(n) from queue n where n.id = q.id;
+end
+
+
+
+-- function try_create_stream(p_name text, p_options jsonb, p_must_be_new boolean)
+returns TABLE(fault jsonb, created boolean, info jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+#variable_conflict use_column
+declare
+  q queue;
+begin
+  loop
+    insert into queue (name, kind, created_at) values (p_name, 'stream', clock())
+      on conflict (name) where dropped_at is null do nothing returning * into q;
+    exit when found;
+    select * into q from queue where name = p_name and dropped_at is null;
+    if found then
+      return query select case when q.kind <> 'stream' then queue_fault(p_name, 'stream')
+          when p_must_be_new then jsonb_build_object('code', 'queue_already_exists', 'queue', p_name, 'kind', 'stream')
+          else stream_differences(q, p_options) end, false, stream_info(q);
+      return;
+    end if;
+    /* It was dropped between the two statements. */
+  end loop;
+  insert into stream (id) values (q.id);
+  perform create_event_tables(q.id);
+  insert into stream_segment (stream, generation, current, at, sent) values (q.id, 1, 0, clock(), 0);
+  perform set_stream(q.id, p_options);
+  perform make_tick(q.id, null, null);
+  return query select null::jsonb, true, stream_info(n) from queue n where n.id = q.id;
+end
+
+
+
+-- function try_create_subscription(p_stream text, p_name text, p_options jsonb, p_from jsonb, p_must_be_new boolean)
+returns TABLE(fault jsonb, created boolean, info jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+#variable_conflict use_column
+declare
+  q queue := stream_of(p_stream);
+  s subscription;
+  w record;
+begin
+  if q.id is null or not hold_stream(q.id) or isolation_fault() is not null or cluster_fault() is not null then
+    return query select case when q.id is null then queue_fault(p_stream, 'stream') else coalesce(isolation_fault(), cluster_fault(), queue_fault(p_stream, 'stream')) end, null::boolean, null::jsonb;
+    return;
+  end if;
+  perform pg_advisory_xact_lock_shared(lock_space('rotation'), q.id);
+  select * into w from start_of(q.id, p_from);
+  if w.seen is null then
+    return query select jsonb_build_object('code', 'tick_not_found', 'stream', p_stream, 'tick', p_from->'tick'), null::boolean, null::jsonb;
+    return;
+  end if;
+  insert into subscription (stream, name, created_at) values (q.id, p_name, clock()) on conflict (stream, name) do nothing returning * into s;
+  if s.id is null then
+    select * into s from subscription where stream = q.id and name = p_name;
+    return query select case when p_must_be_new then jsonb_build_object('code', 'queue_already_exists', 'queue', p_name, 'kind', 'subscription')
+      else subscription_differences(s, p_options) end, false, subscription_info(s);
+    return;
+  end if;
+  perform set_subscription(s.id, p_options);
+  perform set_position(s.id, w.seen, w.tick, w.sent);
+  return query select null::jsonb, true, subscription_info(n) from subscription n where n.id = s.id;
 end
 
 
@@ -3816,6 +5411,54 @@ end
 
 
 
+-- function try_drop_stream(p_name text, p_force boolean)
+returns TABLE(fault jsonb, existed boolean) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+#variable_conflict use_column
+declare
+  q queue;
+  v_subscriptions text[];
+begin
+  select * into q from queue where name = p_name and dropped_at is null for update;
+  if q.id is null then
+    return query select null::jsonb, false;
+    return;
+  elsif q.kind <> 'stream' then
+    return query select queue_fault(p_name, 'stream'), true;
+    return;
+  end if;
+  v_subscriptions := array(select name from subscription where stream = q.id order by name);
+  if v_subscriptions <> '{}' and not p_force then
+    return query select jsonb_build_object('code', 'stream_in_use', 'stream', p_name, 'subscriptions', v_subscriptions), true;
+    return;
+  end if;
+  perform pg_advisory_xact_lock(lock_space('stream'), q.id);
+  perform forget_subscription(id) from subscription where stream = q.id order by id;
+  delete from tick where stream = q.id;
+  delete from stream_segment where stream = q.id;
+  delete from stream where id = q.id;
+  execute format('drop table %I.%I', current_schema(), event_table(q.id));
+  update queue set dropped_at = clock() where id = q.id;
+  perform drop_counters();
+  return query select null::jsonb, true;
+end
+
+
+
+-- function try_drop_subscription(p_stream text, p_name text)
+returns TABLE(fault jsonb, existed boolean) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  s subscription := subscription_of(p_stream, p_name);
+begin
+  if s.id is not null then
+    perform forget_subscription(s.id);
+  end if;
+  return query select case when s.id is null and stream_of(p_stream) is null then queue_fault(p_stream, 'stream') end, s.id is not null;
+end
+
+
+
 -- function try_edit(p_queue text, p_id bigint, p_patch jsonb)
 returns TABLE(fault jsonb, outcome text, visible_at timestamp with time zone) language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off as
 
@@ -3888,6 +5531,35 @@ end
 
 
 
+-- function try_finish_batch(p_stream text, p_subscription text, p_batch bigint, p_lease bigint, p_what jsonb)
+returns TABLE(fault jsonb, dead bigint[]) language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+
+#variable_conflict use_column
+declare
+  s subscription := subscription_of(p_stream, p_subscription);
+  v_fault jsonb := reading_fault(s, p_stream, p_subscription);
+  v_now timestamptz := clock();
+  n batch;
+  v_dead bigint[];
+begin
+  if v_fault is null then
+    n := hold_batch(s.id, p_batch, p_lease);
+    insert into batch_end (subscription, batch, outcome, at, events) select s.id, n.id, 'finished', v_now, n.events where n.id is not null on conflict do nothing;
+    if not found then
+      v_fault := stale_batch_fault(p_stream, p_subscription, p_batch);
+    end if;
+  end if;
+  if v_fault is null and p_what <> '[]' then
+    v_dead := put_off(s, n, p_what, v_now);
+  end if;
+  if v_fault is null and n.retried is not null then
+    delete from event_retry where id = any (n.retried);
+  end if;
+  return query select v_fault, v_dead;
+end
+
+
+
 -- function try_get_queue(p_name text)
 returns TABLE(fault jsonb, info jsonb) language sql stable security definer search_path=<schema>, pg_temp as
 
@@ -3935,6 +5607,22 @@ end
 
 
 
+-- function try_list_dead_events(p_stream text, p_subscription text, p_before bigint, p_limit integer)
+returns TABLE(fault jsonb, item jsonb) language plpgsql stable security definer search_path=<schema>, pg_temp as
+
+declare
+  s subscription := subscription_of(p_stream, p_subscription);
+begin
+  if s.id is null then
+    return query select subscription_fault(p_stream, p_subscription), null::jsonb;
+  end if;
+  return query select null::jsonb, jsonb_build_object('place', r.id::text, 'id', r.event::text, 'type', r.type, 'key', r.key, 'data', r.data, 'headers', r.headers,
+      'extra', jsonb_build_array(r.extra1, r.extra2, r.extra3, r.extra4), 'attempt', r.attempt, 'publishedAt', epoch_ms(r.at), 'diedAt', epoch_ms(r.died_at), 'errors', r.errors)
+    from event_retry r where r.subscription = s.id and r.due = 'infinity' and (p_before is null or r.id < p_before) order by r.id desc limit p_limit;
+end
+
+
+
 -- function try_list_messages(p_id bigint, p_queue text, p_state text, p_after bigint, p_limit integer)
 returns TABLE(fault jsonb, item jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
@@ -3952,6 +5640,33 @@ begin
       from queue q, lateral messages_of(q, v_from, v_to, p_state, p_limit, v_now, p_queue is not null) m
      where q.dropped_at is null and q.kind = 'work' and (p_queue is null or q.name = p_queue)
      order by m.id limit p_limit;
+end
+
+
+
+-- function try_list_streams(p_after text, p_limit integer)
+returns TABLE(info jsonb) language sql stable security definer search_path=<schema>, pg_temp as
+
+  select stream_info(q) from queue q where q.kind = 'stream' and q.dropped_at is null and (p_after is null or q.name > p_after) order by q.name limit p_limit
+
+
+
+-- function try_list_subscriptions(p_stream text, p_name text)
+returns TABLE(fault jsonb, info jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  q queue := stream_of(p_stream);
+  s subscription;
+begin
+  if q.id is null or not hold_stream(q.id) or p_name is not null and (subscription_of(p_stream, p_name)).id is null then
+    fault := subscription_fault(p_stream, p_name);
+    return next;
+    return;
+  end if;
+  for s in select * from subscription where stream = q.id and (p_name is null or name = p_name) order by name loop
+    info := subscription_state(s, clock());
+    return next;
+  end loop;
 end
 
 
@@ -4054,6 +5769,18 @@ end
 
 
 
+-- function try_lock_batch(p_stream text, p_subscription text, p_batch bigint, p_lease bigint)
+returns TABLE(fault jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  s subscription := subscription_of(p_stream, p_subscription);
+  v_fault jsonb := reading_fault(s, p_stream, p_subscription);
+begin
+  return query select coalesce(v_fault, case when (hold_batch(s.id, p_batch, p_lease)).id is null then stale_batch_fault(p_stream, p_subscription, p_batch) end);
+end
+
+
+
 -- function try_metrics(p_queue text)
 returns TABLE(fault jsonb, name text, length bigint, visible bigint, in_flight bigint, delayed bigint, parked bigint, oldest interval, newest interval, total bigint, scraped_at timestamp with time zone) language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off, jit=off as
 
@@ -4074,6 +5801,40 @@ begin
       join lateral count_messages(q, v_now, p_queue is not null) m on true
      where q.kind = 'work' and q.dropped_at is null and (p_queue is null or q.name = p_queue)
      order by q.name;
+end
+
+
+
+-- function try_next_batch(p_stream text, p_subscription text, p_owner text, p_shared boolean, p_lease interval, p_max integer, p_min integer, p_max_wait interval, p_min_lag interval, p_durable boolean, p_chunk integer)
+returns TABLE(fault jsonb, batch jsonb, id bigint, at timestamp with time zone, type text, key text, data jsonb, headers jsonb, extra1 text, extra2 text, extra3 text, extra4 text, attempt integer) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  s subscription := subscription_of(p_stream, p_subscription);
+  n batch;
+begin
+  fault := coalesce(isolation_fault(), reading_fault(s, p_stream, p_subscription));
+  if fault is null then
+    perform pg_advisory_xact_lock(lock_space('subscription'), s.id);
+    /* It may be gone, or expired, by now. */
+    s := subscription_of(p_stream, p_subscription);
+    fault := reading_fault(s, p_stream, p_subscription);
+  end if;
+  if fault is not null then
+    return next;
+    return;
+  end if;
+  if not p_durable then
+    perform set_config('synchronous_commit', 'off', true);
+  end if;
+  if p_min_lag > '0' then
+    perform tick_for_lag(s.stream, p_min_lag);
+  end if;
+  n := hand_out(s, p_owner, p_shared, coalesce(p_lease, s.lease), p_max, p_min, p_max_wait, case when p_min_lag > '0' then clock() - p_min_lag end);
+  if n.id is not null then
+    batch := batch_info(n, s.max_attempts);
+    return next;
+    return query select null::jsonb, null::jsonb, e.* from events_in_batch(s.stream, n, 0, p_chunk) e;
+  end if;
 end
 
 
@@ -4260,6 +6021,30 @@ begin
     return query insert into progress as p (id, value, note, at) values (p_id, p_value, p_note, clock())
       on conflict (id) do update set value = excluded.value, note = excluded.note, at = excluded.at returning null::jsonb, p.id;
   end if;
+end
+
+
+
+-- function try_publish(p_stream text, p_events jsonb)
+returns TABLE(fault jsonb, id bigint) language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+
+#variable_conflict use_column
+declare
+  q queue := stream_of(p_stream);
+  v_fault jsonb := publish_fault(q, p_stream, jsonb_array_length(p_events));
+  w record;
+begin
+  if v_fault is not null then
+    return query select v_fault, null::bigint;
+    return;
+  end if;
+  select * into w from event_leaf(q.id);
+  return query execute format(
+    'insert into %I (at, segment, type, key, data, headers, extra1, extra2, extra3, extra4)
+     select $1, $2, e->>''type'', e->>''key'', e->''data'', e->''headers'', e->>''extra1'', e->>''extra2'', e->>''extra3'', e->>''extra4''
+       from jsonb_array_elements($3) with ordinality t(e, n) order by n returning null::jsonb, id', w.leaf)
+    using clock(), w.segment, p_events;
+  perform count_sent(q, jsonb_array_length(p_events));
 end
 
 
@@ -4467,12 +6252,73 @@ end
 
 
 
+-- function try_redrive_events(p_stream text, p_subscription text, p_ids bigint[])
+returns TABLE(fault jsonb, id bigint) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  s subscription := subscription_of(p_stream, p_subscription);
+begin
+  if s.id is null then
+    return query select subscription_fault(p_stream, p_subscription), null::bigint;
+  end if;
+  return query update event_retry r set due = clock(), died_at = null, attempt = 0, alone = false
+    where r.subscription = s.id and r.due = 'infinity' and (p_ids is null or r.event = any (p_ids)) returning null::jsonb, r.event;
+end
+
+
+
 -- function try_remove_schedule(p_name text)
 returns boolean language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
 begin
   delete from schedule where name = p_name;
   return found;
+end
+
+
+
+-- function try_renew_batch(p_stream text, p_subscription text, p_batch bigint, p_lease bigint, p_for interval)
+returns TABLE(fault jsonb, held boolean) language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+
+declare
+  s subscription := subscription_of(p_stream, p_subscription);
+  n batch;
+begin
+  fault := reading_fault(s, p_stream, p_subscription);
+  n := held_batch(s.id, p_batch, p_lease);
+  held := n.id is not null;
+  if fault is null and held and p_for is not null then
+    perform renew(n, clock(), p_for);
+  elsif fault is null and held then
+    insert into batch_lease as l (subscription, batch, until, owner) values (s.id, p_batch, '-infinity', null)
+        on conflict (subscription, batch) do update set until = '-infinity', owner = null;
+  end if;
+  return next;
+end
+
+
+
+-- function try_reposition(p_stream text, p_name text, p_from jsonb)
+returns TABLE(fault jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  s subscription := subscription_of(p_stream, p_name);
+  w record;
+begin
+  if s.id is null or isolation_fault() is not null or cluster_fault() is not null then
+    return query select case when s.id is null then subscription_fault(p_stream, p_name) else coalesce(isolation_fault(), cluster_fault()) end;
+    return;
+  end if;
+  perform pg_advisory_xact_lock_shared(lock_space('rotation'), s.stream);
+  perform pg_advisory_xact_lock(lock_space('subscription'), s.id);
+  select * into w from start_of(s.stream, p_from);
+  if w.seen is null then
+    return query select jsonb_build_object('code', 'tick_not_found', 'stream', p_stream, 'tick', p_from->'tick');
+    return;
+  end if;
+  perform set_position(s.id, w.seen, w.tick, w.sent);
+  update subscription set expired_at = null, stuck_at = null where id = s.id;
+  return query select null::jsonb;
 end
 
 
@@ -4806,6 +6652,33 @@ end
 
 
 
+-- function try_stream_info(p_stream text)
+returns TABLE(fault jsonb, info jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  q queue := stream_of(p_stream);
+  v_now timestamptz := clock();
+  g stream_segment;
+  v_ticks tick[];
+  v_oldest tick;
+begin
+  if q.id is null or not hold_stream(q.id) then
+    fault := queue_fault(p_stream, 'stream');
+    return next;
+    return;
+  end if;
+  g := newest_segment(q.id);
+  v_ticks := array(select k from tick k where stream = q.id order by id desc limit 20);
+  v_oldest := v_ticks[cardinality(v_ticks)];
+  info := stream_info(q) || jsonb_build_object('published', published(q.id), 'eventsPerSecond', coalesce((v_ticks[1].sent - v_oldest.sent) / nullif(extract(epoch from v_ticks[1].at - v_oldest.at), 0), 0), 'newEvents', published(q.id) - coalesce(v_ticks[1].sent, 0),
+    'lastTick', v_ticks[1].id::text, 'tickerLag', epoch_ms_of(v_now - v_ticks[1].at), 'segment', g.current, 'segmentSince', epoch_ms(g.at), 'bytes', stream_bytes(q.id),
+    'subscriptions', (select count(*) from subscription where stream = q.id),
+    'heldBy', (select to_jsonb(array(select distinct h from generate_series(1, 2) n, unnest(holders_of(q.id, ((g.current + n) % 3)::int)) h order by h))));
+  return next;
+end
+
+
+
 -- function try_tell_worker(p_name text, p_to text)
 returns TABLE(fault jsonb, info jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
@@ -4833,6 +6706,27 @@ end
 
 
 
+-- function try_tick(p_stream text, p_forced boolean, p_id bigint, p_at timestamp with time zone)
+returns TABLE(fault jsonb, tick bigint) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  q queue := stream_of(p_stream);
+  t stream;
+begin
+  fault := case when q.id is null or not hold_stream(q.id) then queue_fault(p_stream, 'stream') else coalesce(isolation_fault(), cluster_fault()) end;
+  if fault is null then
+    select * into t from stream where id = q.id;
+    if p_id is not null and not t.external_ticker or p_id is null and t.external_ticker and p_forced then
+      fault := jsonb_build_object('code', 'ticker', 'stream', p_stream, 'external', t.external_ticker);
+    elsif p_forced or tick_is_due(t, clock()) then
+      tick := make_tick(q.id, p_id, p_at);
+    end if;
+  end if;
+  return next;
+end
+
+
+
 -- function try_update_queue(p_name text, p_patch jsonb)
 returns TABLE(fault jsonb, info jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
@@ -4854,6 +6748,37 @@ begin
       set_storage(q, p_patch), set_queue(q.id, p_patch - 'storage' - 'partition'));
   end if;
   return query select v_fault, (select queue_info(n) from queue n where n.id = q.id);
+end
+
+
+
+-- function try_update_stream(p_name text, p_patch jsonb)
+returns TABLE(fault jsonb, info jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  q queue;
+begin
+  select * into q from queue where name = p_name and dropped_at is null for no key update;
+  if q.kind is distinct from 'stream' then
+    return query select queue_fault(p_name, 'stream'), null::jsonb;
+    return;
+  end if;
+  perform set_stream(q.id, p_patch);
+  return query select null::jsonb, stream_info(n) from queue n where n.id = q.id;
+end
+
+
+
+-- function try_update_subscription(p_stream text, p_name text, p_patch jsonb)
+returns TABLE(fault jsonb, info jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  s subscription := subscription_of(p_stream, p_name);
+begin
+  if s.id is not null then
+    perform set_subscription(s.id, p_patch);
+  end if;
+  return query select case when s.id is null then subscription_fault(p_stream, p_name) end, (select subscription_info(n) from subscription n where n.id = s.id);
 end
 
 
@@ -4943,6 +6868,20 @@ end
 
 
 
+-- function update_stream(name text, patch jsonb)
+returns jsonb language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  v record;
+begin
+  perform raise_fault(stream_options_fault(patch));
+  select * into v from try_update_stream(name, patch);
+  perform raise_fault(v.fault);
+  return v.info;
+end
+
+
+
 -- function use_rate(q queue, p_group bigint, p_rate jsonb, p_count integer, p_now timestamp with time zone)
 returns void language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
 
@@ -5002,6 +6941,17 @@ end
 
 
 
+-- function waiting_parts(s subscription)
+returns TABLE(txids int8multirange, from_id bigint, to_id bigint) language sql stable search_path=<schema>, pg_temp as
+
+  select '{(,)}'::int8multirange - b.seen, 0, 9223372036854775807 from newest_batch(s.id) b
+  union all
+  select o.txids, o.from_id, o.to_id from newest_batch(s.id) b, batch o where o.subscription = s.id and o.id = any (open_batches(b)) and o.retried is null
+  union all
+  select p.txids, p.from_id, p.to_id from newest_batch(s.id) b, slice p where p.subscription = s.id and p.root = b.rest_root and p.number >= b.rest
+
+
+
 -- function wake_child(c queue, p_child bigint, p_at timestamp with time zone)
 returns void language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
 
@@ -5015,6 +6965,30 @@ begin
     if c.notify = 'transaction' then
       perform pg_notify(current_schema() || '_wake', c.name);
     end if;
+  end if;
+end
+
+
+
+-- function window_end(p_stream integer, p_tick bigint, p_sent bigint, p_max integer, p_before timestamp with time zone, OUT tick bigint, OUT seen int8multirange, OUT sent bigint)
+returns record language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+
+#variable_conflict use_column
+begin
+  sent := published(p_stream);
+  if p_before is null and sent - p_sent <= p_max then
+    tick := null;
+  else
+    select t.id, t.seen, t.sent into tick, seen, sent from tick t
+     where t.stream = p_stream and t.sent <= p_sent + p_max and t.id > p_tick and (p_before is null or t.at <= p_before) order by t.sent desc, t.id desc limit 1;
+    if not found then
+      select t.id, t.seen, t.sent into tick, seen, sent from tick t
+       where t.stream = p_stream and t.id > p_tick and (p_before is null or t.at <= p_before) order by t.id limit 1;
+    end if;
+  end if;
+  if tick is null and p_before is null then
+    sent := published(p_stream);
+    select seen_now() into seen;
   end if;
 end
 
@@ -5074,9 +7048,14 @@ returns boolean language sql stable as
 -- index archive_default_at: CREATE INDEX archive_default_at ON archive_default USING btree (archived_at)
 -- index archive_id: CREATE INDEX archive_id ON ONLY archive USING btree (id) WHERE (queue > 0)
 -- index archive_message: CREATE INDEX archive_message ON ONLY archive USING btree (queue, id)
+-- index batch_end_pkey: CREATE UNIQUE INDEX batch_end_pkey ON batch_end USING btree (subscription, batch)
+-- index batch_lease_pkey: CREATE UNIQUE INDEX batch_lease_pkey ON batch_lease USING btree (subscription, batch)
+-- index batch_pkey: CREATE UNIQUE INDEX batch_pkey ON batch USING btree (subscription, id)
 -- index cancellation_pkey: CREATE UNIQUE INDEX cancellation_pkey ON cancellation USING btree (queue, id)
 -- index dependency_child: CREATE INDEX dependency_child ON dependency USING btree (child)
 -- index dependency_pkey: CREATE UNIQUE INDEX dependency_pkey ON dependency USING btree (queue, parent, child)
+-- index event_retry_due: CREATE INDEX event_retry_due ON event_retry USING btree (subscription, due, id)
+-- index event_retry_pkey: CREATE UNIQUE INDEX event_retry_pkey ON event_retry USING btree (id)
 -- index floor_pkey: CREATE UNIQUE INDEX floor_pkey ON floor USING btree (storage, queue, priority, version)
 -- index installation_pkey: CREATE UNIQUE INDEX installation_pkey ON installation USING btree (only_one)
 -- index message_claim: CREATE INDEX message_claim ON ONLY message USING btree (queue, priority, vt, id) WHERE (vt < 'infinity'::timestamp with time zone)
@@ -5099,21 +7078,36 @@ returns boolean language sql stable as
 -- index schedule_queue: CREATE INDEX schedule_queue ON schedule USING btree (queue)
 -- index schedule_wake: CREATE INDEX schedule_wake ON schedule USING btree (wake_at)
 -- index segment_pkey: CREATE UNIQUE INDEX segment_pkey ON segment USING btree (storage, generation)
+-- index slice_pkey: CREATE UNIQUE INDEX slice_pkey ON slice USING btree (subscription, root, number)
 -- index storage_pkey: CREATE UNIQUE INDEX storage_pkey ON storage USING btree (id)
+-- index stream_pkey: CREATE UNIQUE INDEX stream_pkey ON stream USING btree (id)
+-- index stream_segment_pkey: CREATE UNIQUE INDEX stream_segment_pkey ON stream_segment USING btree (stream, generation)
+-- index subscription_pkey: CREATE UNIQUE INDEX subscription_pkey ON subscription USING btree (id)
+-- index subscription_stream_name_key: CREATE UNIQUE INDEX subscription_stream_name_key ON subscription USING btree (stream, name)
+-- index tick_pkey: CREATE UNIQUE INDEX tick_pkey ON tick USING btree (stream, id)
+-- index tick_sent: CREATE INDEX tick_sent ON tick USING btree (stream, sent, id)
 -- index unique_key_pkey: CREATE UNIQUE INDEX unique_key_pkey ON unique_key USING btree (queue, key)
 -- index unique_key_until: CREATE INDEX unique_key_until ON unique_key USING btree (until) WHERE (until < 'infinity'::timestamp with time zone)
 -- index worker_name_key: CREATE UNIQUE INDEX worker_name_key ON worker USING btree (name)
 -- index worker_pkey: CREATE UNIQUE INDEX worker_pkey ON worker USING btree (id)
+-- sequence batch_id: start 1 increment 1 cache 1
+-- sequence event_id: start 1 increment 1 cache 1
+-- sequence event_retry_id_seq: start 1 increment 1 cache 1
 -- sequence floor_version_seq: start 1 increment 1 cache 1
 -- sequence maintained: start 0 increment 1 cache 1
 -- sequence message_id: start 1 increment 1 cache 1
 -- sequence queue_id_seq: start 1 increment 1 cache 1
 -- sequence storage_id_seq: start 1 increment 1 cache 1
+-- sequence subscription_id_seq: start 1 increment 1 cache 1
 -- sequence worker_id_seq: start 1 increment 1 cache 1
 -- table archive: RANGE (archived_at)
 -- table archive_default: DEFAULT
+-- table batch: 
+-- table batch_end: 
+-- table batch_lease: fillfactor=50
 -- table cancellation: 
 -- table dependency: 
+-- table event_retry: 
 -- table floor: 
 -- table installation: 
 -- table message: LIST (segment)
@@ -5128,6 +7122,11 @@ returns boolean language sql stable as
 -- table role: 
 -- table schedule: 
 -- table segment: 
+-- table slice: 
 -- table storage: 
+-- table stream: 
+-- table stream_segment: 
+-- table subscription: 
+-- table tick: 
 -- table unique_key: 
 -- table worker: fillfactor=50

@@ -48,6 +48,8 @@ begin
       when 'other_cluster' then 'This was restored into another cluster: call after_restore().'
       when 'stream_closed' then format('The stream "%s" is closed.', p_fault->>'stream')
       when 'transaction_limit' then format('A transaction may publish %s event(s) to "%s".', p_fault->>'limit', p_fault->>'stream')
+      when 'stream_in_use' then format('The stream "%s" has subscriptions: %s.', p_fault->>'stream', p_fault->>'subscriptions')
+      when 'tick_not_found' then format('"%s" has no tick %s.', p_fault->>'stream', p_fault->>'tick')
       when 'wrong_kind' then format('"%s" is of kind %s, not %s.', p_fault->>'queue', p_fault->>'actual', p_fault->>'expected')
       when 'stale_lease' then format('Message %s of "%s" is no longer held under this lease.', p_fault->>'id', p_fault->>'queue')
       when 'worker_not_found' then format('There is no worker "%s".', p_fault->>'worker')
@@ -79,7 +81,8 @@ begin
       when 'stream_closed' then 'SL018'
       when 'transaction_limit' then 'SL019'
       when 'stream_in_use' then 'SL020'
-      when 'event_not_in_batch' then 'SL021'
+      when 'tick_not_found' then 'SL021'
+      when 'ticker' then 'SL021'
       when 'invalid_argument' then '22023'
       when 'nothing_died' then '22023'
       else 'SL000'

@@ -1,4 +1,5 @@
-/* The quick part of a round: sweeps the queues that have a floor and says which storages have a flip to begin or to carry on.
+/* The quick part of a round: sweeps the queues that have a floor and says which storages have a flip to begin or to carry on, and
+   which streams a tick or a rotation that is due.
    One process at a time, and none before p_pause is over since the last round of any. With p_after, the next 200 queues are
    swept instead, floor or not; next: from where to go on, and the flips come with the last page. Nobody waits for a queue that is just being dropped. */
 create or replace function {schema}.maintain(p_pause interval, p_after int, p_dead int, p_flip_pause interval) returns jsonb
@@ -41,7 +42,7 @@ begin
       end if;
     end loop;
   end if;
-  return jsonb_build_object('busy', false, 'swept', v_swept, 'found', v_found, 'next', v_next, 'flips', (
+  return jsonb_build_object('busy', false, 'swept', v_swept, 'found', v_found, 'next', v_next, 'streams', case when v_next is null then due_streams() end, 'flips', (
     select coalesce(jsonb_agg(s.id order by s.id), '[]') from storage s
      where v_next is null and s.layout = 'ring' and flip_wanted(s.id, p_dead, p_flip_pause)));
 end

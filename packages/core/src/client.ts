@@ -1,5 +1,5 @@
 import { type Admin, createAdmin } from "./admin/admin.ts"
-import { checkBoolean, checkFunction, checkInteger, checkOptions, describe, validateQueueName, validateSchemaName } from "./check.ts"
+import { checkBoolean, checkFunction, checkInteger, checkOptions, describe, validateName, validateQueueName, validateSchemaName } from "./check.ts"
 import type { Driver } from "./driver.ts"
 import { InvalidOptionError } from "./errors.ts"
 import { defaultLimits, type PayloadLimits } from "./json.ts"
@@ -12,6 +12,11 @@ import { register, type RegisterOptions, type Registration } from "./registry/re
 import { createSchedules, type Schedules } from "./schedules/schedules.ts"
 import { createResults, type ResultOptions } from "./results.ts"
 import { createSession, typedError } from "./session.ts"
+import type { EventSchemas, EventTypes, TypesOf } from "./stream/event.ts"
+import { checkSchemas, createStream, type Stream } from "./stream/stream.ts"
+import type { EventContext, EventHandlers, EventTransactionContext } from "./subscriber/handlers.ts"
+import type { SubscriberOptions } from "./subscriber/options.ts"
+import { createSubscriber, type Subscriber } from "./subscriber/subscriber.ts"
 import { createTransactions } from "./transactions.ts"
 import { createWakeHub } from "./wake-hub.ts"
 import type { Handler } from "./worker/handler.ts"
@@ -44,8 +49,14 @@ export interface Client<Tx = unknown> {
    * is free; the transaction goes on. Above READ COMMITTED a key taken meanwhile is a 40001, yours to retry. `work` must use the `tx` that it gets.
    */
   once<T>(tx: Tx, key: string, work: (tx: Tx) => T | Promise<T>, options?: OnceOptions): Promise<OnceResult<T>>
-  /** Wakes the readers of a queue: for use after a commit of your own, which Sluice cannot see. Resolves when the hint is out. */
+  /** Wakes the readers of a queue or stream: for use after a commit of your own, which Sluice cannot see. Resolves when the hint is out. */
   wake(queue: string): Promise<void>
+  /** A stream and the types of its events. No I/O. */
+  stream<Schemas extends EventSchemas>(name: string, types: { readonly events: Schemas }): Stream<TypesOf<Schemas>, Tx>
+  stream(name: string, types?: { readonly events?: undefined }): Stream<EventTypes, Tx>
+  /** A loop that has the events of a subscription handled, by a function for each type or one for all. `start` sets it to work. */
+  subscriber<Types extends EventTypes>(stream: string | Stream<Types, Tx>, subscription: string, handlers: EventHandlers<Types, EventTransactionContext<Tx>>, options: SubscriberOptions & { readonly transactional: true }): Subscriber
+  subscriber<Types extends EventTypes>(stream: string | Stream<Types, Tx>, subscription: string, handlers: EventHandlers<Types, EventContext>, options?: SubscriberOptions & { readonly transactional?: false }): Subscriber
   /** A loop that has messages handled, of one queue or of many. `start` sets it to work. */
   worker(handlers: readonly Handler<Tx>[], options?: WorkerOptions): Worker
   /** Puts a reader that is no worker into the list of workers. Throws `QueueNotFoundError`. Plain sends and reads need no such thing, and leave no trace there. */
@@ -106,6 +117,21 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
       checkOptions(types, ["payload", "sendRate"], "types")
       checkSchema(types.payload)
       return createQueue(session, hub, transactions, { wake, onWorker: (worker) => loops.add(worker) }, name, types.payload, types.sendRate && budgetOf(name, types.sendRate))
+    },
+    stream: <Schemas extends EventSchemas>(name: string, types?: { readonly events?: Schemas | undefined }) => {
+      validateName(name, "stream")
+      checkOptions(types === undefined ? {} : types, ["events"], "types")
+      checkSchemas(types?.events)
+      return createStream<TypesOf<Schemas>, Tx>(session, hub, transactions, name, types?.events)
+    },
+    subscriber: (stream: string | Pick<Stream, "name" | "schemas">, subscription: string, handlers: unknown, how?: SubscriberOptions) => {
+      const { name, schemas } = typeof stream === "string" ? { name: stream, schemas: undefined } : stream
+      validateName(name, "stream")
+      validateName(subscription, "subscription")
+      const subscriber = createSubscriber({ session, hub, transactions, wake, stream: name, subscription, schemas }, handlers, how === undefined ? {} : how)
+      loops.add(subscriber)
+      subscriber.on("stopped", () => loops.delete(subscriber))
+      return subscriber
     },
     transaction: async (work) => {
       checkFunction(work, "work")

@@ -22,12 +22,12 @@ export class QueueNotFoundError extends SluiceError {
   }
 }
 
-/** `createQueue(name, { ifExists: "error" })` met a queue of that name. */
+/** `createQueue(name, { ifExists: "error" })` met a queue of that name; of a stream or a subscription the same. */
 export class QueueAlreadyExistsError extends SluiceError {
   readonly queue: string
 
-  constructor(queue: string) {
-    super("queue_already_exists", `The queue "${queue}" exists already.`)
+  constructor(queue: string, kind: "queue" | "stream" | "subscription" = "queue") {
+    super("queue_already_exists", `The ${kind} "${queue}" exists already.`)
     this.queue = queue
   }
 }
@@ -38,17 +38,19 @@ export interface OptionDifference {
   readonly requested: unknown
 }
 
-/** `createQueue` met a queue of that name with other options. The stored ones are unchanged. */
+const updates = { queue: "updateQueue", stream: "updateStream", subscription: "updateSubscription" }
+
+/** `createQueue` met a queue of that name with other options, or `createStream` a stream. The stored ones are unchanged. */
 export class QueueOptionsDifferError extends SluiceError {
   readonly queue: string
   readonly differences: readonly OptionDifference[]
 
-  constructor(queue: string, differences: readonly OptionDifference[]) {
+  constructor(queue: string, differences: readonly OptionDifference[], kind: "queue" | "stream" | "subscription" = "queue") {
     const list = differences
       .map((d) => `${d.option} is ${JSON.stringify(d.stored)}, asked for was ${JSON.stringify(d.requested)}`)
       .join("; ")
-    const advice = differences.some(({ option }) => option === "storage") ? "Storage is fixed at creation; create another queue." : `To change them: client.admin.updateQueue("${queue}", { … }).`
-    super("options_differ", `The queue "${queue}" exists with other options: ${list}. ${advice}`)
+    const advice = differences.some(({ option }) => option === "storage") ? "Storage is fixed at creation; create another queue." : `To change them: client.admin.${updates[kind]}("${queue}", { … }).`
+    super("options_differ", `The ${kind} "${queue}" exists with other options: ${list}. ${advice}`)
     this.queue = queue
     this.differences = differences
   }

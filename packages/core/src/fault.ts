@@ -17,6 +17,8 @@ import {
   StorageFixedError,
   WrongKindError,
 } from "./errors.ts"
+import { decodeLag, type StoredLag } from "./admin/streams.ts"
+import { RestoredElsewhereError, StaleBatchError, StreamClosedError, StreamInUseError, StreamNotFoundError, SubscriptionExpiredError, SubscriptionNotFoundError, TickNotFoundError, TransactionLimitError } from "./stream-errors.ts"
 import { ScheduleNotFoundError, WorkerNotFoundError, WorkerStateError } from "./work-errors.ts"
 
 /** What a statement answers instead of raising, see the SQL function `queue_fault`. */
@@ -41,6 +43,18 @@ interface Fault {
   readonly to: string
   readonly key: string
   readonly id: string
+  readonly kind?: "stream" | "subscription"
+  readonly stream: string
+  readonly subscription: string
+  readonly subscriptions: readonly string[]
+  readonly batch: string
+  readonly at: number
+  readonly limit: number
+  readonly tick: string | number
+  readonly external: boolean
+  readonly field: string
+  readonly table: string
+  readonly reason: string
 }
 
 interface StoredStorage {
@@ -48,13 +62,16 @@ interface StoredStorage {
   readonly partition: StoredPartition | null
 }
 
+const durations = new Set(["lease", "archiveRetention", "results", "rotationPeriod", "retention", "tickerMaxLag", "tickerIdlePeriod"])
+
 /** Durations as their option is written: the database tells milliseconds. */
 function readable(difference: OptionDifference): OptionDifference {
   const { option, stored, requested } = difference
   if (option === "partition") return { option, stored: decodePartition(stored as StoredPartition | null), requested: decodePartition(requested as StoredPartition | null) }
   if (option === "rateLimit" || option === "groupRateLimit") return { option, stored: decodeRate(stored as StoredRate | null), requested: decodeRate(requested as StoredRate | null) }
   if (option === "backoff") return { option, stored: decodeBackoff(stored as StoredBackoff | null), requested: decodeBackoff(requested as StoredBackoff | null) }
-  if (option !== "lease" && option !== "archiveRetention" && option !== "results") return difference
+  if (option === "lagLimit") return { option, stored: decodeLag(stored as StoredLag | null), requested: decodeLag(requested as StoredLag | null) }
+  if (!durations.has(option)) return difference
   const written = (ms: unknown): unknown => (ms === null ? null : formatDuration(ms as number))
   return { option, stored: written(stored), requested: written(requested) }
 }
@@ -70,11 +87,11 @@ export function errorFromFault(text: string): SluiceError {
     case "queue_not_found":
       return new QueueNotFoundError(fault.queue)
     case "queue_already_exists":
-      return new QueueAlreadyExistsError(fault.queue)
+      return new QueueAlreadyExistsError(fault.queue, fault.kind)
     case "wrong_kind":
       return new WrongKindError(fault.queue, fault.expected, fault.actual)
     case "options_differ":
-      return new QueueOptionsDifferError(fault.queue, fault.differences.map(readable))
+      return new QueueOptionsDifferError(fault.queue, fault.differences.map(readable), fault.kind)
     case "dead_letter_cycle":
       return new DeadLetterCycleError(fault.queue, fault.path)
     case "storage_fixed":
@@ -101,6 +118,28 @@ export function errorFromFault(text: string): SluiceError {
       return new InvalidOptionError(fault.argument, undefined, "is for the shared archive: this queue has its own, which goes by partition.retention")
     case "nothing_died":
       return new InvalidOptionError("queue", fault.queue, `nothing died in "${fault.queue}", where ${fault.deadLetterOf.join(", ")} bury their dead: name the queue that they died in`)
+    case "stream_not_found":
+      return new StreamNotFoundError(fault.queue)
+    case "subscription_not_found":
+      return new SubscriptionNotFoundError(fault.stream, fault.subscription)
+    case "stale_batch":
+      return new StaleBatchError(fault.stream, fault.subscription, fault.batch)
+    case "subscription_expired":
+      return new SubscriptionExpiredError(fault.stream, fault.subscription, new Date(fault.at))
+    case "stream_in_use":
+      return new StreamInUseError(fault.stream, fault.subscriptions)
+    case "stream_closed":
+      return new StreamClosedError(fault.stream)
+    case "transaction_limit":
+      return new TransactionLimitError(fault.stream, fault.limit)
+    case "tick_not_found":
+      return new TickNotFoundError(fault.stream, String(fault.tick))
+    case "other_cluster":
+      return new RestoredElsewhereError(fault.stored as unknown as string, fault.actual)
+    case "ticker":
+      return new InvalidOptionError("stream", fault.stream, fault.external ? `"${fault.stream}" has an external ticker: use externalTick` : `"${fault.stream}" ticks by itself: set externalTicker with client.admin.updateStream("${fault.stream}", { … })`)
+    case "capture":
+      return new InvalidOptionError(fault.field, fault.table, `${fault.table} ${fault.reason}`)
     case "priority":
       return new InvalidOptionError(
         fault.index === undefined ? "priority" : `items[${fault.index}].priority`,

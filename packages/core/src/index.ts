@@ -14,6 +14,10 @@ export type {
   QueueFilter,
   QueuesAccessor,
 } from "./admin/inspect.ts"
+export type { CaptureAdmin, CaptureOptions } from "./admin/capture.ts"
+export type { RestoreOptions, RestoreResult } from "./admin/restore.ts"
+export type { CreateStreamOptions, ExternalTick, LagLimit, LagOptions, StreamInfo, StreamOptions, StreamsAdmin, StreamState } from "./admin/streams.ts"
+export type { CreateSubscriptionOptions, DeadEvent, OpenBatchInfo, Position, SubscriptionInfo, SubscriptionsAdmin, SubscriptionSettings, SubscriptionSetup } from "./admin/subscriptions.ts"
 export type { Admin } from "./admin/admin.ts"
 export type { Backoff } from "./admin/backoff.ts"
 export type { Limits, RateLimit } from "./admin/limits.ts"
@@ -70,7 +74,7 @@ export {
 export type { OptionDifference } from "./errors.ts"
 export type { PayloadLimits } from "./json.ts"
 export type { Leased, Message, PoppedMessage } from "./message.ts"
-export type { MaintenanceReport } from "./maintenance/maintain.ts"
+export type { MaintenanceReport, StuckSubscription } from "./maintenance/maintain.ts"
 export type { Maintenance, MaintenanceOptions } from "./maintenance/maintenance.ts"
 export type { OnceOptions, OnceResult } from "./once.ts"
 export type { CancelOutcome } from "./queue/cancel.ts"
@@ -93,6 +97,27 @@ export type { CronTiming, IntervalTiming, MissedRuns, PreviewOptions, ScheduleOp
 export type { ScheduleFilter, Schedules } from "./schedules/schedules.ts"
 export type { ResultOptions } from "./results.ts"
 export { sqlState } from "./sql-state.ts"
+export {
+  RestoredElsewhereError,
+  StaleBatchError,
+  StreamClosedError,
+  StreamInUseError,
+  StreamNotFoundError,
+  SubscriptionExpiredError,
+  SubscriptionNotFoundError,
+  TickNotFoundError,
+  TransactionLimitError,
+} from "./stream-errors.ts"
+export type { Batch, EventRetryOptions, FinishResult } from "./stream/batch.ts"
+export type { EventOf, EventSchemas, EventTypes, StreamEvent, TypesOf } from "./stream/event.ts"
+export type { BatchLimits } from "./stream/next-batch.ts"
+export type { EventOptions, PublishItem, PublishOptions } from "./stream/publish.ts"
+export type { Stream, StreamTypes } from "./stream/stream.ts"
+export type { LoopOptions, Subscription, SubscriptionOptions } from "./stream/subscription.ts"
+export type { SubscriberEvents } from "./subscriber/events.ts"
+export type { EventContext, EventHandlers, EventTransactionContext } from "./subscriber/handlers.ts"
+export type { SubscriberOptions } from "./subscriber/options.ts"
+export type { Subscriber } from "./subscriber/subscriber.ts"
 export type { SchemaIssue, SchemaResult, StandardSchema } from "./standard-schema.ts"
 export type { Json, JsonObject, TxOption } from "./types.ts"
 export type { WorkerEvents } from "./worker/events.ts"

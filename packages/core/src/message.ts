@@ -1,5 +1,5 @@
 import type { JsonObject } from "./types.ts"
-import type { SchemaIssue, SchemaResult, StandardSchema } from "./standard-schema.ts"
+import { type SchemaIssue, type StandardSchema, verdictOf } from "./standard-schema.ts"
 
 /** One message as a reader holds it. A *job* is just a message that a worker handles. */
 export interface Message<Payload = unknown> {
@@ -80,14 +80,5 @@ async function decodeDelivery<Out>(queue: string, row: DeliveryRow, schema: Stan
     // A restored backup gives ids again, but not at the same time.
     idempotencyKey: `${installation}-${row.id}-${Math.floor(row.enqueued).toString(36)}`,
     lease: row.lease,
-  }
-}
-
-/** A schema that throws is a verdict too: the rows of a batch are leased already, and must reach the reader. */
-async function verdictOf<Out>(schema: StandardSchema<unknown, Out>, stored: unknown): Promise<SchemaResult<Out>> {
-  try {
-    return await schema["~standard"].validate(stored)
-  } catch (error) {
-    return { issues: [{ message: `the schema threw ${String(error)}` }] }
   }
 }

@@ -13,3 +13,10 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
     signal?.addEventListener("abort", done)
   })
 }
+
+/** Resolves with the promise, or when the time is over. */
+export async function within(promise: Promise<unknown>, ms: number): Promise<void> {
+  const over = new AbortController()
+  await Promise.race([promise, sleep(ms, over.signal)])
+  over.abort()
+}

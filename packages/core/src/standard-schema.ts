@@ -27,3 +27,12 @@ export function issuePath(issue: SchemaIssue, root: string): string {
     return typeof key === "number" ? `${path}[${key}]` : `${path}.${String(key)}`
   }, root)
 }
+
+/** A schema that throws is a verdict too: what was read is leased already, and must reach the reader. */
+export async function verdictOf<Out>(schema: StandardSchema<unknown, Out>, stored: unknown): Promise<SchemaResult<Out>> {
+  try {
+    return await schema["~standard"].validate(stored)
+  } catch (error) {
+    return { issues: [{ message: `the schema threw ${String(error)}` }] }
+  }
+}

@@ -3,6 +3,7 @@ import { metrics, type QueueMetrics } from "../queue/metrics.ts"
 import { purge } from "../queue/purge.ts"
 import type { Session } from "../session.ts"
 import type { TxOption } from "../types.ts"
+import { captureAdmin, type CaptureAdmin } from "./capture.ts"
 import { type ArchiveAccessor, archiveAccessor, type MessagesAccessor, messagesAccessor, type QueuesAccessor, queuesAccessor } from "./inspect.ts"
 import { install, type InstallOptions, type InstallResult, type MigrationSql, migrationSql } from "./install.ts"
 import {
@@ -17,13 +18,16 @@ import {
   type QueueOptions,
   updateQueue,
 } from "./queues.ts"
+import { afterRestore, type RestoreOptions, type RestoreResult } from "./restore.ts"
+import { streamsAdmin, type StreamsAdmin } from "./streams.ts"
+import { subscriptionsAdmin, type SubscriptionsAdmin } from "./subscriptions.ts"
 import { type DeadMessage, redrive, type RedriveOptions } from "./redrive.ts"
 import { uninstall, type UninstallOptions } from "./uninstall.ts"
 import { type Verification, verify } from "./verify.ts"
 import { workersAccessor, type WorkersAccessor } from "./workers.ts"
 
 /** Everything about the schema and its queues. With `{ tx }` a call joins the caller's transaction. */
-export interface Admin<Tx = unknown> {
+export interface Admin<Tx = unknown> extends StreamsAdmin<Tx>, SubscriptionsAdmin<Tx>, CaptureAdmin<Tx> {
   /**
    * Brings the schema to this version: creates it, or applies what is missing. Repeat it at every start; many processes
    * may do so at once. Needs READ COMMITTED. Throws `SchemaVersionError` where a newer version is installed that this one cannot work with.
@@ -63,6 +67,12 @@ export interface Admin<Tx = unknown> {
   /** Of every queue there is, in order of name. */
   metricsAll(options?: TxOption<Tx>): Promise<QueueMetrics[]>
 
+  /**
+   * After the database was restored into another cluster, once: streams noticed it, and refused with `RestoredElsewhereError`. What
+   * subscriptions had not done with they get as retries, each event once, and go on. Queues need no repair.
+   */
+  afterRestore(options?: RestoreOptions): Promise<RestoreResult>
+
   readonly queues: QueuesAccessor<Tx>
   readonly messages: MessagesAccessor<Tx>
   readonly archive: ArchiveAccessor<Tx>
@@ -72,6 +82,10 @@ export interface Admin<Tx = unknown> {
 export function createAdmin<Tx>(session: Session<Tx>): Admin<Tx> {
   const queues = queuesAccessor(session)
   return {
+    ...streamsAdmin(session),
+    ...subscriptionsAdmin(session),
+    ...captureAdmin(session),
+    afterRestore: async (options = {}) => afterRestore(session, options),
     install: async (options = {}) => install(session, options),
     migrations: () => migrationSql(session.schema),
     verify: async (options = {}) => verify(session, options),

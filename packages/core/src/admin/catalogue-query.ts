@@ -8,7 +8,7 @@ export interface CatalogueRow {
  * Every object of the schema in `$1` and how it is made, the schema's own name taken out: the one reader behind `verify`,
  * `schema.sql` and the expected catalogue. Equal on Postgres 15 to 18: NOT NULL is read from the column, since 18 alone
  * has constraints for it. Left out: the counters `sent_<id>`, one for each queue, what belongs to dedicated storages
- * (`…_s<id>`), daily partitions of the archive (`archive_p<day>`), and what a partition inherits. Sources
+ * and streams (`…_s<id>`), daily partitions of the archive (`archive_p<day>`), and what a partition inherits. Sources
  * of functions stay as they are: an alias in them may be called what the schema is.
  */
 export const catalogueQuery = `
@@ -57,4 +57,4 @@ objects (object, definition) as (
 select case when object like 'function %' then regexp_replace(object, space.qualified, '', 'g') else object end as object,
        regexp_replace(left(definition, source - 1), space.qualified, '', 'g') || substr(definition, source) as definition
   from (select * from objects
-         where object !~ '^(table|column|index|sequence|constraint) (message|message_id|archive)_[sp][0-9]+' and object !~ '^function [a-z_]+_s[0-9]+\\(') objects, space, lateral (select strpos(definition || E' as\\n', E' as\\n') as source) s order by object collate "C"`
+         where object !~ '^(table|column|index|sequence|constraint) (message|message_id|archive|event)_[sp][0-9]+' and object !~ '^function [a-z_]+_s[0-9]+\\(') objects, space, lateral (select strpos(definition || E' as\\n', E' as\\n') as source) s order by object collate "C"`

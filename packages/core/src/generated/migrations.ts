@@ -375,6 +375,149 @@ alter table {schema}.queue add result_retention interval check (result_retention
 ) with (fillfactor = 50)`,
     ],
   },
+  {
+    version: 14,
+    name: "streams",
+    breaking: false,
+    statements: [
+      `/* What a stream has beside its name, which is a row of queue. */
+create table {schema}.stream (
+  id int primary key references {schema}.queue,
+  rotation_period interval not null default '2 hours' check (rotation_period > interval '0' and isfinite(rotation_period)),
+  retention interval not null default '0' check (retention >= interval '0' and isfinite(retention)),
+  ticker_max_count int not null default 500 check (ticker_max_count > 0),
+  ticker_max_lag interval not null default '3 seconds' check (ticker_max_lag > interval '0' and isfinite(ticker_max_lag)),
+  ticker_idle_period interval not null default '1 minute' check (ticker_idle_period > interval '0' and isfinite(ticker_idle_period)),
+  ticker_paused boolean not null default false,
+  external_ticker boolean not null default false,
+  closed boolean not null default false,
+  per_transaction int check (per_transaction >= 0),
+  /* {age, events, bytes}: how far a subscription may lag behind; age in milliseconds. */
+  lag_limit jsonb default '{"age": 86400000, "bytes": null, "events": null}',
+  when_stuck text not null default 'block' check (when_stuck in ('block', 'expire'))
+)`,
+      `/* Unique in the installation. An event is named by its stream and its id. */
+create sequence {schema}.event_id`,
+      `/* Which segment of a stream takes new events. Insert-only, the newest generation counts. */
+create table {schema}.stream_segment (
+  stream int not null,
+  generation bigint not null,
+  current smallint not null,
+  at timestamptz not null,
+  sent bigint not null,
+  primary key (stream, generation)
+)`,
+      `/* Shared marks in a stream: who lags behind makes his batches between them. Insert-only. */
+create table {schema}.tick (
+  stream int not null,
+  id bigint not null,
+  seen int8multirange not null,
+  at timestamptz not null,
+  sent bigint not null,
+  primary key (stream, id)
+)`,
+      `create index tick_sent on {schema}.tick (stream, sent, id)`,
+      `create table {schema}.subscription (
+  id int generated always as identity primary key,
+  stream int not null references {schema}.queue,
+  name text collate "C" not null check (name ~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$'),
+  created_at timestamptz not null,
+  lease interval not null default '30 seconds' check (lease > interval '0' and isfinite(lease)),
+  max_attempts int default 20 check (max_attempts > 0),
+  backoff jsonb default '{"kind": "exponential", "base": 1000, "max": 600000, "jitter": 0.2}',
+  lag_limit jsonb,
+  when_stuck text check (when_stuck in ('block', 'expire')),
+  stuck_at timestamptz,
+  expired_at timestamptz,
+  unique (stream, name)
+)`,
+      `create sequence {schema}.batch_id`,
+      `/* Batches that were handed out, and where a subscription stands: insert-only, the newest row counts.
+   base and seen are positions, sets of transactions: seen tells up to where everything was handed out, but for the slices
+   from rest on of the window rest_root. What the batch holds: the events of the transactions txids with an id from from_id to
+   to_id, or retried ones. open: the batches before it that had not ended. A row without lease is a position only. */
+create table {schema}.batch (
+  subscription int not null,
+  id bigint not null default nextval('{schema}.batch_id'),
+  at timestamptz not null,
+  seen int8multirange not null,
+  tick bigint not null,
+  sent bigint not null,
+  rest int,
+  rest_root bigint,
+  open bigint[] not null,
+  base int8multirange not null,
+  root bigint,
+  slice int,
+  txids int8multirange,
+  from_id bigint,
+  to_id bigint,
+  retried bigint[],
+  events int not null,
+  lease bigint,
+  owner text,
+  shared boolean not null default false,
+  until timestamptz,
+  attempt int not null default 0,
+  primary key (subscription, id)
+)`,
+      `/* The lease of a batch that was renewed, or given back, which its own row does not tell: who finishes one under an older
+   snapshot must not meet an update. Without owner it was given back, and its attempt is not charged. */
+create table {schema}.batch_lease (
+  subscription int not null,
+  batch bigint not null,
+  until timestamptz not null,
+  owner text,
+  primary key (subscription, batch)
+) with (fillfactor = 50)`,
+      `/* Parts of a window that has more events than one batch may hold. */
+create table {schema}.slice (
+  subscription int not null,
+  root bigint not null,
+  number int not null,
+  base int8multirange not null,
+  txids int8multirange not null,
+  from_id bigint not null,
+  to_id bigint not null,
+  events int not null,
+  primary key (subscription, root, number)
+)`,
+      `/* How a batch ended: of two who end it one is first. */
+create table {schema}.batch_end (
+  subscription int not null,
+  batch bigint not null,
+  outcome text not null check (outcome in ('finished', 'taken', 'dropped')),
+  at timestamptz not null,
+  events int not null,
+  primary key (subscription, batch)
+)`,
+      `/* Events that one subscription gets once more when they are due, and dead ones, which are due never. */
+create table {schema}.event_retry (
+  id bigint generated always as identity primary key,
+  subscription int not null,
+  due timestamptz not null,
+  attempt int not null,
+  alone boolean not null default false,
+  died_at timestamptz,
+  errors jsonb,
+  event bigint not null,
+  txid bigint not null,
+  at timestamptz not null,
+  type text not null,
+  key text,
+  data jsonb,
+  headers jsonb,
+  extra1 text,
+  extra2 text,
+  extra3 text,
+  extra4 text
+)`,
+      `create index event_retry_due on {schema}.event_retry (subscription, due, id)`,
+      `/* Whose transaction ids are stored here: after a restore into another cluster they mean nothing. */
+alter table {schema}.installation add cluster text`,
+      `update {schema}.installation set cluster = (select system_identifier::text from pg_control_system())`,
+    ],
+  },
 ]
 
 /** Run after the last migration: functions hold no data, so each version brings them whole. */
@@ -398,7 +541,7 @@ language sql stable set search_path = {schema}, pg_temp as $$
   select coalesce(
     (select jsonb_build_object('code', 'wrong_kind', 'queue', p_queue, 'expected', p_kind, 'actual', kind)
        from queue where name = p_queue and dropped_at is null and kind <> p_kind),
-    jsonb_build_object('code', 'queue_not_found', 'queue', p_queue))
+    jsonb_build_object('code', case p_kind when 'stream' then 'stream_not_found' else 'queue_not_found' end, 'queue', p_queue))
 $$`,
   `/* A claim or an install sees nothing new, or meets 40001, under a snapshot that is older than its own statement. */
 create or replace function {schema}.isolation_fault() returns jsonb
@@ -418,6 +561,15 @@ begin
   raise exception using
     message = case v_code
       when 'queue_not_found' then format('There is no queue "%s".', p_fault->>'queue')
+      when 'stream_not_found' then format('There is no stream "%s".', p_fault->>'queue')
+      when 'subscription_not_found' then format('"%s" has no subscription "%s".', p_fault->>'stream', p_fault->>'subscription')
+      when 'stale_batch' then format('Batch %s of "%s" has ended, or is held by another by now.', p_fault->>'batch', p_fault->>'subscription')
+      when 'subscription_expired' then format('The subscription "%s" of "%s" lagged behind too far and has expired.', p_fault->>'subscription', p_fault->>'stream')
+      when 'other_cluster' then 'This was restored into another cluster: call after_restore().'
+      when 'stream_closed' then format('The stream "%s" is closed.', p_fault->>'stream')
+      when 'transaction_limit' then format('A transaction may publish %s event(s) to "%s".', p_fault->>'limit', p_fault->>'stream')
+      when 'stream_in_use' then format('The stream "%s" has subscriptions: %s.', p_fault->>'stream', p_fault->>'subscriptions')
+      when 'tick_not_found' then format('"%s" has no tick %s.', p_fault->>'stream', p_fault->>'tick')
       when 'wrong_kind' then format('"%s" is of kind %s, not %s.', p_fault->>'queue', p_fault->>'actual', p_fault->>'expected')
       when 'stale_lease' then format('Message %s of "%s" is no longer held under this lease.', p_fault->>'id', p_fault->>'queue')
       when 'worker_not_found' then format('There is no worker "%s".', p_fault->>'worker')
@@ -441,6 +593,16 @@ begin
       when 'storage_fixed' then 'SL010'
       when 'worker_not_found' then 'SL011'
       when 'worker_state' then 'SL012'
+      when 'stream_not_found' then 'SL013'
+      when 'subscription_not_found' then 'SL014'
+      when 'stale_batch' then 'SL015'
+      when 'subscription_expired' then 'SL016'
+      when 'other_cluster' then 'SL017'
+      when 'stream_closed' then 'SL018'
+      when 'transaction_limit' then 'SL019'
+      when 'stream_in_use' then 'SL020'
+      when 'tick_not_found' then 'SL021'
+      when 'ticker' then 'SL021'
       when 'invalid_argument' then '22023'
       when 'nothing_died' then '22023'
       else 'SL000'
@@ -3317,7 +3479,8 @@ begin
   return v_count;
 end
 $$`,
-  `/* The quick part of a round: sweeps the queues that have a floor and says which storages have a flip to begin or to carry on.
+  `/* The quick part of a round: sweeps the queues that have a floor and says which storages have a flip to begin or to carry on, and
+   which streams a tick or a rotation that is due.
    One process at a time, and none before p_pause is over since the last round of any. With p_after, the next 200 queues are
    swept instead, floor or not; next: from where to go on, and the flips come with the last page. Nobody waits for a queue that is just being dropped. */
 create or replace function {schema}.maintain(p_pause interval, p_after int, p_dead int, p_flip_pause interval) returns jsonb
@@ -3360,7 +3523,7 @@ begin
       end if;
     end loop;
   end if;
-  return jsonb_build_object('busy', false, 'swept', v_swept, 'found', v_found, 'next', v_next, 'flips', (
+  return jsonb_build_object('busy', false, 'swept', v_swept, 'found', v_found, 'next', v_next, 'streams', case when v_next is null then due_streams() end, 'flips', (
     select coalesce(jsonb_agg(s.id order by s.id), '[]') from storage s
      where v_next is null and s.layout = 'ring' and flip_wanted(s.id, p_dead, p_flip_pause)));
 end
@@ -4994,6 +5157,1631 @@ begin
   delete from progress where at < clock() - interval '1 day';
 end
 $$`,
+  `/* The transactions whose effects the calling statement sees, as ranges of their ids: a position in a stream. An event is in a window
+   when its transaction is in the one position and not in the other, whenever it committed and whatever its id is (PgQ's rule,
+   as a difference of sets). The own transaction is left out: what it publishes is for a later window. */
+create or replace function {schema}.seen_now() returns int8multirange
+language sql stable set search_path = {schema}, pg_temp as $$
+  select int8multirange(int8range(0, pg_snapshot_xmax(s)::text::bigint)) - coalesce(
+      (select range_agg(int8range(x, x, '[]'))
+         from (select pg_snapshot_xip(s)::text::bigint union all select pg_current_xact_id_if_assigned()::text::bigint) t(x) where x is not null), '{}')
+    from pg_current_snapshot() s
+$$`,
+  `create or replace function {schema}.event_table(p_stream int) returns text
+language sql immutable as $$ select 'event_s' || p_stream $$`,
+  `/* The events of the transactions $1, for dynamic SQL: a look-up in the index for each range of them. */
+create or replace function {schema}.events_of(p_stream int) returns text
+language sql immutable set search_path = {schema}, pg_temp as $$
+  select format('unnest($1) r, lateral (select * from %I i where i.txid >= coalesce(lower(r), 0) and i.txid < coalesce(upper(r), 9223372036854775807)) e', event_table(p_stream))
+$$`,
+  `/* What was ever published, rolled back or not: a hint for ticks and metrics, never for what is in a batch. */
+create or replace function {schema}.published(p_stream int) returns bigint
+language sql volatile set search_path = {schema}, pg_temp as $$
+  select coalesce(pg_sequence_last_value(own_relation('sent_' || p_stream)), 0)
+$$`,
+  `/* Positions are sets of transaction ids, which mean nothing in another cluster: one restored there is refused until it is repaired. */
+create or replace function {schema}.cluster_fault() returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select jsonb_build_object('code', 'other_cluster', 'stored', i.cluster, 'actual', c.system_identifier::text)
+    from installation i, pg_control_system() c where i.cluster is distinct from c.system_identifier::text
+$$`,
+  `/* Keeps the tables of a stream from being dropped while the transaction lives; false where they are gone already. */
+create or replace function {schema}.hold_stream(p_stream int) returns boolean
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  perform pg_advisory_xact_lock_shared(lock_space('stream'), p_stream);
+  return pg_relation_size(own_relation(event_table(p_stream) || '_0')) is not null;
+end
+$$`,
+  `create or replace function {schema}.subscription_fault(p_stream text, p_subscription text) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select case when exists (select from queue where name = p_stream and kind = 'stream' and dropped_at is null)
+    then jsonb_build_object('code', 'subscription_not_found', 'stream', p_stream, 'subscription', p_subscription)
+    else queue_fault(p_stream, 'stream') end
+$$`,
+  `create or replace function {schema}.subscription_of(p_stream text, p_subscription text) returns {schema}.subscription
+language sql stable set search_path = {schema}, pg_temp as $$
+  select s from queue q join subscription s on s.stream = q.id
+   where q.name = p_stream and q.kind = 'stream' and q.dropped_at is null and s.name = p_subscription
+$$`,
+  `create or replace function {schema}.epoch_ms_of(p_length interval) returns float8
+language sql immutable as $$ select round(extract(epoch from p_length) * 1000)::float8 $$`,
+  `create or replace function {schema}.stream_info(q {schema}.queue) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select jsonb_build_object(
+    'id', q.id::text, 'name', q.name, 'createdAt', epoch_ms(q.created_at), 'notify', q.notify,
+    'rotationPeriod', epoch_ms_of(t.rotation_period), 'retention', epoch_ms_of(t.retention),
+    'tickerMaxCount', t.ticker_max_count, 'tickerMaxLag', epoch_ms_of(t.ticker_max_lag), 'tickerIdlePeriod', epoch_ms_of(t.ticker_idle_period),
+    'tickerPaused', t.ticker_paused, 'externalTicker', t.external_ticker, 'closed', t.closed, 'maxEventsPerTransaction', t.per_transaction,
+    'lagLimit', t.lag_limit, 'whenStuck', t.when_stuck)
+    from stream t where t.id = q.id
+$$`,
+  `create or replace function {schema}.stream_of(p_name text) returns {schema}.queue
+language sql stable set search_path = {schema}, pg_temp as $$
+  select q from queue q where q.name = p_name and q.kind = 'stream' and q.dropped_at is null
+$$`,
+  `/* Lengths of time in milliseconds, in an object of options as the SQL functions and the client say them. */
+create or replace function {schema}.lag_wanted(p jsonb) returns jsonb
+language sql immutable set search_path = {schema}, pg_temp as $$
+  select case when jsonb_typeof(p) = 'object' then jsonb_build_object('age', partition_measure('time', p->'age'), 'events', (p->>'events')::bigint, 'bytes', (p->>'bytes')::bigint) end
+$$`,
+  `create or replace function {schema}.stream_differences(q {schema}.queue, p_options jsonb) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select jsonb_build_object('code', 'options_differ', 'queue', q.name, 'kind', 'stream',
+           'differences', jsonb_agg(jsonb_build_object('option', key, 'stored', stored, 'requested', value) order by key))
+    from (select key, stream_info(q)->key as stored,
+                 case when key in ('rotationPeriod', 'retention', 'tickerMaxLag', 'tickerIdlePeriod') then to_jsonb(epoch_ms_of((value #>> '{}')::interval))
+                      when key = 'lagLimit' then coalesce(lag_wanted(value), 'null')
+                      else value end as value
+            from jsonb_each(p_options)) o
+   where stored is distinct from value
+  having count(*) > 0
+$$`,
+  `/* Creates a stream or finds it. */
+create or replace function {schema}.try_create_stream(p_name text, p_options jsonb, p_must_be_new boolean)
+returns table (fault jsonb, created boolean, info jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+#variable_conflict use_column
+declare
+  q queue;
+begin
+  loop
+    insert into queue (name, kind, created_at) values (p_name, 'stream', clock())
+      on conflict (name) where dropped_at is null do nothing returning * into q;
+    exit when found;
+    select * into q from queue where name = p_name and dropped_at is null;
+    if found then
+      return query select case when q.kind <> 'stream' then queue_fault(p_name, 'stream')
+          when p_must_be_new then jsonb_build_object('code', 'queue_already_exists', 'queue', p_name, 'kind', 'stream')
+          else stream_differences(q, p_options) end, false, stream_info(q);
+      return;
+    end if;
+    /* It was dropped between the two statements. */
+  end loop;
+  insert into stream (id) values (q.id);
+  perform create_event_tables(q.id);
+  insert into stream_segment (stream, generation, current, at, sent) values (q.id, 1, 0, clock(), 0);
+  perform set_stream(q.id, p_options);
+  perform make_tick(q.id, null, null);
+  return query select null::jsonb, true, stream_info(n) from queue n where n.id = q.id;
+end
+$$`,
+  `/* One table with three segments for each stream: rotation empties one by TRUNCATE, which leaves no dead rows. */
+create or replace function {schema}.create_event_tables(p_stream int) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v_table text := event_table(p_stream);
+begin
+  execute format('create sequence %I.%I', current_schema(), 'sent_' || p_stream);
+  execute format('create table %I.%I (
+      txid bigint not null default pg_current_xact_id()::text::bigint, id bigint not null default nextval(%L), at timestamptz not null, segment smallint not null,
+      type text not null, key text, data jsonb, headers jsonb, extra1 text, extra2 text, extra3 text, extra4 text) partition by list (segment)',
+    current_schema(), v_table, format('%I.event_id', current_schema()));
+  execute format('create index %I on %I (txid, id)', v_table || '_txid', v_table);
+  for v_segment in 0 .. 2 loop
+    execute format('create table %I.%I partition of %I for values in (%s) with (autovacuum_vacuum_insert_threshold = 100000, autovacuum_analyze_threshold = 100000)',
+      current_schema(), v_table || '_' || v_segment, v_table, v_segment);
+  end loop;
+end
+$$`,
+  `create or replace function {schema}.set_stream(p_id int, p_patch jsonb) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  update stream set
+    rotation_period = coalesce((p_patch->>'rotationPeriod')::interval, rotation_period),
+    retention = coalesce((p_patch->>'retention')::interval, retention),
+    ticker_max_count = coalesce((p_patch->>'tickerMaxCount')::int, ticker_max_count),
+    ticker_max_lag = coalesce((p_patch->>'tickerMaxLag')::interval, ticker_max_lag),
+    ticker_idle_period = coalesce((p_patch->>'tickerIdlePeriod')::interval, ticker_idle_period),
+    ticker_paused = coalesce((p_patch->>'tickerPaused')::boolean, ticker_paused),
+    external_ticker = coalesce((p_patch->>'externalTicker')::boolean, external_ticker),
+    closed = coalesce((p_patch->>'closed')::boolean, closed),
+    per_transaction = case when p_patch ? 'maxEventsPerTransaction' then (p_patch->>'maxEventsPerTransaction')::int else per_transaction end,
+    lag_limit = case when p_patch ? 'lagLimit' then lag_wanted(p_patch->'lagLimit') else lag_limit end,
+    when_stuck = coalesce(p_patch->>'whenStuck', when_stuck)
+   where id = p_id;
+  update queue set notify = coalesce(p_patch->>'notify', notify) where id = p_id and p_patch ? 'notify';
+end
+$$`,
+  `create or replace function {schema}.try_update_stream(p_name text, p_patch jsonb) returns table (fault jsonb, info jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  q queue;
+begin
+  select * into q from queue where name = p_name and dropped_at is null for no key update;
+  if q.kind is distinct from 'stream' then
+    return query select queue_fault(p_name, 'stream'), null::jsonb;
+    return;
+  end if;
+  perform set_stream(q.id, p_patch);
+  return query select null::jsonb, stream_info(n) from queue n where n.id = q.id;
+end
+$$`,
+  `/* Refused while there are subscriptions, unless forced. Waits for every transaction that publishes to it. */
+create or replace function {schema}.try_drop_stream(p_name text, p_force boolean) returns table (fault jsonb, existed boolean)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+#variable_conflict use_column
+declare
+  q queue;
+  v_subscriptions text[];
+begin
+  select * into q from queue where name = p_name and dropped_at is null for update;
+  if q.id is null then
+    return query select null::jsonb, false;
+    return;
+  elsif q.kind <> 'stream' then
+    return query select queue_fault(p_name, 'stream'), true;
+    return;
+  end if;
+  v_subscriptions := array(select name from subscription where stream = q.id order by name);
+  if v_subscriptions <> '{}' and not p_force then
+    return query select jsonb_build_object('code', 'stream_in_use', 'stream', p_name, 'subscriptions', v_subscriptions), true;
+    return;
+  end if;
+  perform pg_advisory_xact_lock(lock_space('stream'), q.id);
+  perform forget_subscription(id) from subscription where stream = q.id order by id;
+  delete from tick where stream = q.id;
+  delete from stream_segment where stream = q.id;
+  delete from stream where id = q.id;
+  execute format('drop table %I.%I', current_schema(), event_table(q.id));
+  update queue set dropped_at = clock() where id = q.id;
+  perform drop_counters();
+  return query select null::jsonb, true;
+end
+$$`,
+  `create or replace function {schema}.try_list_streams(p_after text, p_limit int) returns table (info jsonb)
+language sql stable set search_path = {schema}, pg_temp as $$
+  select stream_info(q) from queue q where q.kind = 'stream' and q.dropped_at is null and (p_after is null or q.name > p_after) order by q.name limit p_limit
+$$`,
+  `create or replace function {schema}.lag_fine(p jsonb) returns boolean
+language sql immutable set search_path = {schema}, pg_temp as $$
+  select coalesce(jsonb_typeof(p), 'null') = 'null' or jsonb_typeof(p) = 'object' and p - '{age,events,bytes}'::text[] = '{}'
+     and (not p ? 'age' or partition_measure('time', p->'age') > 0)
+     and not exists (select from jsonb_each(p - 'age') where jsonb_typeof(value) <> 'number' or (value #>> '{}')::numeric <= 0)
+$$`,
+  `/* The first option that there is not, or that cannot be meant, of those that the SQL functions were given. */
+create or replace function {schema}.stream_options_fault(p_options jsonb) returns jsonb
+language sql immutable set search_path = {schema}, pg_temp as $$
+  select case
+    when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
+    else coalesce(
+      (select argument_fault(key, false) from jsonb_object_keys(p_options) key
+        where key not in ('notify', 'rotationPeriod', 'retention', 'tickerMaxCount', 'tickerMaxLag', 'tickerIdlePeriod', 'tickerPaused', 'externalTicker', 'closed', 'maxEventsPerTransaction', 'lagLimit', 'whenStuck') order by key limit 1),
+      (select argument_fault(key, false) from jsonb_each_text(p_options) where key in ('rotationPeriod', 'tickerMaxLag', 'tickerIdlePeriod') and coalesce(partition_measure('time', to_jsonb(value)), 0) <= 0 limit 1),
+      argument_fault('retention', not p_options ? 'retention' or partition_measure('time', p_options->'retention') >= 0),
+      (select argument_fault(key, false) from jsonb_each(p_options) where key in ('tickerPaused', 'externalTicker', 'closed') and jsonb_typeof(value) <> 'boolean' limit 1),
+      argument_fault('tickerMaxCount', not p_options ? 'tickerMaxCount' or jsonb_typeof(p_options->'tickerMaxCount') = 'number' and (p_options->>'tickerMaxCount')::numeric > 0),
+      argument_fault('maxEventsPerTransaction', coalesce(jsonb_typeof(p_options->'maxEventsPerTransaction'), 'null') = 'null'
+        or jsonb_typeof(p_options->'maxEventsPerTransaction') = 'number' and (p_options->>'maxEventsPerTransaction')::numeric >= 0),
+      argument_fault('lagLimit', lag_fine(p_options->'lagLimit')),
+      argument_fault('whenStuck', coalesce(p_options->>'whenStuck', 'block') in ('block', 'expire')),
+      argument_fault('notify', coalesce(p_options->>'notify', 'off') in ('off', 'transaction')))
+  end
+$$`,
+  `create or replace function {schema}.create_stream(name text, options jsonb default '{}', out id int, out created boolean)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  perform raise_fault(stream_options_fault(options));
+  perform raise_fault(argument_fault('name', name ~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$'));
+  select * into v from try_create_stream(name, options, false);
+  perform raise_fault(v.fault);
+  id := (v.info->>'id')::int;
+  created := v.created;
+end
+$$`,
+  `create or replace function {schema}.update_stream(name text, patch jsonb) returns jsonb
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  perform raise_fault(stream_options_fault(patch));
+  select * into v from try_update_stream(name, patch);
+  perform raise_fault(v.fault);
+  return v.info;
+end
+$$`,
+  `create or replace function {schema}.drop_stream(name text, force boolean default false) returns boolean
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  select * into v from try_drop_stream(name, coalesce(force, false));
+  perform raise_fault(v.fault);
+  return v.existed;
+end
+$$`,
+  `/* Whether the stream takes events of this transaction: so many more. */
+create or replace function {schema}.publish_fault(q {schema}.queue, p_name text, p_count int) returns jsonb
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan as $$
+declare
+  t stream;
+  v_before int;
+begin
+  if q.id is null or not hold_stream(q.id) then
+    return queue_fault(p_name, 'stream');
+  end if;
+  select * into t from stream where id = q.id;
+  if t.closed and current_setting('session_replication_role') <> 'replica' then
+    return jsonb_build_object('code', 'stream_closed', 'stream', p_name);
+  elsif t.per_transaction is not null then
+    execute format('select count(*) from (select from %I where txid = $1 limit $2) e', event_table(q.id)) into v_before
+      using pg_current_xact_id()::text::bigint, t.per_transaction;
+    if v_before + p_count > t.per_transaction then
+      return jsonb_build_object('code', 'transaction_limit', 'stream', p_name, 'limit', t.per_transaction);
+    end if;
+  end if;
+  return cluster_fault();
+end
+$$`,
+  `/* Where new events go: a transaction of an old snapshot may write to a segment that is no longer current, and loses nothing by it, since readers look into all. */
+create or replace function {schema}.event_leaf(p_stream int, out leaf text, out segment smallint)
+language sql stable set search_path = {schema}, pg_temp as $$
+  select event_table(p_stream) || '_' || s.current, s.current from stream_segment s where s.stream = p_stream order by s.generation desc limit 1
+$$`,
+  `/* Appends events in the caller's transaction, in order, all or nothing. p_events: an array of {type, data, key, headers, extra1 … extra4}.
+   Takes no lock that another producer or a reader waits for; any isolation level. */
+create or replace function {schema}.try_publish(p_stream text, p_events jsonb) returns table (fault jsonb, id bigint)
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+#variable_conflict use_column
+declare
+  q queue := stream_of(p_stream);
+  v_fault jsonb := publish_fault(q, p_stream, jsonb_array_length(p_events));
+  w record;
+begin
+  if v_fault is not null then
+    return query select v_fault, null::bigint;
+    return;
+  end if;
+  select * into w from event_leaf(q.id);
+  return query execute format(
+    'insert into %I (at, segment, type, key, data, headers, extra1, extra2, extra3, extra4)
+     select $1, $2, e->>''type'', e->>''key'', e->''data'', e->''headers'', e->>''extra1'', e->>''extra2'', e->>''extra3'', e->>''extra4''
+       from jsonb_array_elements($3) with ordinality t(e, n) order by n returning null::jsonb, id', w.leaf)
+    using clock(), w.segment, p_events;
+  perform count_sent(q, jsonb_array_length(p_events));
+end
+$$`,
+  `/* For triggers and other languages: PgQ's insert_event, its data as JSON. */
+create or replace function {schema}.insert_event(
+  stream text, type text, data jsonb, extra1 text default null, extra2 text default null, extra3 text default null, extra4 text default null,
+  key text default null, headers jsonb default null) returns bigint
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+#variable_conflict use_variable
+declare
+  q queue := stream_of(stream);
+  w record;
+  v_id bigint;
+begin
+  perform raise_fault(coalesce(argument_fault('type', length(type) between 1 and 255), argument_fault('headers', coalesce(jsonb_typeof(headers), 'object') = 'object')));
+  perform raise_fault(publish_fault(q, stream, 1));
+  select * into w from event_leaf(q.id);
+  execute format('insert into %I (at, segment, type, key, data, headers, extra1, extra2, extra3, extra4) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) returning id', w.leaf)
+     into v_id using clock(), w.segment, type, key, data, headers, extra1, extra2, extra3, extra4;
+  perform count_sent(q, 1);
+  return v_id;
+end
+$$`,
+  `/* Those of its batches that are open. */
+create or replace function {schema}.open_batches(b {schema}.batch) returns bigint[]
+language sql stable set search_path = {schema}, pg_temp as $$
+  select array(select o from unnest(b.open || case when b.lease is not null then array[b.id] else '{}' end) o
+                where not exists (select from batch_end e where e.subscription = b.subscription and e.batch = o) order by o)
+$$`,
+  `create or replace function {schema}.newest_batch(p_subscription int) returns {schema}.batch
+language plpgsql stable set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_sort = off as $$
+declare
+  b batch;
+begin
+  select * into b from batch where subscription = p_subscription order by id desc limit 1;
+  return b;
+end
+$$`,
+  `/* What a subscription has done with: everything up to here may go. It holds what is open, and what is left of a window. */
+create or replace function {schema}.done_up_to(p_subscription int) returns int8multirange
+language sql stable set search_path = {schema}, pg_temp as $$
+  select b.seen
+      * coalesce((select base from slice where subscription = b.subscription and root = b.rest_root and number = b.rest), b.seen)
+      * coalesce((select range_intersect_agg(base) from batch where subscription = b.subscription and id = any (open_batches(b))), b.seen)
+    from newest_batch(p_subscription) b
+$$`,
+  `/* Where to begin: latest, earliest, {tick} or {time}, in epoch milliseconds; a time means the last tick before it. Null: there is no such tick. */
+create or replace function {schema}.start_of(p_stream int, p_from jsonb, out seen int8multirange, out tick bigint, out sent bigint)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+#variable_conflict use_column
+declare
+  t tick;
+begin
+  if p_from = '"latest"' then
+    select n.id into tick from tick n where n.stream = p_stream order by n.id desc limit 1;
+    sent := published(p_stream);
+    select seen_now() into seen;
+    return;
+  end if;
+  if p_from ? 'tick' then
+    select * into t from tick n where n.stream = p_stream and n.id = (p_from->>'tick')::bigint;
+    if not found then
+      return;
+    end if;
+  elsif p_from ? 'time' then
+    select * into t from tick n where n.stream = p_stream and n.at <= to_timestamp((p_from->>'time')::float8 / 1000) order by n.id desc limit 1;
+  end if;
+  seen := coalesce(t.seen, '{}');
+  tick := coalesce(t.id, 0);
+  sent := coalesce(t.sent, (select s.sent from stream_segment s where s.stream = p_stream and s.generation >= (select max(generation) - 2 from stream_segment where stream = p_stream) order by s.generation limit 1), 0);
+end
+$$`,
+  `/* A subscription begins, or goes on, here. What was open is nobody's any more; retries stay. */
+create or replace function {schema}.set_position(p_subscription int, p_seen int8multirange, p_tick bigint, p_sent bigint) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v_now timestamptz := clock();
+  v_open bigint[] := open_batches(newest_batch(p_subscription));
+begin
+  /* Who is just finishing one comes first. */
+  perform from batch where subscription = p_subscription and id = any (v_open) order by id for update;
+  insert into batch_end (subscription, batch, outcome, at, events) select p_subscription, o, 'dropped', v_now, 0 from unnest(v_open) o on conflict do nothing;
+  delete from slice where subscription = p_subscription;
+  insert into batch (subscription, at, seen, tick, sent, open, base, events) values (p_subscription, v_now, p_seen, coalesce(p_tick, 0), p_sent, '{}', p_seen, 0);
+end
+$$`,
+  `create or replace function {schema}.subscription_info(s {schema}.subscription) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select jsonb_build_object('stream', (select name from queue where id = s.stream), 'name', s.name, 'createdAt', epoch_ms(s.created_at), 'lease', epoch_ms_of(s.lease),
+    'maxAttempts', s.max_attempts, 'backoff', s.backoff, 'lagLimit', s.lag_limit, 'whenStuck', s.when_stuck,
+    'stuckAt', epoch_ms(s.stuck_at), 'expiredAt', epoch_ms(s.expired_at))
+$$`,
+  `create or replace function {schema}.subscription_differences(s {schema}.subscription, p_options jsonb) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select jsonb_build_object('code', 'options_differ', 'queue', s.name, 'kind', 'subscription', 'stream', (select name from queue where id = s.stream),
+           'differences', jsonb_agg(jsonb_build_object('option', key, 'stored', stored, 'requested', value) order by key))
+    from (select key, subscription_info(s)->key as stored,
+                 case key when 'lease' then to_jsonb(epoch_ms_of((value #>> '{}')::interval)) when 'lagLimit' then coalesce(lag_wanted(value), 'null')
+                          when 'backoff' then coalesce(backoff_wanted(value), 'null') else value end as value
+            from jsonb_each(p_options)) o
+   where stored is distinct from value
+  having count(*) > 0
+$$`,
+  `/* Creates a subscription or finds it, which leaves it where it is. While it begins, no segment is emptied. */
+create or replace function {schema}.try_create_subscription(p_stream text, p_name text, p_options jsonb, p_from jsonb, p_must_be_new boolean)
+returns table (fault jsonb, created boolean, info jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+#variable_conflict use_column
+declare
+  q queue := stream_of(p_stream);
+  s subscription;
+  w record;
+begin
+  if q.id is null or not hold_stream(q.id) or isolation_fault() is not null or cluster_fault() is not null then
+    return query select case when q.id is null then queue_fault(p_stream, 'stream') else coalesce(isolation_fault(), cluster_fault(), queue_fault(p_stream, 'stream')) end, null::boolean, null::jsonb;
+    return;
+  end if;
+  perform pg_advisory_xact_lock_shared(lock_space('rotation'), q.id);
+  select * into w from start_of(q.id, p_from);
+  if w.seen is null then
+    return query select jsonb_build_object('code', 'tick_not_found', 'stream', p_stream, 'tick', p_from->'tick'), null::boolean, null::jsonb;
+    return;
+  end if;
+  insert into subscription (stream, name, created_at) values (q.id, p_name, clock()) on conflict (stream, name) do nothing returning * into s;
+  if s.id is null then
+    select * into s from subscription where stream = q.id and name = p_name;
+    return query select case when p_must_be_new then jsonb_build_object('code', 'queue_already_exists', 'queue', p_name, 'kind', 'subscription')
+      else subscription_differences(s, p_options) end, false, subscription_info(s);
+    return;
+  end if;
+  perform set_subscription(s.id, p_options);
+  perform set_position(s.id, w.seen, w.tick, w.sent);
+  return query select null::jsonb, true, subscription_info(n) from subscription n where n.id = s.id;
+end
+$$`,
+  `create or replace function {schema}.set_subscription(p_id int, p_patch jsonb) returns void
+language sql volatile set search_path = {schema}, pg_temp as $$
+  update subscription set
+    lease = coalesce((p_patch->>'lease')::interval, lease),
+    max_attempts = case when p_patch ? 'maxAttempts' then (p_patch->>'maxAttempts')::int else max_attempts end,
+    backoff = case when p_patch ? 'backoff' then backoff_wanted(p_patch->'backoff') else backoff end,
+    lag_limit = case when p_patch ? 'lagLimit' then lag_wanted(p_patch->'lagLimit') else lag_limit end,
+    when_stuck = case when p_patch ? 'whenStuck' then p_patch->>'whenStuck' else when_stuck end
+   where id = p_id
+$$`,
+  `create or replace function {schema}.try_update_subscription(p_stream text, p_name text, p_patch jsonb) returns table (fault jsonb, info jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  s subscription := subscription_of(p_stream, p_name);
+begin
+  if s.id is not null then
+    perform set_subscription(s.id, p_patch);
+  end if;
+  return query select case when s.id is null then subscription_fault(p_stream, p_name) end, (select subscription_info(n) from subscription n where n.id = s.id);
+end
+$$`,
+  `/* Moves a subscription to another position, forth or back, as far as events are stored. One that has expired lives again. */
+create or replace function {schema}.try_reposition(p_stream text, p_name text, p_from jsonb) returns table (fault jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  s subscription := subscription_of(p_stream, p_name);
+  w record;
+begin
+  if s.id is null or isolation_fault() is not null or cluster_fault() is not null then
+    return query select case when s.id is null then subscription_fault(p_stream, p_name) else coalesce(isolation_fault(), cluster_fault()) end;
+    return;
+  end if;
+  perform pg_advisory_xact_lock_shared(lock_space('rotation'), s.stream);
+  perform pg_advisory_xact_lock(lock_space('subscription'), s.id);
+  select * into w from start_of(s.stream, p_from);
+  if w.seen is null then
+    return query select jsonb_build_object('code', 'tick_not_found', 'stream', p_stream, 'tick', p_from->'tick');
+    return;
+  end if;
+  perform set_position(s.id, w.seen, w.tick, w.sent);
+  update subscription set expired_at = null, stuck_at = null where id = s.id;
+  return query select null::jsonb;
+end
+$$`,
+  `create or replace function {schema}.forget_subscription(p_id int) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+begin
+  perform pg_advisory_xact_lock(lock_space('subscription'), p_id);
+  /* Who is just finishing a batch comes first. */
+  perform from batch where subscription = p_id order by id for update;
+  delete from subscription where id = p_id;
+  delete from batch where subscription = p_id;
+  delete from batch_end where subscription = p_id;
+  delete from batch_lease where subscription = p_id;
+  delete from slice where subscription = p_id;
+  delete from event_retry where subscription = p_id;
+end
+$$`,
+  `create or replace function {schema}.try_drop_subscription(p_stream text, p_name text) returns table (fault jsonb, existed boolean)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  s subscription := subscription_of(p_stream, p_name);
+begin
+  if s.id is not null then
+    perform forget_subscription(s.id);
+  end if;
+  return query select case when s.id is null and stream_of(p_stream) is null then queue_fault(p_stream, 'stream') end, s.id is not null;
+end
+$$`,
+  `/* Up to where the next window may reach: now, where that is not too far; else the farthest tick within so many events, or else the
+   next one. With p_before only what was ticked until then. Null: there is nothing yet. */
+create or replace function {schema}.window_end(p_stream int, p_tick bigint, p_sent bigint, p_max int, p_before timestamptz, out tick bigint, out seen int8multirange, out sent bigint)
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+#variable_conflict use_column
+begin
+  sent := published(p_stream);
+  if p_before is null and sent - p_sent <= p_max then
+    tick := null;
+  else
+    select t.id, t.seen, t.sent into tick, seen, sent from tick t
+     where t.stream = p_stream and t.sent <= p_sent + p_max and t.id > p_tick and (p_before is null or t.at <= p_before) order by t.sent desc, t.id desc limit 1;
+    if not found then
+      select t.id, t.seen, t.sent into tick, seen, sent from tick t
+       where t.stream = p_stream and t.id > p_tick and (p_before is null or t.at <= p_before) order by t.id limit 1;
+    end if;
+  end if;
+  if tick is null and p_before is null then
+    sent := published(p_stream);
+    select seen_now() into seen;
+  end if;
+end
+$$`,
+  `/* The window that follows, as the cursor and the content of a batch; null where it has no events, or too few that have not waited long
+   enough. What is more than fits is cut into slices, in order of id, handed out one by one. */
+create or replace function {schema}.open_window(s {schema}.subscription, b {schema}.batch, p_max int, p_min int, p_max_wait interval, p_before timestamptz, p_now timestamptz)
+returns {schema}.batch
+language plpgsql volatile set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+declare
+  n batch := b;
+  w record;
+  v_oldest timestamptz;
+  v_root bigint;
+begin
+  loop
+    select * into w from window_end(s.stream, n.tick, n.sent, p_max, p_before);
+    if w.seen is null then
+      return null;
+    end if;
+    n.tick := coalesce(w.tick, n.tick);
+    n.sent := greatest(n.sent, w.sent);
+    /* A tick may be older than a position that a reader took for itself. */
+    if w.seen @> b.seen then
+      n.base := b.seen;
+      n.seen := w.seen;
+      n.txids := w.seen - b.seen;
+      execute 'select count(*), min(id), max(id), min(at) from ' || events_of(s.stream) into n.events, n.from_id, n.to_id, v_oldest using n.txids;
+      exit when n.events > 0 or w.tick is null;
+    elsif w.tick is null then
+      return null;
+    end if;
+  end loop;
+  if n.events = 0 or n.events < p_min and coalesce(v_oldest > p_now - p_max_wait, true) then
+    return null;
+  end if;
+  n.root := nextval('batch_id');
+  n.slice := 1;
+  n.rest := null;
+  if n.events > p_max then
+    perform cut(s, n, p_max);
+    n.rest := 1;
+    n.rest_root := n.root;
+    n := next_slice(n);
+  end if;
+  return n;
+end
+$$`,
+  `create or replace function {schema}.cut(s {schema}.subscription, n {schema}.batch, p_max int) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+begin
+  delete from slice where subscription = s.id;
+  execute 'insert into slice (subscription, root, number, base, txids, from_id, to_id, events)
+    select $3, $4, part, $5, range_agg(int8range(txid, txid, ''[]'')), min(id), max(id), count(*)
+      from (select txid, id, (row_number() over (order by id) - 1) / $2 + 1 as part from ' || events_of(s.stream) || ') p group by part'
+    using n.txids, p_max, s.id, n.root, n.base;
+end
+$$`,
+  `/* The next slice of the window that the cursor is in. */
+create or replace function {schema}.next_slice(b {schema}.batch) returns {schema}.batch
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  n batch := b;
+  p slice;
+begin
+  select * into p from slice where subscription = b.subscription and root = b.rest_root and number = b.rest;
+  n.root := p.root;
+  n.slice := p.number;
+  n.base := p.base;
+  n.txids := p.txids;
+  n.from_id := p.from_id;
+  n.to_id := p.to_id;
+  n.events := p.events;
+  n.rest := case when exists (select from slice where subscription = b.subscription and root = b.rest_root and number = b.rest + 1) then b.rest + 1 end;
+  n.rest_root := case when n.rest is not null then b.rest_root end;
+  return n;
+end
+$$`,
+  `/* Events whose retry is due, at most so many; one that is suspected of killing its readers comes alone. */
+create or replace function {schema}.due_retries(b {schema}.batch, p_open bigint[], p_max int, p_now timestamptz) returns {schema}.batch
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  n batch := b;
+  v_held bigint[] := array(select unnest(retried) from batch where subscription = b.subscription and id = any (p_open));
+  v_alone boolean;
+begin
+  select array_agg(id order by due, id), bool_or(alone) into n.retried, v_alone from (
+    select id, due, alone from event_retry where subscription = b.subscription and due <= p_now and not id = any (v_held) order by due, id limit p_max) d;
+  if n.retried is null then
+    return null;
+  elsif v_alone then
+    n.retried := n.retried[1:1];
+  end if;
+  n.base := b.seen;
+  n.root := nextval('batch_id');
+  n.slice := 1;
+  n.txids := '{}';
+  n.events := cardinality(n.retried);
+  select min(event), max(event) into n.from_id, n.to_id from event_retry where id = any (n.retried);
+  return n;
+end
+$$`,
+  `/* A batch whose lease is over, with what it holds, for another reader: under a new id, so that its old holder finishes nothing. One
+   that is locked is just being finished. Null where there is none. Of one that nobody finished time and again the events come one by one. */
+create or replace function {schema}.take_over(s {schema}.subscription, b {schema}.batch, p_open bigint[], p_now timestamptz) returns {schema}.batch
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  n batch := b;
+  o batch;
+  l batch_lease;
+begin
+  for o in select * from batch where subscription = b.subscription and id = any (p_open) order by id loop
+    select * into l from batch_lease where subscription = o.subscription and batch = o.id;
+    continue when coalesce(l.until, o.until) > p_now;
+    perform from batch where subscription = o.subscription and id = o.id for update skip locked;
+    /* It may have been finished before it was locked. */
+    continue when not found or exists (select from batch_end where subscription = o.subscription and batch = o.id);
+    insert into batch_end (subscription, batch, outcome, at, events) values (o.subscription, o.id, 'taken', p_now, 0);
+    o.attempt := o.attempt - (l.until is not null and l.owner is null)::int;
+    if o.attempt >= least(s.max_attempts, 5) then
+      perform set_apart(s, o, p_now);
+      continue;
+    end if;
+    n.base := o.base;
+    n.root := o.root;
+    n.slice := o.slice;
+    n.txids := o.txids;
+    n.from_id := o.from_id;
+    n.to_id := o.to_id;
+    n.retried := o.retried;
+    n.events := o.events;
+    n.attempt := o.attempt;
+    return n;
+  end loop;
+  return null;
+end
+$$`,
+  `/* An event that kills who reads it must not stop the others: each comes alone, and the one that still nobody finishes is dead. */
+create or replace function {schema}.set_apart(s {schema}.subscription, o {schema}.batch, p_now timestamptz) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  perform put_off(s, o, jsonb_agg(jsonb_build_object('id', e.id, 'delay', 0, 'alone', true, 'spared', o.events > 1)), p_now) from events_in_batch(s.stream, o, 0, 2147483647) e;
+  delete from event_retry where id = any (o.retried);
+end
+$$`,
+  `/* What there is to hand out: what another left, events to be retried, the rest of a window, the next window. Who shares a
+   subscription gets a batch beside those that are open, if they are shared too; else one at a time is out. */
+create or replace function {schema}.next_content(s {schema}.subscription, b {schema}.batch, p_shared boolean, p_max int, p_min int, p_max_wait interval, p_before timestamptz, p_now timestamptz)
+returns {schema}.batch
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  n batch := take_over(s, b, open_batches(b), p_now);
+  v_open bigint[] := open_batches(b);
+begin
+  b.attempt := 0;
+  b.retried := null;
+  if n.id is null and v_open <> '{}' and (not p_shared or exists (select from batch where subscription = s.id and id = any (v_open) and not shared)) then
+    return null;
+  end if;
+  if n.id is null then
+    n := due_retries(b, v_open, p_max, p_now);
+  end if;
+  if n.id is null and b.rest is not null then
+    n := next_slice(b);
+  end if;
+  if n.id is null then
+    n := open_window(s, b, p_max, p_min, p_max_wait, p_before, p_now);
+  end if;
+  n.open := open_batches(b);
+  return n;
+end
+$$`,
+  `/* The batch that this owner holds, or the next one; null where there is none for him now. Under the lock of the subscription. */
+create or replace function {schema}.hand_out(s {schema}.subscription, p_owner text, p_shared boolean, p_lease interval, p_max int, p_min int, p_max_wait interval, p_before timestamptz)
+returns {schema}.batch
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  v_now timestamptz := clock();
+  b batch := newest_batch(s.id);
+  n batch;
+begin
+  select o.* into n from batch o where o.subscription = s.id and o.id = any (open_batches(b)) and o.owner = p_owner
+     and not exists (select from batch_lease l where l.subscription = s.id and l.batch = o.id and l.owner is null) order by o.id limit 1;
+  if found then
+    perform renew(n, v_now, p_lease);
+    return n;
+  end if;
+  n := next_content(s, b, p_shared, p_max, p_min, p_max_wait, p_before, v_now);
+  if n.id is null then
+    return null;
+  end if;
+  n.id := nextval('batch_id');
+  n.at := v_now;
+  n.lease := new_lease();
+  n.owner := p_owner;
+  n.shared := p_shared;
+  n.until := v_now + p_lease;
+  n.attempt := n.attempt + 1;
+  insert into batch values (n.*);
+  return n;
+end
+$$`,
+  `create or replace function {schema}.batch_info(n {schema}.batch, p_max_attempts int) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select jsonb_build_object('id', n.id::text, 'lease', n.lease::text, 'root', n.root::text, 'slice', n.slice, 'count', n.events, 'attempt', n.attempt, 'maxAttempts', p_max_attempts,
+    'retried', n.retried is not null, 'openedAt', epoch_ms(n.at), 'leasedUntil', epoch_ms(n.until), 'owner', n.owner)
+$$`,
+  `/* Not before a third of it is over, so that asking again and again leaves no dead rows. */
+create or replace function {schema}.renew(n {schema}.batch, p_now timestamptz, p_lease interval) returns void
+language sql volatile set search_path = {schema}, pg_temp as $$
+  insert into batch_lease as l (subscription, batch, until, owner)
+  select n.subscription, n.id, p_now + p_lease, n.owner where n.until < p_now + p_lease * 2 / 3
+      on conflict (subscription, batch) do update set until = excluded.until where l.owner is not null and l.until < p_now + p_lease * 2 / 3
+$$`,
+  `/* Opens a batch, or answers the one that is open, with its first events: a row for the batch and one for each of them. In a transaction of
+   its own, of READ COMMITTED; without p_durable a crash may forget it, which its lease makes harmless. */
+create or replace function {schema}.try_next_batch(
+  p_stream text, p_subscription text, p_owner text, p_shared boolean, p_lease interval, p_max int, p_min int, p_max_wait interval, p_min_lag interval, p_durable boolean, p_chunk int)
+returns table (fault jsonb, batch jsonb, id bigint, at timestamptz, type text, key text, data jsonb, headers jsonb, extra1 text, extra2 text, extra3 text, extra4 text, attempt int)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  s subscription := subscription_of(p_stream, p_subscription);
+  n batch;
+begin
+  fault := coalesce(isolation_fault(), reading_fault(s, p_stream, p_subscription));
+  if fault is null then
+    perform pg_advisory_xact_lock(lock_space('subscription'), s.id);
+    /* It may be gone, or expired, by now. */
+    s := subscription_of(p_stream, p_subscription);
+    fault := reading_fault(s, p_stream, p_subscription);
+  end if;
+  if fault is not null then
+    return next;
+    return;
+  end if;
+  if not p_durable then
+    perform set_config('synchronous_commit', 'off', true);
+  end if;
+  if p_min_lag > '0' then
+    perform tick_for_lag(s.stream, p_min_lag);
+  end if;
+  n := hand_out(s, p_owner, p_shared, coalesce(p_lease, s.lease), p_max, p_min, p_max_wait, case when p_min_lag > '0' then clock() - p_min_lag end);
+  if n.id is not null then
+    batch := batch_info(n, s.max_attempts);
+    return next;
+    return query select null::jsonb, null::jsonb, e.* from events_in_batch(s.stream, n, 0, p_chunk) e;
+  end if;
+end
+$$`,
+  `/* Why there is nothing to be read; else the stream stays while the transaction lives. */
+create or replace function {schema}.reading_fault(s {schema}.subscription, p_stream text, p_subscription text) returns jsonb
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  if s.id is null then
+    return subscription_fault(p_stream, p_subscription);
+  elsif s.expired_at is not null then
+    return jsonb_build_object('code', 'subscription_expired', 'stream', p_stream, 'subscription', p_subscription, 'at', epoch_ms(s.expired_at));
+  elsif not hold_stream(s.stream) then
+    return queue_fault(p_stream, 'stream');
+  end if;
+  return cluster_fault();
+end
+$$`,
+  `/* The events of a batch in order of id, after one, at most so many. */
+create or replace function {schema}.events_in_batch(p_stream int, n {schema}.batch, p_after bigint, p_limit int)
+returns table (id bigint, at timestamptz, type text, key text, data jsonb, headers jsonb, extra1 text, extra2 text, extra3 text, extra4 text, attempt int)
+language plpgsql volatile set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+#variable_conflict use_column
+begin
+  if n.retried is not null then
+    return query select r.event, r.at, r.type, r.key, r.data, r.headers, r.extra1, r.extra2, r.extra3, r.extra4, r.attempt + n.attempt
+      from event_retry r where r.id = any (n.retried) and r.event > p_after order by r.event limit p_limit;
+  else
+    return query execute 'select id, at, type, key, data, headers, extra1, extra2, extra3, extra4, $5 from ' || events_of(p_stream)
+        || ' where id > greatest($2, $3 - 1) and id <= $4 order by id limit $6'
+      using n.txids, p_after, n.from_id, n.to_id, n.attempt, p_limit;
+  end if;
+end
+$$`,
+  `create or replace function {schema}.stale_batch_fault(p_stream text, p_subscription text, p_batch bigint) returns jsonb
+language sql immutable as $$ select jsonb_build_object('code', 'stale_batch', 'stream', p_stream, 'subscription', p_subscription, 'batch', p_batch::text) $$`,
+  `/* The batch, if it is open under this lease. */
+create or replace function {schema}.held_batch(p_subscription int, p_batch bigint, p_lease bigint) returns {schema}.batch
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  n batch;
+begin
+  select * into n from batch b where b.subscription = p_subscription and b.id = p_batch and b.lease = p_lease
+     and not exists (select from batch_end e where e.subscription = p_subscription and e.batch = p_batch)
+     and not exists (select from batch_lease l where l.subscription = p_subscription and l.batch = p_batch and l.owner is null);
+  return n;
+end
+$$`,
+  `/* The same, and nobody can take it while the transaction lives. */
+create or replace function {schema}.hold_batch(p_subscription int, p_batch bigint, p_lease bigint) returns {schema}.batch
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+begin
+  perform from batch where subscription = p_subscription and id = p_batch and lease = p_lease for update;
+  /* In a statement of its own: it may have ended while the lock was waited for. */
+  return held_batch(p_subscription, p_batch, p_lease);
+end
+$$`,
+  `/* Keeps a batch for the transaction that handles it. */
+create or replace function {schema}.try_lock_batch(p_stream text, p_subscription text, p_batch bigint, p_lease bigint) returns table (fault jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  s subscription := subscription_of(p_stream, p_subscription);
+  v_fault jsonb := reading_fault(s, p_stream, p_subscription);
+begin
+  return query select coalesce(v_fault, case when (hold_batch(s.id, p_batch, p_lease)).id is null then stale_batch_fault(p_stream, p_subscription, p_batch) end);
+end
+$$`,
+  `/* More events of an open batch. Not under an older snapshot, which would miss some. */
+create or replace function {schema}.try_batch_events(p_stream text, p_subscription text, p_batch bigint, p_lease bigint, p_after bigint, p_limit int)
+returns table (fault jsonb, id bigint, at timestamptz, type text, key text, data jsonb, headers jsonb, extra1 text, extra2 text, extra3 text, extra4 text, attempt int)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  s subscription := subscription_of(p_stream, p_subscription);
+  n batch;
+begin
+  fault := coalesce(isolation_fault(), reading_fault(s, p_stream, p_subscription));
+  n := held_batch(s.id, p_batch, p_lease);
+  fault := coalesce(fault, case when n.id is null then stale_batch_fault(p_stream, p_subscription, p_batch) end);
+  if fault is not null then
+    return next;
+    return;
+  end if;
+  return query select null::jsonb, e.* from events_in_batch(s.stream, n, p_after, p_limit) e;
+end
+$$`,
+  `/* Renews the lease of a batch, or gives it back with p_for null: then the next reader gets it, its attempt not charged. held:
+   whether it is still this holder's. */
+create or replace function {schema}.try_renew_batch(p_stream text, p_subscription text, p_batch bigint, p_lease bigint, p_for interval) returns table (fault jsonb, held boolean)
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  s subscription := subscription_of(p_stream, p_subscription);
+  n batch;
+begin
+  fault := reading_fault(s, p_stream, p_subscription);
+  n := held_batch(s.id, p_batch, p_lease);
+  held := n.id is not null;
+  if fault is null and held and p_for is not null then
+    perform renew(n, clock(), p_for);
+  elsif fault is null and held then
+    insert into batch_lease as l (subscription, batch, until, owner) values (s.id, p_batch, '-infinity', null)
+        on conflict (subscription, batch) do update set until = '-infinity', owner = null;
+  end if;
+  return next;
+end
+$$`,
+  `/* For who begins to read: what is not there. */
+create or replace function {schema}.reading_probe(p_stream text, p_subscription text) returns jsonb
+language sql volatile set search_path = {schema}, pg_temp as $$
+  select reading_fault(subscription_of(p_stream, p_subscription), p_stream, p_subscription)
+$$`,
+  `/* What is to be retried of a batch, or is dead: p_what tells of events {id, delay, error, dead}, the delay in milliseconds. Copies keep
+   id and time, and only this subscription gets them. The answer has the ids that are dead by now. */
+create or replace function {schema}.put_off(s {schema}.subscription, n {schema}.batch, p_what jsonb, p_now timestamptz) returns bigint[]
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+declare
+  v_dead bigint[];
+begin
+  execute 'with o as materialized (
+      select id, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, 0 as attempt, null::jsonb as errors, false as alone from ' || events_of(s.stream) || ' where id between $2 and $3
+      union all
+      select event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, attempt, errors, alone from event_retry where id = any ($4)),
+    put as (
+      insert into event_retry (subscription, due, attempt, alone, died_at, errors, event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4)
+      select $5, d.due, case when w @> ''{"spared": true}'' then least(o.attempt + $6, ($9).max_attempts - 1) else o.attempt + $6 end, o.alone or w ? ''alone'', case when d.due = ''infinity'' then $7 end, with_error(o.errors, w->''error'', o.attempt + $6, $7),
+             o.id, o.txid, o.at, o.type, o.key, o.data, o.headers, o.extra1, o.extra2, o.extra3, o.extra4
+        from jsonb_array_elements($8) w join o on o.id = (w->>''id'')::bigint, lateral (select retry_due($9, w, o.attempt + $6, $7) as due offset 0) d
+       order by o.id returning event, due)
+    select array_agg(event) from put where due = ''infinity'''
+    into v_dead using n.txids, n.from_id, n.to_id, n.retried, s.id, n.attempt, p_now, p_what, s;
+  return v_dead;
+end
+$$`,
+  `/* When an event comes again; never where it is dead: by order, or since that was its last attempt. Spared is one of which it is not known
+   whether it or another of its batch is to blame. */
+create or replace function {schema}.retry_due(s {schema}.subscription, p_what jsonb, p_attempt int, p_now timestamptz) returns timestamptz
+language sql volatile set search_path = {schema}, pg_temp as $$
+  select case when p_what @> '{"dead": true}' or p_attempt >= s.max_attempts and not p_what @> '{"spared": true}' then 'infinity'
+    else p_now + coalesce((p_what->>'delay')::float8 * interval '1 millisecond', backoff_delay(s.backoff, p_attempt)) end
+$$`,
+  `/* Ends a batch in the caller's transaction, any isolation level, with what is to be retried of it. Of two who finish one, or finish and
+   take it over, one is first. dead: the ids of events that will not come again. */
+create or replace function {schema}.try_finish_batch(p_stream text, p_subscription text, p_batch bigint, p_lease bigint, p_what jsonb) returns table (fault jsonb, dead bigint[])
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+#variable_conflict use_column
+declare
+  s subscription := subscription_of(p_stream, p_subscription);
+  v_fault jsonb := reading_fault(s, p_stream, p_subscription);
+  v_now timestamptz := clock();
+  n batch;
+  v_dead bigint[];
+begin
+  if v_fault is null then
+    n := hold_batch(s.id, p_batch, p_lease);
+    insert into batch_end (subscription, batch, outcome, at, events) select s.id, n.id, 'finished', v_now, n.events where n.id is not null on conflict do nothing;
+    if not found then
+      v_fault := stale_batch_fault(p_stream, p_subscription, p_batch);
+    end if;
+  end if;
+  if v_fault is null and p_what <> '[]' then
+    v_dead := put_off(s, n, p_what, v_now);
+  end if;
+  if v_fault is null and n.retried is not null then
+    delete from event_retry where id = any (n.retried);
+  end if;
+  return query select v_fault, v_dead;
+end
+$$`,
+  `/* Dead events of a subscription, the newest first. */
+create or replace function {schema}.try_list_dead_events(p_stream text, p_subscription text, p_before bigint, p_limit int) returns table (fault jsonb, item jsonb)
+language plpgsql stable set search_path = {schema}, pg_temp as $$
+declare
+  s subscription := subscription_of(p_stream, p_subscription);
+begin
+  if s.id is null then
+    return query select subscription_fault(p_stream, p_subscription), null::jsonb;
+  end if;
+  return query select null::jsonb, jsonb_build_object('place', r.id::text, 'id', r.event::text, 'type', r.type, 'key', r.key, 'data', r.data, 'headers', r.headers,
+      'extra', jsonb_build_array(r.extra1, r.extra2, r.extra3, r.extra4), 'attempt', r.attempt, 'publishedAt', epoch_ms(r.at), 'diedAt', epoch_ms(r.died_at), 'errors', r.errors)
+    from event_retry r where r.subscription = s.id and r.due = 'infinity' and (p_before is null or r.id < p_before) order by r.id desc limit p_limit;
+end
+$$`,
+  `/* Dead events come again, now, their attempts counted from 0; all of them where p_ids is null. */
+create or replace function {schema}.try_redrive_events(p_stream text, p_subscription text, p_ids bigint[]) returns table (fault jsonb, id bigint)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  s subscription := subscription_of(p_stream, p_subscription);
+begin
+  if s.id is null then
+    return query select subscription_fault(p_stream, p_subscription), null::bigint;
+  end if;
+  return query update event_retry r set due = clock(), died_at = null, attempt = 0, alone = false
+    where r.subscription = s.id and r.due = 'infinity' and (p_ids is null or r.event = any (p_ids)) returning null::jsonb, r.event;
+end
+$$`,
+  `/* Marks where the stream is. The lock comes first and the snapshot after it, so that ticks come in the order of what they see. Null
+   where an external tick has an id that is not above the last one. */
+create or replace function {schema}.make_tick(p_stream int, p_id bigint, p_at timestamptz) returns bigint
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_sort = off as $$
+declare
+  v_last bigint;
+  v_sent bigint := published(p_stream);
+begin
+  perform pg_advisory_xact_lock(lock_space('tick'), p_stream);
+  v_sent := published(p_stream);
+  select id into v_last from tick where stream = p_stream order by id desc limit 1;
+  if p_id <= v_last then
+    return null;
+  end if;
+  insert into tick (stream, id, seen, at, sent) select p_stream, coalesce(p_id, v_last + 1, 1), seen_now(), coalesce(p_at, clock()), v_sent;
+  return coalesce(p_id, v_last + 1, 1);
+end
+$$`,
+  `/* PgQ's rule: after so many events, or so long with any. Of a stream that has become idle there is one last tick; PgQ's go on for ever. */
+create or replace function {schema}.tick_is_due(t {schema}.stream, p_now timestamptz) returns boolean
+language plpgsql stable set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_sort = off as $$
+declare
+  v_ticks tick[] := array(select k from tick k where stream = t.id order by id desc limit 2);
+  v_new bigint;
+  v_lag interval;
+begin
+  if t.ticker_paused or t.external_ticker or v_ticks[1].id is null then
+    return not (t.ticker_paused or t.external_ticker);
+  end if;
+  v_new := published(t.id) - v_ticks[1].sent;
+  v_lag := p_now - v_ticks[1].at;
+  if v_new > 0 then
+    return v_new >= t.ticker_max_count or v_lag >= t.ticker_max_lag or v_lag < '0';
+  end if;
+  return v_lag >= t.ticker_max_lag / 2 and (v_lag >= 2 * (v_ticks[1].at - v_ticks[2].at) or v_lag >= t.ticker_idle_period) and coalesce(v_ticks[1].sent > v_ticks[2].sent, false);
+end
+$$`,
+  `/* For who wants only what was there a while ago: ticks that are close enough, maintenance or not. */
+create or replace function {schema}.tick_for_lag(p_stream int, p_lag interval) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_sort = off as $$
+declare
+  t stream;
+  k tick;
+begin
+  select * into t from stream where id = p_stream;
+  select * into k from tick where stream = p_stream order by id desc limit 1;
+  if not t.external_ticker and (k.id is null or published(p_stream) > k.sent) and coalesce(k.at < clock() - least(p_lag / 4, t.ticker_max_lag), true) then
+    perform make_tick(p_stream, null, null);
+  end if;
+end
+$$`,
+  `/* A tick in a transaction of its own: of maintenance, only where one is due; forced; or an external one with an id and time of its own. */
+create or replace function {schema}.try_tick(p_stream text, p_forced boolean, p_id bigint, p_at timestamptz) returns table (fault jsonb, tick bigint)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  q queue := stream_of(p_stream);
+  t stream;
+begin
+  fault := case when q.id is null or not hold_stream(q.id) then queue_fault(p_stream, 'stream') else coalesce(isolation_fault(), cluster_fault()) end;
+  if fault is null then
+    select * into t from stream where id = q.id;
+    if p_id is not null and not t.external_ticker or p_id is null and t.external_ticker and p_forced then
+      fault := jsonb_build_object('code', 'ticker', 'stream', p_stream, 'external', t.external_ticker);
+    elsif p_forced or tick_is_due(t, clock()) then
+      tick := make_tick(q.id, p_id, p_at);
+    end if;
+  end if;
+  return next;
+end
+$$`,
+  `create or replace function {schema}.force_tick(stream text) returns bigint
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  select * into v from try_tick(stream, true, null, null);
+  perform raise_fault(v.fault);
+  return v.tick;
+end
+$$`,
+  `create or replace function {schema}.newest_segment(p_stream int) returns {schema}.stream_segment
+language sql stable set search_path = {schema}, pg_temp set enable_seqscan = off set enable_sort = off as $$
+  select g from stream_segment g where stream = p_stream order by generation desc limit 1
+$$`,
+  `/* Whether there is something to be emptied, or the current segment has lasted long enough. */
+create or replace function {schema}.rotation_is_due(t {schema}.stream, p_now timestamptz) returns boolean
+language plpgsql stable set search_path = {schema}, pg_temp as $$
+declare
+  g stream_segment := newest_segment(t.id);
+begin
+  return exists (select from unnest(array[0, 1, 2]) k where k <> g.current and pg_relation_size(own_relation(event_table(t.id) || '_' || k)) > 0)
+      or not p_now between g.at and g.at + t.rotation_period and pg_relation_size(own_relation(event_table(t.id) || '_' || g.current)) > 0;
+end
+$$`,
+  `/* The streams that maintenance has something to do for: a tick, a segment to be emptied or changed. */
+create or replace function {schema}.due_streams() returns jsonb
+language sql volatile set search_path = {schema}, pg_temp as $$
+  select coalesce(jsonb_agg(jsonb_build_object('stream', q.name, 'tick', tick_is_due(t, c.now), 'rotate', rotation_is_due(t, c.now)) order by t.id), '[]')
+    from (select clock() as now offset 0) c, stream t join queue q on q.id = t.id
+   where q.dropped_at is null and (tick_is_due(t, c.now) or rotation_is_due(t, c.now))
+$$`,
+  `/* The subscriptions that have not done with some event of a segment. Expired ones hold nothing. */
+create or replace function {schema}.holders_of(p_stream int, p_segment int) returns text[]
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+declare
+  s subscription;
+  v_holds boolean;
+  v_names text[] := '{}';
+begin
+  for s in select * from subscription where stream = p_stream and expired_at is null order by name loop
+    execute format('select exists (select from unnest($1) r, lateral (select from only %I where txid >= coalesce(lower(r), 0) and txid < coalesce(upper(r), 9223372036854775807) limit 1) e)',
+      event_table(p_stream) || '_' || p_segment) into v_holds using '{(,)}'::int8multirange - coalesce(done_up_to(s.id), '{}');
+    if v_holds then
+      v_names := v_names || s.name;
+    end if;
+  end loop;
+  return v_names;
+end
+$$`,
+  `/* Empties a segment that nobody needs any more. The lock waits for every transaction that may still write there, and what counts is seen
+   under it: exact, whatever snapshots the writers had. Asks for it for 50 ms at most: meanwhile everybody queues behind. */
+create or replace function {schema}.empty_segment(t {schema}.stream, p_segment int) returns jsonb
+language plpgsql volatile set search_path = {schema}, pg_temp set lock_timeout = '50ms' as $$
+declare
+  v_leaf text := event_table(t.id) || '_' || p_segment;
+  v_left timestamptz := (select min(n.at) from stream_segment n where n.stream = t.id
+    and n.generation > (select max(generation) from stream_segment where stream = t.id and current = p_segment));
+  v_holders text[];
+begin
+  if v_left > clock() - t.retention then
+    return '{"did": "kept"}';
+  end if;
+  v_holders := holders_of(t.id, p_segment);
+  if v_holders = '{}' then
+    begin
+      execute format('lock table only %I in access exclusive mode', v_leaf);
+    exception when lock_not_available then
+      return '{"did": "refused"}';
+    end;
+    v_holders := holders_of(t.id, p_segment);
+  end if;
+  if v_holders <> '{}' then
+    return jsonb_build_object('did', 'held', 'by', v_holders);
+  end if;
+  execute format('truncate only %I', v_leaf);
+  return '{"did": "truncated"}';
+end
+$$`,
+  `/* One step of a rotation: a segment is emptied, or else the next one becomes current, which must be empty. An error of the lock is an
+   answer: it is tried again. */
+create or replace function {schema}.rotate_step(p_stream text) returns table (fault jsonb, did text, holders text[])
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  q queue := stream_of(p_stream);
+  t stream;
+  g stream_segment;
+  v_step jsonb;
+begin
+  fault := case when q.id is null or not hold_stream(q.id) then queue_fault(p_stream, 'stream') else coalesce(isolation_fault(), cluster_fault()) end;
+  did := 'nothing';
+  if fault is not null or not pg_try_advisory_xact_lock(lock_space('rotation'), q.id) then
+    return next;
+    return;
+  end if;
+  select * into t from stream where id = q.id;
+  g := newest_segment(q.id);
+  for k in 1 .. 2 loop
+    continue when pg_relation_size(own_relation(event_table(q.id) || '_' || (g.current + k) % 3)) = 0;
+    v_step := empty_segment(t, (g.current + k) % 3);
+    did := v_step->>'did';
+    holders := array(select jsonb_array_elements_text(v_step->'by'));
+    exit when did <> 'nothing';
+  end loop;
+  if not clock() between g.at and g.at + t.rotation_period and pg_relation_size(own_relation(event_table(q.id) || '_' || g.current)) > 0
+     and pg_relation_size(own_relation(event_table(q.id) || '_' || (g.current + 1) % 3)) = 0 then
+    insert into stream_segment (stream, generation, current, at, sent) values (q.id, g.generation + 1, (g.current + 1) % 3, clock(), published(q.id));
+    perform forget_ticks(q.id);
+    did := 'rotated';
+  end if;
+  return next;
+end
+$$`,
+  `/* Ticks of events that are gone. The newest 20 stay, for rates, and for who registers at one. */
+create or replace function {schema}.forget_ticks(p_stream int) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+declare
+  v_oldest bigint := (select min(sent) from (select sent from stream_segment where stream = p_stream order by generation desc limit 3) g);
+begin
+  delete from tick where stream = p_stream and sent < v_oldest and id < (select min(id) from (select id from tick where stream = p_stream order by id desc limit 20) k)
+    and id < (select max(id) from tick where stream = p_stream and sent < v_oldest);
+  delete from stream_segment where stream = p_stream and generation < (select max(generation) - 10 from stream_segment where stream = p_stream);
+end
+$$`,
+  `/* Ended batches are told for as long as they are few: their rows are insert-only, and deleted in bulk. */
+create or replace function {schema}.clear_batches(p_most int default 10000) returns int
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+declare
+  s subscription;
+  b batch;
+  v_below bigint;
+  v_all int := 0;
+begin
+  for s in select * from subscription order by id loop
+    b := newest_batch(s.id);
+    v_below := least(b.id, (select min(o) from unnest(open_batches(b)) o));
+    continue when not exists (select from batch where subscription = s.id and id < v_below order by id desc offset p_most);
+    v_below := least(v_below, (select id from batch where subscription = s.id and id < v_below order by id desc offset 100 limit 1));
+    delete from batch_end where subscription = s.id and batch < v_below;
+    delete from batch_lease where subscription = s.id and batch < v_below;
+    delete from slice where subscription = s.id and root is distinct from b.rest_root and root < v_below;
+    with gone as (delete from batch where subscription = s.id and id < v_below returning 1)
+    select v_all + count(*) into v_all from gone;
+  end loop;
+  return v_all;
+end
+$$`,
+  `/* The oldest event, by its transaction, that a subscription has not done with; null where it has done with all. */
+create or replace function {schema}.oldest_waiting(s {schema}.subscription) returns timestamptz
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+declare
+  v_at timestamptz;
+begin
+  execute format('select min(at) from unnest($1) r, lateral (select at from %I where txid >= coalesce(lower(r), 0) and txid < coalesce(upper(r), 9223372036854775807) order by txid, id limit 1) e',
+    event_table(s.stream)) into v_at using '{(,)}'::int8multirange - coalesce(done_up_to(s.id), '{}');
+  return v_at;
+end
+$$`,
+  `create or replace function {schema}.stream_bytes(p_stream int) returns bigint
+language sql volatile set search_path = {schema}, pg_temp as $$
+  select sum(pg_total_relation_size(own_relation(event_table(p_stream) || '_' || k)))::bigint from generate_series(0, 2) k
+$$`,
+  `/* How far a subscription is behind: age of the oldest event that it has not done with, events, of which rolled-back ones may be
+   counted, and bytes, in proportion. */
+create or replace function {schema}.lag_of(s {schema}.subscription, p_now timestamptz, out age float8, out events bigint, out bytes bigint)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v_oldest timestamptz := oldest_waiting(s);
+  b batch := newest_batch(s.id);
+  v_published bigint := published(s.stream);
+  v_stored bigint;
+begin
+  if v_oldest is null then
+    age := 0;
+    events := 0;
+    bytes := 0;
+    return;
+  end if;
+  age := greatest(epoch_ms_of(p_now - v_oldest), 0);
+  events := greatest(v_published - b.sent, 0)
+    + coalesce((select sum(o.events) from batch o where o.subscription = s.id and o.id = any (open_batches(b)) and o.retried is null), 0)
+    + coalesce((select sum(p.events) from slice p where p.subscription = s.id and p.root = b.rest_root and p.number >= b.rest), 0);
+  v_stored := greatest(v_published - (select g.sent from stream_segment g where g.stream = s.stream and g.generation >= (newest_segment(s.stream)).generation - 2 order by g.generation limit 1), events, 1);
+  bytes := (stream_bytes(s.stream)::numeric * events / v_stored)::bigint;
+end
+$$`,
+  `/* Whether it is behind by more than its limit, or its stream's, allows. */
+create or replace function {schema}.beyond_limit(p_limit jsonb, p_age float8, p_events bigint, p_bytes bigint) returns boolean
+language sql immutable as $$
+  select coalesce(p_age > (p_limit->>'age')::float8, false) or coalesce(p_events > (p_limit->>'events')::float8, false) or coalesce(p_bytes > (p_limit->>'bytes')::float8, false)
+$$`,
+  `/* Looks for subscriptions that lag behind too far: those that block the rotation, and are told again and again, and those that
+   expire now. Nothing that one of them lacks is gone before it has expired. */
+create or replace function {schema}.check_lags() returns table (stream text, subscription text, age float8, events bigint, bytes bigint, expired boolean)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := clock();
+  w record;
+  l record;
+begin
+  for w in select s, q.name, coalesce(s.lag_limit, t.lag_limit) as lag_limit, coalesce(s.when_stuck, t.when_stuck) as what
+             from subscription s join stream t on t.id = s.stream join queue q on q.id = t.id
+            where s.expired_at is null and cluster_fault() is null and (coalesce(s.lag_limit, t.lag_limit) is not null or s.stuck_at is not null) order by s.id
+  loop
+    continue when not hold_stream((w.s).stream);
+    select * into l from lag_of(w.s, v_now);
+    if coalesce(beyond_limit(w.lag_limit, l.age, l.events, l.bytes), false) then
+      update subscription set stuck_at = coalesce(stuck_at, v_now), expired_at = case when w.what = 'expire' then v_now end where id = (w.s).id and expired_at is null;
+      return query select w.name, (w.s).name, l.age, l.events, l.bytes, w.what = 'expire';
+    elsif (w.s).stuck_at is not null then
+      update subscription set stuck_at = null where id = (w.s).id;
+    end if;
+  end loop;
+end
+$$`,
+  `create or replace function {schema}.try_stream_info(p_stream text) returns table (fault jsonb, info jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  q queue := stream_of(p_stream);
+  v_now timestamptz := clock();
+  g stream_segment;
+  v_ticks tick[];
+  v_oldest tick;
+begin
+  if q.id is null or not hold_stream(q.id) then
+    fault := queue_fault(p_stream, 'stream');
+    return next;
+    return;
+  end if;
+  g := newest_segment(q.id);
+  v_ticks := array(select k from tick k where stream = q.id order by id desc limit 20);
+  v_oldest := v_ticks[cardinality(v_ticks)];
+  info := stream_info(q) || jsonb_build_object('published', published(q.id), 'eventsPerSecond', coalesce((v_ticks[1].sent - v_oldest.sent) / nullif(extract(epoch from v_ticks[1].at - v_oldest.at), 0), 0), 'newEvents', published(q.id) - coalesce(v_ticks[1].sent, 0),
+    'lastTick', v_ticks[1].id::text, 'tickerLag', epoch_ms_of(v_now - v_ticks[1].at), 'segment', g.current, 'segmentSince', epoch_ms(g.at), 'bytes', stream_bytes(q.id),
+    'subscriptions', (select count(*) from subscription where stream = q.id),
+    'heldBy', (select to_jsonb(array(select distinct h from generate_series(1, 2) n, unnest(holders_of(q.id, ((g.current + n) % 3)::int)) h order by h))));
+  return next;
+end
+$$`,
+  `create or replace function {schema}.subscription_state(s {schema}.subscription, p_now timestamptz) returns jsonb
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  b batch := newest_batch(s.id);
+  l record;
+begin
+  select * into l from lag_of(s, p_now);
+  return subscription_info(s) || jsonb_build_object('lag', l.age, 'pendingEvents', l.events, 'pendingBytes', l.bytes, 'lastTick', b.tick::text,
+    'eventsPerSecond', coalesce((select sum(e.events) / nullif(extract(epoch from p_now - min(e.at)), 0) from (
+       select events, at from batch_end where subscription = s.id and outcome = 'finished' and at > p_now - interval '1 minute' order by batch desc limit 1000) e), 0),
+    'lastSeenAt', (select epoch_ms(greatest((select max(at) from (select at from batch where subscription = s.id and lease is not null order by id desc limit 20) o),
+       (select max(at) from (select at from batch_end where subscription = s.id order by batch desc limit 20) e)))),
+    'batches', coalesce((select jsonb_agg(batch_info(o, s.max_attempts) || jsonb_build_object('leasedUntil', epoch_ms(nullif(coalesce(r.until, o.until), '-infinity')), 'owner', case when r.until is null or r.owner is not null then o.owner end) order by o.id)
+       from batch o left join batch_lease r on r.subscription = o.subscription and r.batch = o.id where o.subscription = s.id and o.id = any (open_batches(b))), '[]'),
+    'retries', (select count(*) from event_retry where subscription = s.id and due < 'infinity'),
+    'dead', (select count(*) from event_retry where subscription = s.id and due = 'infinity'));
+end
+$$`,
+  `create or replace function {schema}.try_list_subscriptions(p_stream text, p_name text) returns table (fault jsonb, info jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  q queue := stream_of(p_stream);
+  s subscription;
+begin
+  if q.id is null or not hold_stream(q.id) or p_name is not null and (subscription_of(p_stream, p_name)).id is null then
+    fault := subscription_fault(p_stream, p_name);
+    return next;
+    return;
+  end if;
+  for s in select * from subscription where stream = q.id and (p_name is null or name = p_name) order by name loop
+    info := subscription_state(s, clock());
+    return next;
+  end loop;
+end
+$$`,
+  `/* What a subscription has not done with, as sets of transactions and ranges of ids. */
+create or replace function {schema}.waiting_parts(s {schema}.subscription) returns table (txids int8multirange, from_id bigint, to_id bigint)
+language sql stable set search_path = {schema}, pg_temp as $$
+  select '{(,)}'::int8multirange - b.seen, 0, 9223372036854775807 from newest_batch(s.id) b
+  union all
+  select o.txids, o.from_id, o.to_id from newest_batch(s.id) b, batch o where o.subscription = s.id and o.id = any (open_batches(b)) and o.retried is null
+  union all
+  select p.txids, p.from_id, p.to_id from newest_batch(s.id) b, slice p where p.subscription = s.id and p.root = b.rest_root and p.number >= b.rest
+$$`,
+  `/* After the schema was restored into another cluster, whose transaction ids have nothing to do with those that are stored: what a subscription
+   had not done with it gets as retries, each event once, and all positions begin anew. The events stay, as of this transaction.
+   p_same_history: the ids hold, as after pg_upgrade; only the cluster is another. */
+create or replace function {schema}.try_after_restore(p_same_history boolean) returns table (fault jsonb, streams int, events bigint)
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_hashjoin = off set enable_mergejoin = off as $$
+declare
+  q queue;
+  s subscription;
+  v_count bigint;
+  v_now timestamptz := clock();
+begin
+  streams := 0;
+  events := 0;
+  fault := isolation_fault();
+  perform from installation for update;
+  if fault is null and cluster_fault() is not null then
+    for q in select * from queue where kind = 'stream' and dropped_at is null and not p_same_history order by id loop
+      streams := streams + 1;
+      execute format('lock table %I in access exclusive mode', event_table(q.id));
+      for s in select * from subscription where stream = q.id order by id loop
+        execute format('insert into event_retry (subscription, due, attempt, event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4)
+          select distinct on (e.id) $1, $2, 0, e.id, $3, e.at, e.type, e.key, e.data, e.headers, e.extra1, e.extra2, e.extra3, e.extra4
+            from waiting_parts($4) w join %I e on e.txid <@ w.txids and e.id between w.from_id and w.to_id order by e.id', event_table(q.id))
+          using s.id, v_now, pg_current_xact_id()::text::bigint, s;
+        get diagnostics v_count = row_count;
+        events := events + v_count;
+      end loop;
+      execute format('update %I set txid = $1', event_table(q.id)) using pg_current_xact_id()::text::bigint;
+      delete from tick where stream = q.id;
+      perform set_position(id, seen_now() + int8multirange(int8range(pg_current_xact_id()::text::bigint, pg_current_xact_id()::text::bigint, '[]')), 0, published(q.id))
+         from subscription where stream = q.id order by id;
+      perform make_tick(q.id, null, null);
+    end loop;
+    update installation set cluster = (select system_identifier::text from pg_control_system());
+  end if;
+  return next;
+end
+$$`,
+  `create or replace function {schema}.after_restore(same_history boolean default false) returns bigint
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  select * into v from try_after_restore(coalesce(same_history, false));
+  perform raise_fault(v.fault);
+  return v.events;
+end
+$$`,
+  `/* Numbers as strings, wherever they are: a bigint or numeric loses digits in JavaScript. */
+create or replace function {schema}.numbers_as_text(p jsonb) returns jsonb
+language plpgsql immutable set search_path = {schema}, pg_temp as $$
+begin
+  return case jsonb_typeof(p)
+    when 'number' then to_jsonb(p #>> '{}')
+    when 'array' then (select coalesce(jsonb_agg(numbers_as_text(v) order by n), '[]') from jsonb_array_elements(p) with ordinality e(v, n))
+    when 'object' then (select coalesce(jsonb_object_agg(k, numbers_as_text(v)), '{}') from jsonb_each(p) e(k, v))
+    else p end;
+end
+$$`,
+  `/* What a type is at its bottom: of a domain its base, of an array its element. */
+create or replace function {schema}.bottom_type(p_type oid) returns pg_catalog.pg_type
+language sql stable set search_path = {schema}, pg_temp as $$
+  with recursive down (t, depth) as (
+    select t, 0 from pg_type t where t.oid = p_type
+    union all
+    select n, depth + 1 from down d join pg_type n on n.oid = case when (d.t).typtype = 'd' then (d.t).typbasetype when (d.t).typcategory = 'A' then (d.t).typelem end)
+  select (t).* from down order by depth desc limit 1
+$$`,
+  `/* A row of a table as JSON that reads back exact. */
+create or replace function {schema}.exact_row(p_table oid, p_row jsonb, p_columns text[], p_ignored text[]) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select coalesce(jsonb_object_agg(j.key, case
+           when jsonb_typeof(j.value) in ('number', 'array', 'object')
+            and ((bottom_type(a.atttypid)).typtype = 'c' or (bottom_type(a.atttypid)).oid in ('bigint'::regtype, 'numeric'::regtype, 'money'::regtype)) then numbers_as_text(j.value)
+           else j.value end), '{}')
+    from jsonb_each(p_row) j join pg_attribute a on a.attrelid = p_table and a.attname = j.key and not a.attisdropped
+   where (p_columns is null or j.key = any (p_columns)) and not j.key = any (p_ignored)
+$$`,
+  `/* The text of one column; of more the JSON array of them. */
+create or replace function {schema}.key_text(p_row jsonb, p_key text[]) returns text
+language sql immutable set search_path = {schema}, pg_temp as $$
+  select case cardinality(p_key) when 0 then null when 1 then p_row->>p_key[1]
+    else (select jsonb_agg(p_row->>k order by n)::text from unnest(p_key) with ordinality t(k, n)) end
+$$`,
+  `/* Records what happens to the rows of a table as events, as the options say that admin.captureTable has put into its argument. */
+create or replace function {schema}.capture() returns trigger
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  o jsonb := tg_argv[0];
+  v_table text := o->>'table';
+  v_row jsonb := case when tg_level = 'ROW' then to_jsonb(case tg_op when 'DELETE' then old else new end) end;
+  v_before jsonb := case when tg_op = 'UPDATE' then to_jsonb(old) end;
+  v_key text[] := array(select jsonb_array_elements_text(o->'key'));
+  v_ignored text[] := array(select jsonb_array_elements_text(o->'ignore'));
+  v_columns text[] := case when o ? 'columns' then array(select jsonb_array_elements_text(o->'columns')) end;
+  v_values text[];
+  v_expression text;
+  v_data jsonb;
+  v_passes boolean := true;
+begin
+  if o->'deny' = 'true' then
+    raise exception 'Changes of % are denied here.', v_table using errcode = 'SL022';
+  elsif current_setting('session_replication_role') = 'local' or tg_op = 'UPDATE' and v_row is distinct from v_before and v_row - v_ignored = v_before - v_ignored then
+    v_row := null;
+  elsif v_row is not null and o ? 'when' then
+    execute format('select (%s)::boolean from (select ($1).*) r', o->>'when') into v_passes using case tg_op when 'DELETE' then old else new end;
+  end if;
+  /* Of a trigger before the change null is what keeps it from being made; after it, nothing depends on this. */
+  if tg_level = 'ROW' and (v_row is null or v_passes is not true) then
+    if tg_op = 'DELETE' then
+      return old;
+    end if;
+    return new;
+  end if;
+  if v_row is not null then
+    v_data := exact_row(tg_relid, v_row, v_columns, v_ignored);
+    for v_expression in select o->>k from unnest('{type,data,extra1,extra2,extra3,extra4}'::text[]) with ordinality t(k, n) order by n loop
+      if v_expression is not null then
+        execute format('select (%s)::text from (select ($1).*) r', v_expression) into v_expression using case tg_op when 'DELETE' then old else new end;
+      end if;
+      v_values := v_values || v_expression;
+    end loop;
+  end if;
+  perform insert_event(o->>'stream', coalesce(v_values[1], (o->>'prefix') || '.' || lower(tg_op)),
+    case when o ? 'data' and v_row is not null then v_values[2]::jsonb else v_data end,
+    coalesce(v_values[3], v_table),
+    coalesce(v_values[4], case when o->'old' = 'true' and v_before is not null then exact_row(tg_relid, v_before, v_columns, v_ignored)::text end),
+    v_values[5], v_values[6], key_text(coalesce(v_before, v_row), v_key));
+  return null;
+end
+$$`,
+  `/* What of a capture cannot be meant: a table without a key that updates could name, columns that there are not, expressions that do not compile. */
+create or replace function {schema}.capture_fault(p_table regclass, p_options jsonb) returns jsonb
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v_column text;
+  v_expression text;
+begin
+  if (select relkind from pg_class where oid = p_table) not in ('r', 'p') then
+    return jsonb_build_object('code', 'capture', 'field', 'table', 'table', p_table::text, 'reason', 'is no table');
+  end if;
+  select c into v_column from jsonb_each(p_options) o, jsonb_array_elements_text(case when o.key in ('key', 'ignore', 'columns') then o.value else '[]' end) c
+   where not exists (select from pg_attribute where attrelid = p_table and attname = c and attnum > 0 and not attisdropped) limit 1;
+  if found then
+    return jsonb_build_object('code', 'capture', 'field', 'columns', 'table', p_table::text, 'reason', format('has no column "%s"', v_column));
+  end if;
+  if not p_options ? 'key' and not exists (select from pg_index where indrelid = p_table and indisprimary) then
+    return jsonb_build_object('code', 'capture', 'field', 'key', 'table', p_table::text, 'reason', 'has no primary key: say which columns name a row, or key: [] if none do');
+  end if;
+  for v_column, v_expression in select key, value from jsonb_each_text(p_options) where key in ('when', 'type', 'data', 'extra1', 'extra2', 'extra3', 'extra4') loop
+    begin
+      execute format('select (%s)%s from %s r limit 0', v_expression, case v_column when 'when' then '::boolean' when 'data' then '::text::jsonb' else '::text' end, p_table);
+    exception when syntax_error_or_access_rule_violation or data_exception or feature_not_supported then
+      return jsonb_build_object('code', 'capture', 'field', v_column, 'table', p_table::text, 'reason', 'cannot be evaluated: ' || sqlerrm);
+    end;
+  end loop;
+  return null;
+end
+$$`,
+  `/* The statements that make the triggers of a capture; the first one removes those of an earlier one. */
+create or replace function {schema}.capture_plan(p_stream text, p_table regclass, p_options jsonb, out fault jsonb, out statements text[])
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  q queue := stream_of(p_stream);
+  o jsonb := p_options;
+begin
+  fault := case when q.id is null then queue_fault(p_stream, 'stream') end;
+  if fault is not null then
+    return;
+  end if;
+  statements := array[format('drop trigger if exists %I on %s', 'sluice_capture_' || q.id, p_table), format('drop trigger if exists %I on %s', 'sluice_truncate_' || q.id, p_table)];
+  if p_options is null then
+    return;
+  end if;
+  if not o ? 'key' then
+    o := o || jsonb_build_object('key', (select coalesce(jsonb_agg(a.attname order by k.n), '[]') from pg_index i, unnest(i.indkey) with ordinality k(attnum, n)
+      join pg_attribute a on a.attnum = k.attnum where i.indrelid = p_table and i.indisprimary and a.attrelid = p_table));
+  end if;
+  o := (select o || jsonb_build_object('stream', q.name, 'table', n.nspname || '.' || c.relname, 'prefix', c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = p_table);
+  statements := statements || array[
+    format('create trigger %I %s insert or update or delete on %s for each row execute function %I.capture(%L)', 'sluice_capture_' || q.id, case when o->'skip' = 'true' then 'before' else 'after' end, p_table, current_schema(), o),
+    format('create trigger %I after truncate on %s for each statement execute function %I.capture(%L)', 'sluice_truncate_' || q.id, p_table, current_schema(), o)];
+end
+$$`,
+  `/* Installs the triggers, as whoever calls it: the table is his. p_options null: removes them. existed: whether there were any. */
+create or replace function {schema}.try_capture_table(p_stream text, p_table regclass, p_name text, p_options jsonb) returns table (fault jsonb, existed boolean)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v_plan record;
+  v_statement text;
+begin
+  fault := case when p_table is null then jsonb_build_object('code', 'capture', 'field', 'table', 'table', p_name, 'reason', 'does not exist') end;
+  if fault is null then
+    select * into v_plan from capture_plan(p_stream, p_table, p_options);
+    fault := coalesce(v_plan.fault, case when p_options is not null then capture_fault(p_table, p_options) end);
+  end if;
+  if fault is null then
+    existed := exists (select from pg_trigger where tgrelid = p_table and not tgisinternal and v_plan.statements[1] = format('drop trigger if exists %I on %s', tgname, p_table));
+    foreach v_statement in array v_plan.statements loop
+      execute v_statement;
+    end loop;
+  end if;
+  return next;
+end
+$$`,
+  `create or replace function {schema}.create_subscription(stream text, name text, options jsonb default '{}', start jsonb default '"latest"') returns boolean
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  perform raise_fault(coalesce(
+    argument_fault('name', name ~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$'),
+    subscription_options_fault(options),
+    argument_fault('start', start in ('"latest"', '"earliest"') or jsonb_typeof(start->'tick') = 'number' or jsonb_typeof(start->'time') = 'number')));
+  select * into v from try_create_subscription(stream, name, options, start, false);
+  perform raise_fault(v.fault);
+  return v.created;
+end
+$$`,
+  `create or replace function {schema}.subscription_options_fault(p_options jsonb) returns jsonb
+language sql immutable set search_path = {schema}, pg_temp as $$
+  select case
+    when jsonb_typeof(p_options) is distinct from 'object' then argument_fault('options', false)
+    else coalesce(
+      (select argument_fault(key, false) from jsonb_object_keys(p_options) key where key not in ('lease', 'maxAttempts', 'backoff', 'lagLimit', 'whenStuck') order by key limit 1),
+      argument_fault('lease', not p_options ? 'lease' or partition_measure('time', p_options->'lease') > 0),
+      argument_fault('maxAttempts', coalesce(jsonb_typeof(p_options->'maxAttempts'), 'null') = 'null' or jsonb_typeof(p_options->'maxAttempts') = 'number' and (p_options->>'maxAttempts')::numeric > 0),
+      argument_fault('backoff', coalesce(jsonb_typeof(p_options->'backoff'), 'null') = 'null' or backoff_wanted(p_options->'backoff') is not null),
+      argument_fault('lagLimit', lag_fine(p_options->'lagLimit')),
+      argument_fault('whenStuck', coalesce(p_options->>'whenStuck', 'block') in ('block', 'expire')))
+  end
+$$`,
+  `create or replace function {schema}.drop_subscription(stream text, name text) returns boolean
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  select * into v from try_drop_subscription(stream, name);
+  perform raise_fault(v.fault);
+  return v.existed;
+end
+$$`,
+  `/* For other languages: opens a batch, or answers the one that the owner has open; no row where there is none. In a transaction that ends
+   before the events are handled. */
+create or replace function {schema}.next_batch(stream text, subscription text, owner text, lease interval default null, max_events int default 1000, shared boolean default false)
+returns table (batch bigint, token bigint, events int, attempt int)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  perform raise_fault(coalesce(
+    argument_fault('owner', length(owner) between 1 and 500),
+    argument_fault('lease', lease is null or lease > '0' and isfinite(lease)),
+    argument_fault('max_events', max_events > 0),
+    argument_fault('shared', shared is not null)));
+  select * into v from try_next_batch(stream, subscription, owner, shared, lease, max_events, 1, null, null, true, 0);
+  perform raise_fault(v.fault);
+  if v.batch is not null then
+    return query select (v.batch->>'id')::bigint, (v.batch->>'lease')::bigint, (v.batch->>'count')::int, (v.batch->>'attempt')::int;
+  end if;
+end
+$$`,
+  `create or replace function {schema}.batch_events(stream text, subscription text, batch bigint, token bigint, after bigint default 0, max_events int default 1000)
+returns table (id bigint, at timestamptz, type text, key text, data jsonb, headers jsonb, extra1 text, extra2 text, extra3 text, extra4 text, attempt int)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  for v in select * from try_batch_events(stream, subscription, batch, token, coalesce(after, 0), max_events) loop
+    perform raise_fault(v.fault);
+    return query select v.id, v.at, v.type, v.key, v.data, v.headers, v.extra1, v.extra2, v.extra3, v.extra4, v.attempt;
+  end loop;
+end
+$$`,
+  `/* False: it is no longer this holder's. */
+create or replace function {schema}.renew_batch(stream text, subscription text, batch bigint, token bigint, lease interval default '30 seconds') returns boolean
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  perform raise_fault(argument_fault('lease', lease > '0' and isfinite(lease)));
+  select * into v from try_renew_batch(stream, subscription, batch, token, lease);
+  perform raise_fault(v.fault);
+  return v.held;
+end
+$$`,
+  `create or replace function {schema}.release_batch(stream text, subscription text, batch bigint, token bigint) returns boolean
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+begin
+  select * into v from try_renew_batch(stream, subscription, batch, token, null);
+  perform raise_fault(v.fault);
+  return v.held;
+end
+$$`,
+  `/* retries: an array of {id, delay, error, dead} for events that are to come again, to this subscription alone, delay in milliseconds. */
+create or replace function {schema}.finish_batch(stream text, subscription text, batch bigint, token bigint, retries jsonb default '[]') returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  perform raise_fault(argument_fault('retries', jsonb_typeof(retries) = 'array' and not exists (
+    select from jsonb_array_elements(retries) w where jsonb_typeof(w) <> 'object' or not w->>'id' ~ '^[0-9]{1,18}$' or w ? 'delay' and jsonb_typeof(w->'delay') <> 'number')));
+  perform raise_fault((select fault from try_finish_batch(stream, subscription, batch, token, retries)));
+end
+$$`,
   `/* A new version brings new functions; those of each storage are made from them. */
 do $$ begin
   perform {schema}.clone_functions(id) from {schema}.storage where id <> 0 and to_regclass('{schema}.message_s' || id) is not null;
@@ -5005,10 +6793,10 @@ language sql stable set search_path = {schema}, pg_temp as 'select max(version) 
 create or replace function {schema}.role_functions(p_kind text) returns text[]
 language sql immutable as $$
   select case p_kind
-    when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_send_with,try_edit,try_cancel,results_of}'
-    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule,try_progress,once,try_once,keep_once,expire_once,installation_id}'
-    when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive,try_get_schedule,list_schedules,try_list_workers,try_count_workers,try_get_worker,try_worker_health}'
-    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule,suspend_worker,resume_worker,shutdown_worker,purge_workers,try_tell_worker}'
+    when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_send_with,try_edit,try_cancel,results_of,insert_event,try_publish}'
+    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule,try_progress,once,try_once,keep_once,expire_once,installation_id,try_next_batch,reading_probe,try_batch_events,try_lock_batch,try_renew_batch,try_finish_batch,next_batch,batch_events,renew_batch,release_batch,finish_batch,try_tick,due_streams,rotate_step,clear_batches,check_lags}'
+    when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive,try_get_schedule,list_schedules,try_list_workers,try_count_workers,try_get_worker,try_worker_health,try_stream_info,try_list_streams,try_list_subscriptions,try_list_dead_events}'
+    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule,suspend_worker,resume_worker,shutdown_worker,purge_workers,try_tell_worker,create_stream,update_stream,drop_stream,create_subscription,drop_subscription,force_tick,after_restore,try_create_stream,try_update_stream,try_drop_stream,try_create_subscription,try_update_subscription,try_reposition,try_drop_subscription,try_redrive_events,try_after_restore,capture,capture_plan,try_capture_table}'
   end::text[]
 $$`,
   `/* Makes the role unless there is one, and lets it call the functions of its kind. No rights on tables: the functions run as
@@ -5056,6 +6844,8 @@ begin
     select format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid))
       from pg_proc p join pg_namespace n on n.oid = p.pronamespace
      where p.pronamespace = '{schema}'::regnamespace
+       /* The triggers of a table are made by whoever owns it. */
+       and p.proname <> 'try_capture_table'
        and p.proname = any ({schema}.role_functions('producer') || {schema}.role_functions('consumer') || {schema}.role_functions('reader') || {schema}.role_functions('admin'))
   loop
     execute 'alter function ' || v_function || ' security definer';

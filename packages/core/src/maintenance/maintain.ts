@@ -1,6 +1,7 @@
 import type { SqlValue } from "../driver.ts"
 import { sleep } from "../sleep.ts"
 import type { Session, Statement } from "../session.ts"
+import { RestoredElsewhereError, StreamNotFoundError } from "../stream-errors.ts"
 
 /** What a round of maintenance did. All zero: there was nothing to do, or another process is at it. */
 export interface MaintenanceReport {
@@ -32,6 +33,17 @@ export interface MaintenanceReport {
   readonly fired: number
   /** Schedules that could not send; `schedules.list` says why. */
   readonly misfired: number
+  /** Ticks of streams. */
+  readonly ticks: number
+  /** Segments of streams that became current, and that were emptied. */
+  readonly rotated: number
+  readonly emptied: number
+  /** Ended batches of subscriptions that were forgotten. */
+  readonly batchesCleared: number
+  /** Subscriptions that lag behind by more than their limit, and block the rotation of their streams. */
+  readonly stuck: number
+  /** Subscriptions that expired in this round. */
+  readonly expired: number
   /** Steps that did not get their lock within 50 ms. They are tried again later; it cost nobody anything. */
   readonly refused: number
 }
@@ -65,11 +77,15 @@ const statements = {
   partition: asking("partition_step", "partition_step($1::text, $2::text, $3::float8::bigint)"),
   expire: { name: "expire_archive", text: "select {schema}.expire_archive()::text as answer" },
   keys: { name: "expire_once", text: "select {schema}.expire_once()::text as answer" },
+  tick: { name: "tick_due", text: "select fault::text as fault, tick::text as tick from {schema}.try_tick($1::text, false, null, null)" },
+  rotate: { name: "rotate_step", text: "select fault::text as fault, did from {schema}.rotate_step($1::text)" },
+  batches: { name: "clear_batches", text: "select {schema}.clear_batches()::text as answer" },
+  lags: { name: "check_lags", text: "select stream, subscription, age, events::float8 as events, bytes::float8 as bytes, expired from {schema}.check_lags()" },
   strays: { name: "clear_leftovers", text: "select {schema}.clear_leftovers()::text as answer" },
 }
 
 export const noCounts = (): Counts => ({
-  ran: false, swept: 0, found: 0, moved: 0, truncated: 0, partitionsMade: 0, rowsMoved: 0, partitionsDropped: 0, unreadDropped: 0, archivedDropped: 0, strays: 0, keysExpired: 0, fired: 0, misfired: 0, refused: 0,
+  ran: false, swept: 0, found: 0, moved: 0, truncated: 0, partitionsMade: 0, rowsMoved: 0, partitionsDropped: 0, unreadDropped: 0, archivedDropped: 0, strays: 0, keysExpired: 0, fired: 0, misfired: 0, ticks: 0, rotated: 0, emptied: 0, batchesCleared: 0, stuck: 0, expired: 0, refused: 0,
 })
 
 async function ask<T, Tx>(session: Session<Tx>, { name, text }: Statement, values: readonly SqlValue[]): Promise<T> {
@@ -85,14 +101,37 @@ interface Sweep {
   readonly next: number | null
   /** Storages with a flip to drive; with the last page, and not where another process is at it. */
   readonly flips?: number[]
+  readonly streams?: readonly DueStream[] | null
 }
+
+interface DueStream {
+  readonly stream: string
+  readonly tick: boolean
+  readonly rotate: boolean
+}
+
+/** A subscription that lags behind by more than its limit. */
+export interface StuckSubscription {
+  readonly stream: string
+  readonly subscription: string
+  /** Milliseconds: the age of the oldest event that it has not done with. */
+  readonly age: number
+  readonly events: number
+  readonly bytes: number
+  /** It has expired by now, and blocks nothing more. */
+  readonly expired: boolean
+}
+
+/** When to look again at a stream whose rotation is held up. */
+export type Rotations = Map<string, number>
+const ROTATION_PAUSE = 5000
 
 function sweep<Tx>(session: Session<Tx>, { flipAfter, flipPause }: RoundOptions, pause: number, after: number | null): Promise<Sweep> {
   return ask(session, statements.maintain, [pause, after, flipAfter, flipPause])
 }
 
 /** Sweeps, then drives the flips that are due, each step a transaction of its own: whoever is killed leaves a state to carry on from. */
-export async function quickRound<Tx>(session: Session<Tx>, options: RoundOptions, counts: Counts, signal: AbortSignal): Promise<void> {
+export async function quickRound<Tx>(session: Session<Tx>, options: RoundOptions, counts: Counts, signal: AbortSignal, rotations: Rotations): Promise<void> {
   let page = await sweep(session, options, options.pause, options.all ? 0 : null)
   while (!page.busy) {
     counts.ran = true
@@ -103,6 +142,27 @@ export async function quickRound<Tx>(session: Session<Tx>, options: RoundOptions
     page = await sweep(session, options, 0, page.next)
   }
   for (const storage of page.flips ?? []) await flip(session, storage, options, counts, signal)
+  for (const due of page.streams ?? []) await keepStream(session, due, counts, signal, rotations)
+}
+
+/** Each step a transaction of its own: a tick is a snapshot. */
+async function keepStream<Tx>(session: Session<Tx>, { stream, tick, rotate }: DueStream, counts: Counts, signal: AbortSignal, rotations: Rotations): Promise<void> {
+  try {
+    if (tick && !signal.aborted) {
+      const [row] = await session.run<{ tick: string | null }>(statements.tick, [stream])
+      if (row!.tick !== null) counts.ticks++
+    }
+    const now = performance.now()
+    if (!rotate || signal.aborted || now < (rotations.get(stream) ?? 0)) return
+    const [row] = await session.run<{ did: string }>(statements.rotate, [stream])
+    if (row!.did === "rotated") counts.rotated++
+    else if (row!.did === "truncated") counts.emptied++
+    else rotations.set(stream, now + ROTATION_PAUSE)
+    if (row!.did === "refused") counts.refused++
+  } catch (error) {
+    // Dropped meanwhile, or restored elsewhere, of which its readers are told.
+    if (!(error instanceof StreamNotFoundError || error instanceof RestoredElsewhereError)) throw error
+  }
 }
 
 async function flip<Tx>(session: Session<Tx>, storage: number, { flipAfter, flipPause }: RoundOptions, counts: Counts, signal: AbortSignal): Promise<void> {
@@ -118,7 +178,7 @@ async function flip<Tx>(session: Session<Tx>, storage: number, { flipAfter, flip
 }
 
 /** Partitions, retention, and what dropped queues left behind. */
-export async function slowRound<Tx>(session: Session<Tx>, counts: Counts, signal: AbortSignal): Promise<void> {
+export async function slowRound<Tx>(session: Session<Tx>, counts: Counts, signal: AbortSignal, onStuck: (stuck: StuckSubscription) => void): Promise<void> {
   for (const { step, parent, n } of await ask<{ step: string; parent: string; n: number }[], Tx>(session, statements.due, [])) {
     if (signal.aborted) return
     const started = performance.now()
@@ -129,6 +189,12 @@ export async function slowRound<Tx>(session: Session<Tx>, counts: Counts, signal
   counts.archivedDropped += await untilNone(session, statements.expire, signal)
   counts.keysExpired += await untilNone(session, statements.keys, signal)
   counts.strays += await untilNone(session, statements.strays, signal)
+  counts.batchesCleared += await ask<number, Tx>(session, statements.batches, [])
+  for (const stuck of await session.run<StuckSubscription>(statements.lags, [])) {
+    if (stuck.expired) counts.expired++
+    else counts.stuck++
+    onStuck(stuck)
+  }
 }
 
 function countStep({ did, count = 0 }: Step, parent: string, counts: Counts): void {

@@ -4,7 +4,8 @@ import { InvalidOptionError } from "../errors.ts"
 import type { Session } from "../session.ts"
 import { sleep } from "../sleep.ts"
 import { tellError } from "../tell-error.ts"
-import { type Counts, type MaintenanceReport, noCounts, quickRound, slowRound } from "./maintain.ts"
+import { type Counts, type MaintenanceReport, noCounts, quickRound, type Rotations, slowRound, type StuckSubscription } from "./maintain.ts"
+import { warnOfStuck } from "./warn-of-stuck.ts"
 import { type Fired, fireDue } from "../schedules/fire.ts"
 
 export interface MaintenanceOptions {
@@ -18,12 +19,14 @@ export interface MaintenanceOptions {
   readonly flipPause?: Duration
   /** What a round did, after each that did something. */
   readonly onReport?: (report: MaintenanceReport) => void
+  /** A subscription lags behind by more than its limit: told each `partitionInterval`. Default: a warning of the process, once an hour for each. */
+  readonly onStuck?: (stuck: StuckSubscription) => void
   /** A round failed, or `onReport` threw; the next one comes after a pause. Default: nothing, since the next round tells whether it matters. What it throws is dropped. */
   readonly onError?: (error: unknown) => void
 }
 
 /**
- * Keeps storage flat (floors, flips, partitions, retention) and sends what schedules have due. Any process may run it, and as many as like: one
+ * Keeps storage flat (floors, flips, partitions, retention) and sends what schedules have due, ticks and rotates streams. Any process may run it, and as many as like: one
  * at a time works, by locks of its transactions. Without it everything stays correct, and nothing is lost; only dead rows are not kept in check, and schedules wait.
  */
 export interface Maintenance {
@@ -53,16 +56,18 @@ export function createMaintenance<Tx>(session: Session<Tx>, options: Maintenance
   /** Where the next look at schedules starts; all are looked at now and then. */
   let lookFrom: number | null = null
   let nextLookAtAll = 0
+  const rotations: Rotations = new Map()
+  const onStuck = options.onStuck ?? warnOfStuck()
 
   async function round(signal: AbortSignal): Promise<MaintenanceReport> {
     const counts = noCounts()
     const now = performance.now()
     const all = now >= nextAll
-    await quickRound(session, { pause: interval * 0.8, all, flipAfter, flipPause }, counts, signal)
+    await quickRound(session, { pause: interval * 0.8, all, flipAfter, flipPause }, counts, signal, rotations)
     if (counts.ran && all) nextAll = now + ALL_EVERY
     if (counts.ran && now >= nextSlow) {
       nextSlow = now + partitionInterval
-      await slowRound(session, counts, signal)
+      await slowRound(session, counts, signal, onStuck)
     }
     return counts
   }
@@ -123,8 +128,8 @@ export function createMaintenance<Tx>(session: Session<Tx>, options: Maintenance
         countFired(fired, counts)
         wait = fired.wait
       }
-      await quickRound(session, { pause: 0, all: true, flipAfter, flipPause }, counts, signal)
-      await slowRound(session, counts, signal)
+      await quickRound(session, { pause: 0, all: true, flipAfter, flipPause }, counts, signal, new Map())
+      await slowRound(session, counts, signal, onStuck)
       return counts
     },
   }
@@ -136,8 +141,8 @@ function countFired({ sent, failed }: Fired, counts: Counts): void {
 }
 
 function checkMaintenance(options: MaintenanceOptions): { interval: number; partitionInterval: number; flipAfter: number; flipPause: number } {
-  checkOptions(options, ["interval", "partitionInterval", "flipAfter", "flipPause", "onReport", "onError"], "options")
-  for (const field of ["onReport", "onError"] as const) {
+  checkOptions(options, ["interval", "partitionInterval", "flipAfter", "flipPause", "onReport", "onStuck", "onError"], "options")
+  for (const field of ["onReport", "onStuck", "onError"] as const) {
     if (options[field] !== undefined) checkFunction(options[field], field)
   }
   const { interval = "250ms", partitionInterval = "1m", flipAfter = 20_000, flipPause = "5s" } = options

@@ -1,4 +1,3 @@
-import { checkOneOf } from "../check.ts"
 import type { Message } from "../message.ts"
 
 /** What a worker tells. Listeners are called at once and in order; what they throw comes as an `error` event. */
@@ -24,51 +23,4 @@ export interface WorkerEvents {
   readonly stopped: { readonly worker: string }
 }
 
-export interface Emitter {
-  on<Name extends keyof WorkerEvents>(name: Name, listener: (event: WorkerEvents[Name]) => void): () => void
-  emit<Name extends keyof WorkerEvents>(name: Name, event: WorkerEvents[Name]): void
-}
-
-const names: readonly string[] = Object.keys({
-  start: 0,
-  done: 0,
-  retry: 0,
-  snooze: 0,
-  dead: 0,
-  cancelled: 0,
-  released: 0,
-  lost: 0,
-  idle: 0,
-  error: 0,
-  stopped: 0,
-} satisfies Record<keyof WorkerEvents, 0>)
-
-export function createEmitter(): Emitter {
-  const listeners = new Map<keyof WorkerEvents, Set<(event: never) => void>>()
-
-  function emit<Name extends keyof WorkerEvents>(name: Name, event: WorkerEvents[Name]): void {
-    for (const listener of listeners.get(name) ?? []) {
-      try {
-        const returned: unknown = (listener as (event: WorkerEvents[Name]) => unknown)(event)
-        if (returned instanceof Promise) returned.catch((error: unknown) => onThrown(name, error))
-      } catch (error) {
-        onThrown(name, error)
-      }
-    }
-  }
-
-  /** Of an error in the telling of errors nobody is left to be told. */
-  function onThrown(name: keyof WorkerEvents, error: unknown): void {
-    if (name !== "error") emit("error", { error })
-  }
-
-  return {
-    on: (name, listener) => {
-      checkOneOf(name, names, "event")
-      const set = listeners.get(name) ?? new Set()
-      listeners.set(name, set.add(listener))
-      return () => void set.delete(listener)
-    },
-    emit,
-  }
-}
+export const workerEvents: Readonly<Record<keyof WorkerEvents, 0>> = { start: 0, done: 0, retry: 0, snooze: 0, dead: 0, cancelled: 0, released: 0, lost: 0, idle: 0, error: 0, stopped: 0 }

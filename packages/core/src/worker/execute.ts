@@ -1,7 +1,8 @@
 import type { Session } from "../session.ts"
 import type { SettledRow } from "../queue/give-back.ts"
 import { callHandler, type CallHost } from "./call-handler.ts"
-import type { Emitter } from "./events.ts"
+import type { Emitter } from "../emitter.ts"
+import type { WorkerEvents } from "./events.ts"
 import type { HandlerSpec } from "./handler.ts"
 import type { Held } from "./held.ts"
 import { NotBegunError, runTransaction } from "./run-transaction.ts"
@@ -10,7 +11,7 @@ import { resultsOf } from "./results-of.ts"
 import { failed, type Settlement, settlementOf, settlementsOf, unreadable } from "./verdict.ts"
 
 export interface ExecutorHost extends CallHost {
-  readonly emitter: Emitter
+  readonly emitter: Emitter<WorkerEvents>
   /** Milliseconds that a message stays leased without a beat. */
   lease(): number
   onInvalid(): "deadLetter" | "raise"

@@ -4,7 +4,8 @@ import type { Session } from "../session.ts"
 import type { WakeHub } from "../wake-hub.ts"
 import type { BeatAnswer } from "./beat.ts"
 import type { CallHost } from "./call-handler.ts"
-import type { Emitter } from "./events.ts"
+import type { Emitter } from "../emitter.ts"
+import type { WorkerEvents } from "./events.ts"
 import { createExecutor } from "./execute.ts"
 import type { Handler } from "./handler.ts"
 import type { Held } from "./held.ts"
@@ -13,7 +14,7 @@ import { createLane, type Lane, type LaneHost } from "./lane.ts"
 /** What a worker is to one of its queues. */
 export interface PartHost extends Pick<CallHost, "worker" | "calls">, Pick<LaneHost, "places" | "prefetch" | "longestPause" | "stopping" | "begin" | "ended"> {
   readonly concurrency: number
-  readonly emitter: Emitter
+  readonly emitter: Emitter<WorkerEvents>
   /** A result was kept. */
   onResult(): void
   /** Of the last beat. */

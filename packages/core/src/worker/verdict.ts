@@ -6,22 +6,30 @@ import type { Message } from "../message.ts"
 import { errorDocument } from "../queue/attempt-error.ts"
 import { issuePath } from "../standard-schema.ts"
 import type { HandlerOptions } from "./handler.ts"
-import { type Verdict, verdictIn } from "./outcome.ts"
+import { type HandlerOutcome, type Verdict, verdictIn } from "./outcome.ts"
 
 /** What a worker does with a message: what its handler decided, or what became of the worker. */
 export type Settlement = Verdict | { readonly to: "release" | "return"; readonly delay?: undefined; readonly error?: undefined }
 
 /** The functions by which a user decides. */
-type Decides = Pick<HandlerOptions, "onError" | "backoff">
+interface Decides<Subject> {
+  readonly onError?: ((error: unknown, subject: Subject) => HandlerOutcome | undefined | void) | undefined
+  readonly backoff?: HandlerOptions["backoff"] | undefined
+}
+
+/** A message or an event: what a handler is called with. */
+interface Attempted {
+  readonly attempt: number
+}
 
 /** Of what a handler returned for one message. */
-export function settlementOf(value: unknown, message: Message, spec: Decides): Settlement {
+export function settlementOf<Subject extends Attempted>(value: unknown, message: Subject, spec: Decides<Subject>): Settlement {
   const verdict = verdictIn(value)
   return verdict === undefined ? { to: "done" } : withBackoff(verdict, message, spec)
 }
 
 /** Of what a batch handler returned: one answer for all, or an array with one for each. */
-export function settlementsOf(value: unknown, messages: readonly Message[], spec: Decides): Settlement[] {
+export function settlementsOf(value: unknown, messages: readonly Message[], spec: Decides<Message>): Settlement[] {
   const answers: unknown[] | undefined = Array.isArray(value) ? value : undefined
   if (answers === undefined || !answers.some((answer) => answer instanceof Error)) return messages.map((message) => settlementOf(value, message, spec))
   if (answers.length !== messages.length) {
@@ -31,7 +39,7 @@ export function settlementsOf(value: unknown, messages: readonly Message[], spec
 }
 
 /** Of what a handler threw. A signal that has fired says more than the error it led to. */
-export function failed(thrown: unknown, message: Message, spec: Decides, signal?: AbortSignal): Settlement {
+export function failed<Subject extends Attempted>(thrown: unknown, message: Subject, spec: Decides<Subject>, signal?: AbortSignal): Settlement {
   const reason: unknown = signal?.aborted ? signal.reason : undefined
   if (reason instanceof MessageCancelledError) return { to: "cancel" }
   if (reason instanceof WorkerStoppedError) return { to: "release" }
@@ -49,21 +57,21 @@ export function failed(thrown: unknown, message: Message, spec: Decides, signal?
 }
 
 /** The error of a payload that the queue's schema refuses; its text tells every issue. */
-export function unreadable({ invalid }: Message): PayloadInvalidError | undefined {
+export function unreadable({ invalid }: Pick<Message, "invalid">, root = "payload"): PayloadInvalidError | undefined {
   const [first, ...more] = invalid ?? []
   if (first === undefined) return undefined
-  const reason = [first.message, ...more.map((issue) => `${issuePath(issue, "payload")}: ${issue.message}`)].join("; ")
-  return new PayloadInvalidError(issuePath(first, "payload"), reason, { issues: invalid })
+  const reason = [first.message, ...more.map((issue) => `${issuePath(issue, root)}: ${issue.message}`)].join("; ")
+  return new PayloadInvalidError(issuePath(first, root), reason, { issues: invalid })
 }
 
-function decided(error: unknown, message: Message, { onError }: Decides): Verdict | undefined {
+function decided<Subject>(error: unknown, message: Subject, { onError }: Decides<Subject>): Verdict | undefined {
   const answer: unknown = onError?.(error, message)
   const verdict = verdictIn(answer)
   if (verdict === undefined && answer !== undefined) throw nonsense("onError", answer, "an outcome, or nothing,")
   return verdict
 }
 
-function withBackoff(verdict: Verdict, { attempt }: Message, { backoff }: Decides): Verdict {
+function withBackoff<Subject extends Attempted>(verdict: Verdict, { attempt }: Subject, { backoff }: Decides<Subject>): Verdict {
   if (verdict.to !== "retry" || verdict.delay !== undefined || backoff === undefined) return verdict
   try {
     const delay: unknown = backoff(attempt, verdict.error)

@@ -4,12 +4,13 @@ import { type Duration, milliseconds } from "../duration.ts"
 import { InvalidOptionError } from "../errors.ts"
 import { WorkerStoppedError } from "../work-errors.ts"
 import { createMaintenance } from "../maintenance/maintenance.ts"
-import { sleep } from "../sleep.ts"
+import { sleep, within } from "../sleep.ts"
 import { RESULTS } from "../results.ts"
 import type { Session } from "../session.ts"
 import type { WakeHub } from "../wake-hub.ts"
 import { type BeatAnswer, leaveWorker } from "./beat.ts"
-import { createEmitter, type Emitter } from "./events.ts"
+import { createEmitter, type Emitter } from "../emitter.ts"
+import { workerEvents, type WorkerEvents } from "./events.ts"
 import type { Handler } from "./handler.ts"
 import { createHeart } from "./heart.ts"
 import { checkPool, checkWorker, type WorkerOptions } from "./options.ts"
@@ -37,7 +38,7 @@ export interface Worker {
   /** Starts it, lets it claim for this long, and stops it: for cron and serverless. */
   runFor(budget: Duration, options?: StopOptions): Promise<void>
   /** Calls the listener at each such event; returns what takes it away again. */
-  readonly on: Emitter["on"]
+  readonly on: Emitter<WorkerEvents>["on"]
 }
 
 /** How long handlers have to end after their signals fired. */
@@ -46,7 +47,7 @@ const GRACE = 1000
 export function createWorker<Tx>(session: Session<Tx>, hub: WakeHub, wake: (queue: string) => void, handlers: readonly Handler<Tx>[], options: WorkerOptions): Worker {
   const checked = checkWorker(session, handlers, options)
   const { concurrency, prefetch, name, hostname, port, signal } = checked
-  const emitter = createEmitter()
+  const emitter = createEmitter<WorkerEvents>(workerEvents)
   const { emit } = emitter
   const onError = (error: unknown): void => emit("error", { error })
   const stopping = new AbortController()
@@ -186,11 +187,4 @@ export function createWorker<Tx>(session: Session<Tx>, hub: WakeHub, wake: (queu
     },
     on: emitter.on,
   }
-}
-
-/** Resolves with the promise, or when the time is over. */
-async function within(promise: Promise<unknown>, ms: number): Promise<void> {
-  const over = new AbortController()
-  await Promise.race([promise, sleep(ms, over.signal)])
-  over.abort()
 }

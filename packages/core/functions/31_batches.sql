@@ -1,0 +1,396 @@
+/* Up to where the next window may reach: now, where that is not too far; else the farthest tick within so many events, or else the
+   next one. With p_before only what was ticked until then. Null: there is nothing yet. */
+create or replace function {schema}.window_end(p_stream int, p_tick bigint, p_sent bigint, p_max int, p_before timestamptz, out tick bigint, out seen int8multirange, out sent bigint)
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+#variable_conflict use_column
+begin
+  sent := published(p_stream);
+  if p_before is null and sent - p_sent <= p_max then
+    tick := null;
+  else
+    select t.id, t.seen, t.sent into tick, seen, sent from tick t
+     where t.stream = p_stream and t.sent <= p_sent + p_max and t.id > p_tick and (p_before is null or t.at <= p_before) order by t.sent desc, t.id desc limit 1;
+    if not found then
+      select t.id, t.seen, t.sent into tick, seen, sent from tick t
+       where t.stream = p_stream and t.id > p_tick and (p_before is null or t.at <= p_before) order by t.id limit 1;
+    end if;
+  end if;
+  if tick is null and p_before is null then
+    sent := published(p_stream);
+    select seen_now() into seen;
+  end if;
+end
+$$
+-- next
+/* The window that follows, as the cursor and the content of a batch; null where it has no events, or too few that have not waited long
+   enough. What is more than fits is cut into slices, in order of id, handed out one by one. */
+create or replace function {schema}.open_window(s {schema}.subscription, b {schema}.batch, p_max int, p_min int, p_max_wait interval, p_before timestamptz, p_now timestamptz)
+returns {schema}.batch
+language plpgsql volatile set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+declare
+  n batch := b;
+  w record;
+  v_oldest timestamptz;
+  v_root bigint;
+begin
+  loop
+    select * into w from window_end(s.stream, n.tick, n.sent, p_max, p_before);
+    if w.seen is null then
+      return null;
+    end if;
+    n.tick := coalesce(w.tick, n.tick);
+    n.sent := greatest(n.sent, w.sent);
+    /* A tick may be older than a position that a reader took for itself. */
+    if w.seen @> b.seen then
+      n.base := b.seen;
+      n.seen := w.seen;
+      n.txids := w.seen - b.seen;
+      execute 'select count(*), min(id), max(id), min(at) from ' || events_of(s.stream) into n.events, n.from_id, n.to_id, v_oldest using n.txids;
+      exit when n.events > 0 or w.tick is null;
+    elsif w.tick is null then
+      return null;
+    end if;
+  end loop;
+  if n.events = 0 or n.events < p_min and coalesce(v_oldest > p_now - p_max_wait, true) then
+    return null;
+  end if;
+  n.root := nextval('batch_id');
+  n.slice := 1;
+  n.rest := null;
+  if n.events > p_max then
+    perform cut(s, n, p_max);
+    n.rest := 1;
+    n.rest_root := n.root;
+    n := next_slice(n);
+  end if;
+  return n;
+end
+$$
+-- next
+create or replace function {schema}.cut(s {schema}.subscription, n {schema}.batch, p_max int) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+begin
+  delete from slice where subscription = s.id;
+  execute 'insert into slice (subscription, root, number, base, txids, from_id, to_id, events)
+    select $3, $4, part, $5, range_agg(int8range(txid, txid, ''[]'')), min(id), max(id), count(*)
+      from (select txid, id, (row_number() over (order by id) - 1) / $2 + 1 as part from ' || events_of(s.stream) || ') p group by part'
+    using n.txids, p_max, s.id, n.root, n.base;
+end
+$$
+-- next
+/* The next slice of the window that the cursor is in. */
+create or replace function {schema}.next_slice(b {schema}.batch) returns {schema}.batch
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  n batch := b;
+  p slice;
+begin
+  select * into p from slice where subscription = b.subscription and root = b.rest_root and number = b.rest;
+  n.root := p.root;
+  n.slice := p.number;
+  n.base := p.base;
+  n.txids := p.txids;
+  n.from_id := p.from_id;
+  n.to_id := p.to_id;
+  n.events := p.events;
+  n.rest := case when exists (select from slice where subscription = b.subscription and root = b.rest_root and number = b.rest + 1) then b.rest + 1 end;
+  n.rest_root := case when n.rest is not null then b.rest_root end;
+  return n;
+end
+$$
+-- next
+/* Events whose retry is due, at most so many; one that is suspected of killing its readers comes alone. */
+create or replace function {schema}.due_retries(b {schema}.batch, p_open bigint[], p_max int, p_now timestamptz) returns {schema}.batch
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  n batch := b;
+  v_held bigint[] := array(select unnest(retried) from batch where subscription = b.subscription and id = any (p_open));
+  v_alone boolean;
+begin
+  select array_agg(id order by due, id), bool_or(alone) into n.retried, v_alone from (
+    select id, due, alone from event_retry where subscription = b.subscription and due <= p_now and not id = any (v_held) order by due, id limit p_max) d;
+  if n.retried is null then
+    return null;
+  elsif v_alone then
+    n.retried := n.retried[1:1];
+  end if;
+  n.base := b.seen;
+  n.root := nextval('batch_id');
+  n.slice := 1;
+  n.txids := '{}';
+  n.events := cardinality(n.retried);
+  select min(event), max(event) into n.from_id, n.to_id from event_retry where id = any (n.retried);
+  return n;
+end
+$$
+-- next
+/* A batch whose lease is over, with what it holds, for another reader: under a new id, so that its old holder finishes nothing. One
+   that is locked is just being finished. Null where there is none. Of one that nobody finished time and again the events come one by one. */
+create or replace function {schema}.take_over(s {schema}.subscription, b {schema}.batch, p_open bigint[], p_now timestamptz) returns {schema}.batch
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  n batch := b;
+  o batch;
+  l batch_lease;
+begin
+  for o in select * from batch where subscription = b.subscription and id = any (p_open) order by id loop
+    select * into l from batch_lease where subscription = o.subscription and batch = o.id;
+    continue when coalesce(l.until, o.until) > p_now;
+    perform from batch where subscription = o.subscription and id = o.id for update skip locked;
+    /* It may have been finished before it was locked. */
+    continue when not found or exists (select from batch_end where subscription = o.subscription and batch = o.id);
+    insert into batch_end (subscription, batch, outcome, at, events) values (o.subscription, o.id, 'taken', p_now, 0);
+    o.attempt := o.attempt - (l.until is not null and l.owner is null)::int;
+    if o.attempt >= least(s.max_attempts, 5) then
+      perform set_apart(s, o, p_now);
+      continue;
+    end if;
+    n.base := o.base;
+    n.root := o.root;
+    n.slice := o.slice;
+    n.txids := o.txids;
+    n.from_id := o.from_id;
+    n.to_id := o.to_id;
+    n.retried := o.retried;
+    n.events := o.events;
+    n.attempt := o.attempt;
+    return n;
+  end loop;
+  return null;
+end
+$$
+-- next
+/* An event that kills who reads it must not stop the others: each comes alone, and the one that still nobody finishes is dead. */
+create or replace function {schema}.set_apart(s {schema}.subscription, o {schema}.batch, p_now timestamptz) returns void
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  perform put_off(s, o, jsonb_agg(jsonb_build_object('id', e.id, 'delay', 0, 'alone', true, 'spared', o.events > 1)), p_now) from events_in_batch(s.stream, o, 0, 2147483647) e;
+  delete from event_retry where id = any (o.retried);
+end
+$$
+-- next
+/* What there is to hand out: what another left, events to be retried, the rest of a window, the next window. Who shares a
+   subscription gets a batch beside those that are open, if they are shared too; else one at a time is out. */
+create or replace function {schema}.next_content(s {schema}.subscription, b {schema}.batch, p_shared boolean, p_max int, p_min int, p_max_wait interval, p_before timestamptz, p_now timestamptz)
+returns {schema}.batch
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  n batch := take_over(s, b, open_batches(b), p_now);
+  v_open bigint[] := open_batches(b);
+begin
+  b.attempt := 0;
+  b.retried := null;
+  if n.id is null and v_open <> '{}' and (not p_shared or exists (select from batch where subscription = s.id and id = any (v_open) and not shared)) then
+    return null;
+  end if;
+  if n.id is null then
+    n := due_retries(b, v_open, p_max, p_now);
+  end if;
+  if n.id is null and b.rest is not null then
+    n := next_slice(b);
+  end if;
+  if n.id is null then
+    n := open_window(s, b, p_max, p_min, p_max_wait, p_before, p_now);
+  end if;
+  n.open := open_batches(b);
+  return n;
+end
+$$
+-- next
+/* The batch that this owner holds, or the next one; null where there is none for him now. Under the lock of the subscription. */
+create or replace function {schema}.hand_out(s {schema}.subscription, p_owner text, p_shared boolean, p_lease interval, p_max int, p_min int, p_max_wait interval, p_before timestamptz)
+returns {schema}.batch
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  v_now timestamptz := clock();
+  b batch := newest_batch(s.id);
+  n batch;
+begin
+  select o.* into n from batch o where o.subscription = s.id and o.id = any (open_batches(b)) and o.owner = p_owner
+     and not exists (select from batch_lease l where l.subscription = s.id and l.batch = o.id and l.owner is null) order by o.id limit 1;
+  if found then
+    perform renew(n, v_now, p_lease);
+    return n;
+  end if;
+  n := next_content(s, b, p_shared, p_max, p_min, p_max_wait, p_before, v_now);
+  if n.id is null then
+    return null;
+  end if;
+  n.id := nextval('batch_id');
+  n.at := v_now;
+  n.lease := new_lease();
+  n.owner := p_owner;
+  n.shared := p_shared;
+  n.until := v_now + p_lease;
+  n.attempt := n.attempt + 1;
+  insert into batch values (n.*);
+  return n;
+end
+$$
+-- next
+create or replace function {schema}.batch_info(n {schema}.batch, p_max_attempts int) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select jsonb_build_object('id', n.id::text, 'lease', n.lease::text, 'root', n.root::text, 'slice', n.slice, 'count', n.events, 'attempt', n.attempt, 'maxAttempts', p_max_attempts,
+    'retried', n.retried is not null, 'openedAt', epoch_ms(n.at), 'leasedUntil', epoch_ms(n.until), 'owner', n.owner)
+$$
+-- next
+/* Not before a third of it is over, so that asking again and again leaves no dead rows. */
+create or replace function {schema}.renew(n {schema}.batch, p_now timestamptz, p_lease interval) returns void
+language sql volatile set search_path = {schema}, pg_temp as $$
+  insert into batch_lease as l (subscription, batch, until, owner)
+  select n.subscription, n.id, p_now + p_lease, n.owner where n.until < p_now + p_lease * 2 / 3
+      on conflict (subscription, batch) do update set until = excluded.until where l.owner is not null and l.until < p_now + p_lease * 2 / 3
+$$
+-- next
+/* Opens a batch, or answers the one that is open, with its first events: a row for the batch and one for each of them. In a transaction of
+   its own, of READ COMMITTED; without p_durable a crash may forget it, which its lease makes harmless. */
+create or replace function {schema}.try_next_batch(
+  p_stream text, p_subscription text, p_owner text, p_shared boolean, p_lease interval, p_max int, p_min int, p_max_wait interval, p_min_lag interval, p_durable boolean, p_chunk int)
+returns table (fault jsonb, batch jsonb, id bigint, at timestamptz, type text, key text, data jsonb, headers jsonb, extra1 text, extra2 text, extra3 text, extra4 text, attempt int)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  s subscription := subscription_of(p_stream, p_subscription);
+  n batch;
+begin
+  fault := coalesce(isolation_fault(), reading_fault(s, p_stream, p_subscription));
+  if fault is null then
+    perform pg_advisory_xact_lock(lock_space('subscription'), s.id);
+    /* It may be gone, or expired, by now. */
+    s := subscription_of(p_stream, p_subscription);
+    fault := reading_fault(s, p_stream, p_subscription);
+  end if;
+  if fault is not null then
+    return next;
+    return;
+  end if;
+  if not p_durable then
+    perform set_config('synchronous_commit', 'off', true);
+  end if;
+  if p_min_lag > '0' then
+    perform tick_for_lag(s.stream, p_min_lag);
+  end if;
+  n := hand_out(s, p_owner, p_shared, coalesce(p_lease, s.lease), p_max, p_min, p_max_wait, case when p_min_lag > '0' then clock() - p_min_lag end);
+  if n.id is not null then
+    batch := batch_info(n, s.max_attempts);
+    return next;
+    return query select null::jsonb, null::jsonb, e.* from events_in_batch(s.stream, n, 0, p_chunk) e;
+  end if;
+end
+$$
+-- next
+/* Why there is nothing to be read; else the stream stays while the transaction lives. */
+create or replace function {schema}.reading_fault(s {schema}.subscription, p_stream text, p_subscription text) returns jsonb
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  if s.id is null then
+    return subscription_fault(p_stream, p_subscription);
+  elsif s.expired_at is not null then
+    return jsonb_build_object('code', 'subscription_expired', 'stream', p_stream, 'subscription', p_subscription, 'at', epoch_ms(s.expired_at));
+  elsif not hold_stream(s.stream) then
+    return queue_fault(p_stream, 'stream');
+  end if;
+  return cluster_fault();
+end
+$$
+-- next
+/* The events of a batch in order of id, after one, at most so many. */
+create or replace function {schema}.events_in_batch(p_stream int, n {schema}.batch, p_after bigint, p_limit int)
+returns table (id bigint, at timestamptz, type text, key text, data jsonb, headers jsonb, extra1 text, extra2 text, extra3 text, extra4 text, attempt int)
+language plpgsql volatile set search_path = {schema}, pg_temp
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+#variable_conflict use_column
+begin
+  if n.retried is not null then
+    return query select r.event, r.at, r.type, r.key, r.data, r.headers, r.extra1, r.extra2, r.extra3, r.extra4, r.attempt + n.attempt
+      from event_retry r where r.id = any (n.retried) and r.event > p_after order by r.event limit p_limit;
+  else
+    return query execute 'select id, at, type, key, data, headers, extra1, extra2, extra3, extra4, $5 from ' || events_of(p_stream)
+        || ' where id > greatest($2, $3 - 1) and id <= $4 order by id limit $6'
+      using n.txids, p_after, n.from_id, n.to_id, n.attempt, p_limit;
+  end if;
+end
+$$
+-- next
+create or replace function {schema}.stale_batch_fault(p_stream text, p_subscription text, p_batch bigint) returns jsonb
+language sql immutable as $$ select jsonb_build_object('code', 'stale_batch', 'stream', p_stream, 'subscription', p_subscription, 'batch', p_batch::text) $$
+-- next
+/* The batch, if it is open under this lease. */
+create or replace function {schema}.held_batch(p_subscription int, p_batch bigint, p_lease bigint) returns {schema}.batch
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  n batch;
+begin
+  select * into n from batch b where b.subscription = p_subscription and b.id = p_batch and b.lease = p_lease
+     and not exists (select from batch_end e where e.subscription = p_subscription and e.batch = p_batch)
+     and not exists (select from batch_lease l where l.subscription = p_subscription and l.batch = p_batch and l.owner is null);
+  return n;
+end
+$$
+-- next
+/* The same, and nobody can take it while the transaction lives. */
+create or replace function {schema}.hold_batch(p_subscription int, p_batch bigint, p_lease bigint) returns {schema}.batch
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+begin
+  perform from batch where subscription = p_subscription and id = p_batch and lease = p_lease for update;
+  /* In a statement of its own: it may have ended while the lock was waited for. */
+  return held_batch(p_subscription, p_batch, p_lease);
+end
+$$
+-- next
+/* Keeps a batch for the transaction that handles it. */
+create or replace function {schema}.try_lock_batch(p_stream text, p_subscription text, p_batch bigint, p_lease bigint) returns table (fault jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  s subscription := subscription_of(p_stream, p_subscription);
+  v_fault jsonb := reading_fault(s, p_stream, p_subscription);
+begin
+  return query select coalesce(v_fault, case when (hold_batch(s.id, p_batch, p_lease)).id is null then stale_batch_fault(p_stream, p_subscription, p_batch) end);
+end
+$$
+-- next
+/* More events of an open batch. Not under an older snapshot, which would miss some. */
+create or replace function {schema}.try_batch_events(p_stream text, p_subscription text, p_batch bigint, p_lease bigint, p_after bigint, p_limit int)
+returns table (fault jsonb, id bigint, at timestamptz, type text, key text, data jsonb, headers jsonb, extra1 text, extra2 text, extra3 text, extra4 text, attempt int)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  s subscription := subscription_of(p_stream, p_subscription);
+  n batch;
+begin
+  fault := coalesce(isolation_fault(), reading_fault(s, p_stream, p_subscription));
+  n := held_batch(s.id, p_batch, p_lease);
+  fault := coalesce(fault, case when n.id is null then stale_batch_fault(p_stream, p_subscription, p_batch) end);
+  if fault is not null then
+    return next;
+    return;
+  end if;
+  return query select null::jsonb, e.* from events_in_batch(s.stream, n, p_after, p_limit) e;
+end
+$$
+-- next
+/* Renews the lease of a batch, or gives it back with p_for null: then the next reader gets it, its attempt not charged. held:
+   whether it is still this holder's. */
+create or replace function {schema}.try_renew_batch(p_stream text, p_subscription text, p_batch bigint, p_lease bigint, p_for interval) returns table (fault jsonb, held boolean)
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  s subscription := subscription_of(p_stream, p_subscription);
+  n batch;
+begin
+  fault := reading_fault(s, p_stream, p_subscription);
+  n := held_batch(s.id, p_batch, p_lease);
+  held := n.id is not null;
+  if fault is null and held and p_for is not null then
+    perform renew(n, clock(), p_for);
+  elsif fault is null and held then
+    insert into batch_lease as l (subscription, batch, until, owner) values (s.id, p_batch, '-infinity', null)
+        on conflict (subscription, batch) do update set until = '-infinity', owner = null;
+  end if;
+  return next;
+end
+$$
+-- next
+/* For who begins to read: what is not there. */
+create or replace function {schema}.reading_probe(p_stream text, p_subscription text) returns jsonb
+language sql volatile set search_path = {schema}, pg_temp as $$
+  select reading_fault(subscription_of(p_stream, p_subscription), p_stream, p_subscription)
+$$

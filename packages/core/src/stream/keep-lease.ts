@@ -1,0 +1,29 @@
+import { StaleBatchError } from "../stream-errors.ts"
+import type { OpenBatch } from "./batch.ts"
+
+/** Renews the lease of a batch every third of it until told to stop. Without a connection it tries again: the lease may hold that long. */
+export function keepLease(batch: OpenBatch): () => void {
+  const every = Math.max((batch.head.leasedUntil - batch.head.openedAt) / 3, 5)
+  let timer: ReturnType<typeof setTimeout>
+  let stopped = false
+
+  function plan(): void {
+    timer = setTimeout(() => void renew(), every)
+  }
+
+  async function renew(): Promise<void> {
+    try {
+      await batch.renew()
+    } catch (error) {
+      // What was lost has told its signal.
+      if (error instanceof StaleBatchError) return
+    }
+    if (!stopped && !batch.hasEnded()) plan()
+  }
+
+  plan()
+  return () => {
+    stopped = true
+    clearTimeout(timer)
+  }
+}
