@@ -733,10 +733,11 @@ begin
              from subscription s join stream t on t.id = s.stream join queue q on q.id = t.id
             where s.expired_at is null and cluster_fault() is null and (coalesce(s.lag_limit, t.lag_limit) is not null or s.stuck_at is not null) order by s.id
   loop
-    continue when not hold_stream((w.s).stream);
+    continue when not hold_stream_if_free((w.s).stream);
     select * into l from lag_of(w.s, v_now);
     if coalesce(beyond_limit(w.lag_limit, l.age, l.events, l.bytes), false) then
-      update subscription set stuck_at = coalesce(stuck_at, v_now), expired_at = case when w.what = 'expire' then v_now end where id = (w.s).id and expired_at is null;
+      update subscription set stuck_at = coalesce(stuck_at, v_now), expired_at = case when w.what = 'expire' then v_now end 
+       where id = (w.s).id and expired_at is null and (stuck_at is null or w.what = 'expire');
       return query select w.name, (w.s).name, l.age, l.events, l.bytes, w.what = 'expire';
     elsif (w.s).stuck_at is not null then
       update subscription set stuck_at = null where id = (w.s).id;
@@ -757,7 +758,8 @@ declare
 begin
   for s in select * from subscription order by id loop
     b := newest_batch(s.id);
-    v_below := least(b.id, (select min(o) from unnest(open_batches(b)) o));
+    /* Of those that b names as open too: without its end one would be open again. */
+    v_below := least(b.id, (select min(o) from unnest(b.open) o));
     continue when not exists (select from batch where subscription = s.id and id < v_below order by id desc offset p_most);
     v_below := least(v_below, (select id from batch where subscription = s.id and id < v_below order by id desc offset 100 limit 1));
     delete from batch_end where subscription = s.id and batch < v_below;
@@ -978,6 +980,20 @@ begin
   if q.notify = 'transaction' then
     perform pg_notify(current_schema() || '_wake', q.name);
   end if;
+end
+
+
+
+-- function count_waiting(s subscription, p_limit integer)
+returns integer language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_hashjoin=off, enable_mergejoin=off as
+
+declare
+  v_count int;
+begin
+  execute format('select count(*) from (select from waiting_parts($1) w, unnest(w.txids) r,
+      lateral (select from %I where txid >= coalesce(lower(r), 0) and txid < coalesce(upper(r), 9223372036854775807) and id between w.from_id and w.to_id limit $2) e limit $2) c',
+    event_table(s.stream)) into v_count using s, p_limit;
+  return v_count;
 end
 
 
@@ -1484,9 +1500,9 @@ end
 -- function due_streams()
 returns jsonb language sql volatile security definer search_path=<schema>, pg_temp as
 
-  select coalesce(jsonb_agg(jsonb_build_object('stream', q.name, 'tick', tick_is_due(t, c.now), 'rotate', rotation_is_due(t, c.now)) order by t.id), '[]')
-    from (select clock() as now offset 0) c, stream t join queue q on q.id = t.id
-   where q.dropped_at is null and (tick_is_due(t, c.now) or rotation_is_due(t, c.now))
+  select coalesce(jsonb_agg(jsonb_build_object('stream', name, 'tick', tick, 'rotate', rotate) order by id) filter (where tick or rotate), '[]')
+    from (select f.id, f.name, tick_is_due(f.t, f.now) as tick, rotation_is_due(f.t, f.now) as rotate
+            from (select t.id, q.name, t, clock() as now from stream t join queue q on q.id = t.id where q.dropped_at is null and hold_stream_if_free(t.id) offset 0) f) d
 
 
 
@@ -2156,6 +2172,15 @@ end
 
 
 
+-- function hold_stream_if_free(p_stream integer)
+returns boolean language plpgsql volatile search_path=<schema>, pg_temp as
+
+begin
+  return pg_try_advisory_xact_lock_shared(lock_space('stream'), p_stream) and pg_relation_size(own_relation(event_table(p_stream) || '_0')) is not null;
+end
+
+
+
 -- function holders_of(p_stream integer, p_segment integer)
 returns text[] language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_hashjoin=off, enable_mergejoin=off as
 
@@ -2418,6 +2443,7 @@ declare
   b batch := newest_batch(s.id);
   v_published bigint := published(s.stream);
   v_stored bigint;
+  v_counted int;
 begin
   if v_oldest is null then
     age := 0;
@@ -2426,9 +2452,10 @@ begin
     return;
   end if;
   age := greatest(epoch_ms_of(p_now - v_oldest), 0);
-  events := greatest(v_published - b.sent, 0)
+  v_counted := count_waiting(s, 10000);
+  events := case when v_counted < 10000 then v_counted else greatest(v_counted, greatest(v_published - b.sent, 0)
     + coalesce((select sum(o.events) from batch o where o.subscription = s.id and o.id = any (open_batches(b)) and o.retried is null), 0)
-    + coalesce((select sum(p.events) from slice p where p.subscription = s.id and p.root = b.rest_root and p.number >= b.rest), 0);
+    + coalesce((select sum(p.events) from slice p where p.subscription = s.id and p.root = b.rest_root and p.number >= b.rest), 0)) end;
   v_stored := greatest(v_published - (select g.sent from stream_segment g where g.stream = s.stream and g.generation >= (newest_segment(s.stream)).generation - 2 order by g.generation limit 1), events, 1);
   bytes := (stream_bytes(s.stream)::numeric * events / v_stored)::bigint;
 end

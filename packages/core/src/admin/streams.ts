@@ -23,7 +23,7 @@ export interface LagOptions {
 export interface StreamOptions extends LagOptions {
   /** How long a segment takes new events before the next one does. Events live in three segments, and are gone with theirs, at once and without a trace, when all subscriptions have done with it. Default "2h". */
   readonly rotationPeriod?: Duration
-  /** How long events are kept at least, subscriptions or not: for those that begin in the past. Default 0: as long as subscriptions need them; without any, until the second rotation. */
+  /** How long events are kept at least, subscriptions or not: for those that begin in the past. Default 0: as long as subscriptions need them; without any, until the next rotation. */
   readonly retention?: Duration
   /** A tick after so many events. Ticks mark the ends of batches for who lags behind; no delivery waits for one. Default 500. */
   readonly tickerMaxCount?: number

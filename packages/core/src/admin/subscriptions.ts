@@ -54,8 +54,9 @@ export interface OpenBatchInfo {
 export interface SubscriptionInfo extends SubscriptionSetup {
   /** Milliseconds: the age of the oldest event that it has not done with; 0 where there is none. */
   readonly lag: number
-  /** How many are to come; an estimate, which counts rolled-back ones. */
+  /** How many events it has not done with: exact below 10,000; from there on an estimate, which counts rolled-back ones. */
   readonly pendingEvents: number
+  /** Their share of what the stream has on disk. */
   readonly pendingBytes: number
   /** Finished within the last minute. */
   readonly eventsPerSecond: number
