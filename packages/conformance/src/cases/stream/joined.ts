@@ -248,7 +248,7 @@ function strictCases(level: Isolation): readonly ConformanceCase[] {
           const code = (error as { code?: unknown }).code
           ok(code === "stale_batch" || sqlState(error) === "40001", `a stale batch, or 40001; received ${String(error)}`)
           throw Object.assign(new RollBack(), { other })
-        }).catch((error: { other?: typeof batch }) => error.other ?? fail(String(error)))
+        }).catch((error: Error & { other?: typeof batch }) => error.other ?? fail(error.message))
         equal(dataOf(await taken.list()), [1], "what the other holds")
         await taken.finish()
       },
