@@ -2,7 +2,7 @@ import { type SchemaIssue, type StandardSchema, verdictOf } from "../standard-sc
 import type { JsonObject } from "../types.ts"
 
 /** The schema of each type of event. */
-export type EventSchemas = Readonly<Record<string, StandardSchema<never, unknown>>>
+export type EventSchemas = Readonly<Record<string, StandardSchema>>
 
 /** What is published of a type, and what readers get. Without schemas anything goes. */
 export type EventTypes = Readonly<Record<string, { readonly input: unknown; readonly output: unknown }>>
