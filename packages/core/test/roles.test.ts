@@ -19,7 +19,7 @@ const classes: Record<Kind | "everybody" | "nobody", string> = {
   reader: `storage_differences metrics try_metrics list_queues count_queues try_get_queue try_list_messages try_count_messages try_list_archive
     try_count_archive try_get_schedule list_schedules
     try_list_workers try_count_workers try_get_worker try_worker_health
-    try_list_dead_events try_list_streams try_list_subscriptions try_stream_info`,
+    try_list_dead_events try_get_stream try_list_streams try_list_subscriptions try_stream_info`,
   admin: `create_queue update_queue drop_queue purge admin_delete admin_archive admin_set_vt try_create_queue try_update_queue try_drop_queue
     pause_queue resume_queue redrive try_pause try_redrive try_purge try_admin_delete try_admin_archive try_admin_set_vt try_upsert_schedule
     try_pause_schedule try_resume_schedule try_remove_schedule try_run_schedule
