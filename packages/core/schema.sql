@@ -4937,7 +4937,7 @@ begin
     for q in select * from queue where kind = 'stream' and dropped_at is null and not p_same_history order by id loop
       streams := streams + 1;
       execute format('lock table %I in access exclusive mode', event_table(q.id));
-      for s in select * from subscription where stream = q.id order by id loop
+      for s in select * from subscription where stream = q.id and expired_at is null order by id loop
         execute format('insert into event_retry (subscription, due, attempt, event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4)
           select distinct on (e.id) $1, $2, 0, e.id, $3, e.at, e.type, e.key, e.data, e.headers, e.extra1, e.extra2, e.extra3, e.extra4
             from waiting_parts($4) w join %I e on e.txid <@ w.txids and e.id between w.from_id and w.to_id order by e.id', event_table(q.id))
@@ -4951,6 +4951,10 @@ begin
          from subscription where stream = q.id order by id;
       perform make_tick(q.id, null, null);
     end loop;
+    if not p_same_history then
+      /* What was handed out after the dump had ids that others, such as targets of a forward, have seen. */
+      perform setval('batch_id', nextval('batch_id') + 1000000000000);
+    end if;
     update installation set cluster = (select system_identifier::text from pg_control_system());
   end if;
   return next;
