@@ -19,7 +19,7 @@ const classes: Record<Kind | "everybody" | "nobody", string> = {
   reader: `storage_differences metrics try_metrics list_queues count_queues try_get_queue try_list_messages try_count_messages try_list_archive
     try_count_archive try_get_schedule list_schedules
     try_list_workers try_count_workers try_get_worker try_worker_health
-    try_list_dead_events try_list_streams try_list_subscriptions try_stream_info`,
+    try_list_dead_events try_get_stream try_list_streams try_list_subscriptions try_stream_info`,
   admin: `create_queue update_queue drop_queue purge admin_delete admin_archive admin_set_vt try_create_queue try_update_queue try_drop_queue
     pause_queue resume_queue redrive try_pause try_redrive try_purge try_admin_delete try_admin_archive try_admin_set_vt try_upsert_schedule
     try_pause_schedule try_resume_schedule try_remove_schedule try_run_schedule
@@ -40,7 +40,7 @@ const classes: Record<Kind | "everybody" | "nobody", string> = {
     set_limits set_queue set_role set_segments set_storage stale_fault stamp_worker storage_functions storage_info storage_of storage_wanted
     sweep sweep_level take_key take_turn use_rate wait_for_others wake_child with_error without_cancelled worker_fault worker_info
     worker_is_stale
-    batch_info beyond_limit bottom_type capture_fault cluster_fault count_waiting create_event_tables cut done_up_to due_retries empty_segment epoch_ms_of event_leaf event_table events_in_batch events_of exact_row forget_subscription forget_ticks hand_out held_batch hold_batch hold_stream hold_stream_if_free holders_of key_text lag_fine lag_of lag_wanted make_tick newest_batch newest_segment next_content next_slice numbers_as_text oldest_waiting open_batches open_window publish_fault published put_off reading_fault renew retry_due rotation_is_due seen_now set_apart set_position set_stream set_subscription stale_batch_fault start_of stream_bytes stream_differences stream_info stream_of stream_options_fault subscription_differences subscription_fault subscription_info subscription_of subscription_options_fault subscription_state take_over tick_for_lag tick_is_due waiting_parts window_end`,
+    batch_info beyond_limit bottom_type capture_fault cluster_fault count_waiting create_event_tables cut done_up_to due_retries empty_segment epoch_ms_of event_leaf event_table events_in_batch events_of exact_row forget_subscription forget_ticks hand_out held_batch hold_batch hold_stream hold_stream_if_free holders_of key_text lag_fine lag_of lag_wanted make_tick newest_batch newest_segment next_content next_slice numbers_as_text oldest_waiting open_batches open_window publish_fault published put_off reading_fault renew retry_due rotation_is_due seen_now set_apart set_position set_stream set_subscription skip_nothing stale_batch_fault start_of stream_bytes stream_differences stream_info stream_of stream_options_fault subscription_differences subscription_fault subscription_info subscription_of subscription_options_fault subscription_state take_over tick_for_lag tick_is_due waiting_parts window_end`,
 }
 const classOf = new Map(Object.entries(classes).flatMap(([kind, names]) => names.trim().split(/\s+/).map((name) => [name, kind] as const)))
 

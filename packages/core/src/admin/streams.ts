@@ -87,6 +87,7 @@ const statements = {
   create: { name: "create_stream", text: "select fault::text as fault, created, info::text as info from {schema}.try_create_stream($1::text, $2::text::jsonb, $3::bool)" },
   update: { name: "update_stream", text: "select fault::text as fault, info::text as info from {schema}.try_update_stream($1::text, $2::text::jsonb)" },
   drop: { name: "drop_stream", text: "select fault::text as fault, existed from {schema}.try_drop_stream($1::text, $2::bool)" },
+  get: { name: "get_stream", text: "select fault::text as fault, info::text as info from {schema}.try_get_stream($1::text)" },
   info: { name: "stream_info", text: "select fault::text as fault, info::text as info from {schema}.try_stream_info($1::text)" },
   list: { name: "list_streams", text: "select info::text as info from {schema}.try_list_streams($1::text, $2::int4)" },
   tick: { name: "tick", text: "select fault::text as fault, tick::text as tick from {schema}.try_tick($1::text, true, $2::text::bigint, to_timestamp($3::float8 / 1000))" },
@@ -112,13 +113,6 @@ export interface StreamsAdmin<Tx> {
 }
 
 export function streamsAdmin<Tx>(session: Session<Tx>): StreamsAdmin<Tx> {
-  const state = async (name: string, options: TxOption<Tx>): Promise<StreamState> => {
-    validateName(name, "stream")
-    checkOptions(options, ["tx"], "options")
-    const rows = await session.run<{ info: string }>(statements.info, [name], options)
-    const { segmentSince, ...info } = JSON.parse(rows[0]!.info) as StoredStream & { segmentSince: number }
-    return { ...decodeStream(info), segmentSince: new Date(segmentSince) } as StreamState
-  }
   return {
     createStream: async (name, options = {}) => {
       validateName(name, "stream")
@@ -135,8 +129,10 @@ export function streamsAdmin<Tx>(session: Session<Tx>): StreamsAdmin<Tx> {
       return decodeStream(JSON.parse(rows[0]!.info) as StoredStream)
     },
     getStream: async (name, options = {}) => {
-      const { published: _1, eventsPerSecond: _2, newEvents: _3, lastTick: _4, tickerLag: _5, segment: _6, segmentSince: _7, bytes: _8, subscriptions: _9, heldBy: _10, ...info } = await state(name, options)
-      return info
+      validateName(name, "stream")
+      checkOptions(options, ["tx"], "options")
+      const rows = await session.run<{ info: string }>(statements.get, [name], options)
+      return decodeStream(JSON.parse(rows[0]!.info) as StoredStream)
     },
     listStreams: async (options = {}) => {
       checkOptions(options, ["tx"], "options")
@@ -154,7 +150,13 @@ export function streamsAdmin<Tx>(session: Session<Tx>): StreamsAdmin<Tx> {
       const rows = await session.run<{ existed: boolean }>(statements.drop, [name, force], options)
       return rows[0]!.existed
     },
-    getStreamInfo: async (name, options = {}) => state(name, options),
+    getStreamInfo: async (name, options = {}) => {
+      validateName(name, "stream")
+      checkOptions(options, ["tx"], "options")
+      const rows = await session.run<{ info: string }>(statements.info, [name], options)
+      const { segmentSince, ...info } = JSON.parse(rows[0]!.info) as StoredStream & { segmentSince: number }
+      return { ...decodeStream(info), segmentSince: new Date(segmentSince) } as StreamState
+    },
     forceTick: async (name) => {
       validateName(name, "stream")
       const rows = await session.run<{ tick: string }>(statements.tick, [name, null, null])
