@@ -66,8 +66,6 @@ export interface OpenBatch extends Batch {
   decide(event: Pick<StreamEvent, "id">, decision: Omit<Decision, "id"> | undefined): void
   /** The transaction that it was finished in did not commit. */
   forgetEnd(): void
-  /** Comes again event by event, each alone: of many that failed together nobody knows which is to blame. */
-  setApart(error: ErrorDocument | undefined, delay: number | undefined): void
   lose(): void
 }
 
@@ -76,7 +74,9 @@ export interface Decision {
   readonly delay?: number | undefined
   readonly error?: ErrorDocument | undefined
   readonly dead?: true
+  /** Comes again in a batch of its own: of many that failed together nobody knows which is to blame. */
   readonly alone?: true
+  /** Its attempt is not its last. */
   readonly spared?: boolean
 }
 
@@ -104,6 +104,7 @@ export function createBatch<Tx>({ session, reader: { stream, subscription }, eve
   const ids = new Set<string>()
   let first: Promise<StreamEvent[]> | undefined
   let ended = false
+  let finishing = 0
 
   async function* events(): AsyncGenerator<StreamEvent> {
     first ??= decodeEvents(firstRows, reader)
@@ -127,13 +128,15 @@ export function createBatch<Tx>({ session, reader: { stream, subscription }, eve
 
   async function finish(options: TxOption<unknown> = {}): Promise<FinishResult> {
     checkOptions(options, ["tx"], "options")
-    const [row] = await session.run<{ dead: string | null }>(statements.finish, [...name, JSON.stringify([...decisions.values()])], options as TxOption<Tx>)
+    finishing++
+    const [row] = await session.run<{ dead: string | null }>(statements.finish, [...name, JSON.stringify([...decisions.values()])], options as TxOption<Tx>).finally(() => finishing--)
     ended = true
     return { dead: row!.dead === null ? [] : row!.dead.slice(1, -1).split(",").filter(Boolean) }
   }
 
+  // Of a batch that is just being finished a renewal may hear it first.
   function lose(): void {
-    if (!ended) controller.abort(new StaleBatchError(stream, subscription, head.id))
+    if (!ended && finishing === 0) controller.abort(new StaleBatchError(stream, subscription, head.id))
   }
 
   async function hold(ms: number | null): Promise<void> {
@@ -171,9 +174,6 @@ export function createBatch<Tx>({ session, reader: { stream, subscription }, eve
       decide(event, { dead: true, error: encodeError(options.error) })
     },
     done: (event) => decide(event, undefined),
-    setApart: (error, delay) => {
-      for (const id of ids) decisions.set(id, { id, error, alone: true, spared: head.count > 1, ...(delay !== undefined && { delay }) })
-    },
     finish,
     release: async () => {
       await hold(null)

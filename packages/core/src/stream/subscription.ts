@@ -82,8 +82,8 @@ export function createSubscription<Types extends EventTypes, Tx>(session: Sessio
   async function* events(how: LoopOptions = {}): AsyncGenerator<StreamEvent> {
     for await (const batch of batches(how)) {
       for await (const event of batch.events()) {
-        yield event
         if (how.signal?.aborted) return
+        yield event
         if (batch.signal.aborted) throw batch.signal.reason as StaleBatchError
       }
     }

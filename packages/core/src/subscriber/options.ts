@@ -76,5 +76,5 @@ export function checkSubscriber(options: SubscriberOptions): CheckedSubscriber {
 /** A transaction holds its connection, and the other members' next batches need one too. Alone, with a pool of one, the batch is locked. */
 export function checkPool<Tx>({ maxConnections }: Driver<Tx>, { transactional, members }: CheckedSubscriber): void {
   if (maxConnections === undefined || !transactional || members + 1 <= maxConnections || (maxConnections === 1 && members === 1)) return
-  throw new PoolTooSmallError(members, maxConnections)
+  throw new PoolTooSmallError(members, maxConnections, "subscriber")
 }
