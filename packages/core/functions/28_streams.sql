@@ -117,13 +117,14 @@ begin
 end
 $$
 -- next
-/* Refused while there are subscriptions, unless forced. Waits for every transaction that publishes to it. */
+/* Refused while there are subscriptions or captured tables, unless forced. Waits for every transaction that publishes to it. */
 create or replace function {schema}.try_drop_stream(p_name text, p_force boolean) returns table (fault jsonb, existed boolean)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 #variable_conflict use_column
 declare
   q queue;
   v_subscriptions text[];
+  v_tables text[];
 begin
   select * into q from queue where name = p_name and dropped_at is null for update;
   if q.id is null then
@@ -134,8 +135,9 @@ begin
     return;
   end if;
   v_subscriptions := array(select name from subscription where stream = q.id order by name);
-  if v_subscriptions <> '{}' and not p_force then
-    return query select jsonb_build_object('code', 'stream_in_use', 'stream', p_name, 'subscriptions', v_subscriptions), true;
+  v_tables := array(select distinct relation::regclass::text from captures_of(p_name) where stream = q.id and not inherited order by 1);
+  if v_subscriptions || v_tables <> '{}' and not p_force then
+    return query select jsonb_build_object('code', 'stream_in_use', 'stream', p_name, 'subscriptions', v_subscriptions, 'tables', v_tables), true;
     return;
   end if;
   perform pg_advisory_xact_lock(lock_space('stream'), q.id);
