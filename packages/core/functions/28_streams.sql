@@ -82,6 +82,33 @@ begin
 end
 $$
 -- next
+/* For verify: what is missing or changed of the tables of streams. */
+create or replace function {schema}.event_table_differences() returns setof text
+language sql stable set search_path = {schema}, pg_temp as $$
+  with wanted as (
+    select q.id, q.name as stream, event_table(q.id) || part as name, part, own_relation(event_table(q.id) || part) as relation
+      from queue q, unnest('{"",_0,_1,_2}'::text[]) part where q.kind = 'stream' and q.dropped_at is null)
+  select format('table %s: missing', name) from wanted where relation is null
+  union all
+  select format('table %s: is no segment of %s', name, event_table(id)) from wanted w
+   where part <> '' and relation is not null and not exists (select from pg_inherits i where i.inhrelid = w.relation and i.inhparent = own_relation(event_table(w.id)))
+  union all
+  select format('table %s: its columns are %s', name, columns)
+    from wanted w, lateral (select string_agg(concat_ws(' ', attname, format_type(atttypid, atttypmod), case when attnotnull then 'not null' end, case when atthasdef then 'default' end), ', ' order by attnum)
+      from pg_attribute where attrelid = w.relation and attnum > 0 and not attisdropped) c(columns)
+   where columns <> 'txid bigint not null default, id bigint not null default, at timestamp with time zone not null, segment smallint not null, type text not null, '
+     'key text, data jsonb, headers jsonb, extra1 text, extra2 text, extra3 text, extra4 text'
+  union all
+  select format('index %s_txid: %s', name, case when i.invalid then 'invalid' else 'missing' end)
+    from wanted w left join lateral (select not indisvalid from pg_index where indrelid = w.relation and pg_get_indexdef(indexrelid) like '%(txid, id)' order by indisvalid desc limit 1) i(invalid) on true
+   where relation is not null and i.invalid is not false
+  union all
+  select format('sequence sent_%s: missing', id) from wanted where part = '' and own_relation('sent_' || id) is null
+  union all
+  select format('stream %s: its %s missing', stream, case when exists (select from stream s where s.id = w.id) then 'segments are' else 'options are' end)
+    from wanted w where part = '' and not (exists (select from stream s where s.id = w.id) and exists (select from stream_segment s where s.stream = w.id))
+$$
+-- next
 create or replace function {schema}.set_stream(p_id int, p_patch jsonb) returns void
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 begin
