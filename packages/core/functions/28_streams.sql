@@ -188,7 +188,7 @@ create or replace function {schema}.lag_fine(p jsonb) returns boolean
 language sql immutable set search_path = {schema}, pg_temp as $$
   select coalesce(jsonb_typeof(p), 'null') = 'null' or jsonb_typeof(p) = 'object' and p - '{age,events,bytes}'::text[] = '{}'
      and (not p ? 'age' or partition_measure('time', p->'age') > 0)
-     and not exists (select from jsonb_each(p - 'age') where jsonb_typeof(value) <> 'number' or (value #>> '{}')::numeric <= 0)
+     and not exists (select from jsonb_each(p - 'age') where (partition_measure('id', value) > 0) is not true)
 $$
 -- next
 /* The first option that there is not, or that cannot be meant, of those that the SQL functions were given. */
@@ -202,9 +202,9 @@ language sql immutable set search_path = {schema}, pg_temp as $$
       (select argument_fault(key, false) from jsonb_each_text(p_options) where key in ('rotationPeriod', 'tickerMaxLag', 'tickerIdlePeriod') and coalesce(partition_measure('time', to_jsonb(value)), 0) <= 0 limit 1),
       argument_fault('retention', not p_options ? 'retention' or partition_measure('time', p_options->'retention') >= 0),
       (select argument_fault(key, false) from jsonb_each(p_options) where key in ('tickerPaused', 'externalTicker', 'closed') and jsonb_typeof(value) <> 'boolean' limit 1),
-      argument_fault('tickerMaxCount', not p_options ? 'tickerMaxCount' or jsonb_typeof(p_options->'tickerMaxCount') = 'number' and (p_options->>'tickerMaxCount')::numeric > 0),
+      argument_fault('tickerMaxCount', not p_options ? 'tickerMaxCount' or partition_measure('id', p_options->'tickerMaxCount') between 1 and 2147483647),
       argument_fault('maxEventsPerTransaction', coalesce(jsonb_typeof(p_options->'maxEventsPerTransaction'), 'null') = 'null'
-        or jsonb_typeof(p_options->'maxEventsPerTransaction') = 'number' and (p_options->>'maxEventsPerTransaction')::numeric >= 0),
+        or partition_measure('id', p_options->'maxEventsPerTransaction') between 0 and 2147483647),
       argument_fault('lagLimit', lag_fine(p_options->'lagLimit')),
       argument_fault('whenStuck', coalesce(p_options->>'whenStuck', 'block') in ('block', 'expire')),
       argument_fault('notify', coalesce(p_options->>'notify', 'off') in ('off', 'transaction')))
