@@ -102,7 +102,7 @@ export interface StreamsAdmin<Tx> {
   getStream(name: string, options?: TxOption<Tx>): Promise<StreamInfo>
   /** All streams, in order of name. */
   listStreams(options?: TxOption<Tx>): Promise<StreamInfo[]>
-  /** Returns whether there was one. Throws `StreamInUseError` while it has subscriptions, unless forced; these are dropped with it. Waits for transactions that have published to it. */
+  /** Returns whether there was one. Throws `StreamInUseError` while it has subscriptions or captured tables, unless forced: subscriptions are dropped with it, and the tables record nothing any more. Waits for transactions that have published to it. */
   dropStream(name: string, options?: { readonly force?: boolean } & TxOption<Tx>): Promise<boolean>
   /** Options, rates, ticks and storage. Estimates where they say so. */
   getStreamInfo(name: string, options?: TxOption<Tx>): Promise<StreamState>
