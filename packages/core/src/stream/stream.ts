@@ -55,8 +55,16 @@ export function createStream<Types extends EventTypes, Tx>(session: Session<Tx>,
   }
 }
 
-export function checkSchemas(schemas: unknown): void {
-  if (schemas === undefined) return
+export function checkTypes(types: { readonly events?: unknown } = {}): void {
+  const isSchema = (value: unknown): boolean => typeof value === "object" && value !== null && "~standard" in value
+  if (isSchema(types) || (typeof types === "object" && types !== null && Object.entries(types).some(([key, value]) => key !== "events" && isSchema(value)))) {
+    throw new InvalidOptionError("types", types, 'has schemas where it should have their types: pass { events: { "order.paid": schema } }')
+  }
+  checkOptions(types, ["events"], "types")
+  if (types.events !== undefined) checkSchemas(types.events)
+}
+
+function checkSchemas(schemas: unknown): void {
   if (typeof schemas !== "object" || schemas === null || "~standard" in schemas) throw new InvalidOptionError("events", schemas, `must be an object with a schema for each type of event, got ${describe(schemas)}`)
   for (const [type, schema] of Object.entries(schemas) as [string, { "~standard"?: { validate?: unknown } } | null][]) {
     if (typeof schema?.["~standard"]?.validate !== "function") throw new InvalidOptionError(`events.${type}`, schema, `must be a Standard Schema (zod, valibot, arktype …), got ${describe(schema)}`)
