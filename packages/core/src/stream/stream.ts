@@ -22,12 +22,13 @@ export interface Stream<Types extends EventTypes = EventTypes, Tx = unknown> {
   readonly name: string
   /**
    * Appends an event and returns its id. With `{ tx }` it is there when that commits, or never was; subscriptions get it after the commit,
-   * however late. Throws `PayloadInvalidError`, `PayloadTooLargeError`, `InvalidOptionError` before any SQL; `StreamClosedError`, `TransactionLimitError`.
+   * however late, at whatever isolation level. Outside a transaction, and in one of `client.transaction`, it wakes readers; after a commit of your own `client.wake` does.
+   * Throws `PayloadInvalidError`, `PayloadTooLargeError`, `InvalidOptionError` before any SQL, which leaves your transaction as it was; `StreamNotFoundError`, `StreamClosedError`, `TransactionLimitError`.
    */
   publish<Type extends keyof Types & string>(type: Type, data: Types[Type]["input"], options?: PublishOptions<Tx>): Promise<string>
-  /** Appends many in one statement, in order, all or nothing, and returns their ids. At most 64 MiB together. */
+  /** Appends many in one statement, in order, all or nothing, and returns their ids; what is wrong with one is told with its index. At most 64 MiB together. */
   publishBatch(items: readonly PublishItem<Types>[], options?: TxOption<Tx>): Promise<string[]>
-  /** A reader of a subscription, made with `admin.createSubscription`. No I/O. */
+  /** A reader of a subscription, which `admin.createSubscription` has made. No I/O. */
   subscription(name: string, options?: SubscriptionOptions): Subscription<Types, Tx>
   /** @internal */
   readonly schemas: EventSchemas | undefined
