@@ -5587,13 +5587,17 @@ begin
     return query select jsonb_build_object('code', 'tick_not_found', 'stream', p_stream, 'tick', p_from->'tick'), null::boolean, null::jsonb;
     return;
   end if;
-  insert into subscription (stream, name, created_at) values (q.id, p_name, clock()) on conflict (stream, name) do nothing returning * into s;
-  if s.id is null then
+  loop
+    insert into subscription (stream, name, created_at) values (q.id, p_name, clock()) on conflict (stream, name) do nothing returning * into s;
+    exit when found;
     select * into s from subscription where stream = q.id and name = p_name;
-    return query select case when p_must_be_new then jsonb_build_object('code', 'queue_already_exists', 'queue', p_name, 'kind', 'subscription')
-      else subscription_differences(s, p_options) end, false, subscription_info(s);
-    return;
-  end if;
+    if found then
+      return query select case when p_must_be_new then jsonb_build_object('code', 'queue_already_exists', 'queue', p_name, 'kind', 'subscription')
+        else subscription_differences(s, p_options) end, false, subscription_info(s);
+      return;
+    end if;
+    /* It was dropped between the two statements. */
+  end loop;
   perform set_subscription(s.id, p_options);
   perform set_position(s.id, w.seen, w.tick, w.sent);
   return query select null::jsonb, true, subscription_info(n) from subscription n where n.id = s.id;
@@ -5669,8 +5673,8 @@ begin
 end
 $$`,
   `/* Up to where the next window may reach: now, where that is not too far; else the farthest tick within so many events, or else the
-   next one. With p_before only what was ticked until then. Null: there is nothing yet. */
-create or replace function {schema}.window_end(p_stream int, p_tick bigint, p_sent bigint, p_max int, p_before timestamptz, out tick bigint, out seen int8multirange, out sent bigint)
+   next one. With p_before only what was ticked until then. Null: there is nothing yet. past: the last tick that now is past. */
+create or replace function {schema}.window_end(p_stream int, p_tick bigint, p_sent bigint, p_max int, p_before timestamptz, out tick bigint, out past bigint, out seen int8multirange, out sent bigint)
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 #variable_conflict use_column
 begin
@@ -5678,14 +5682,16 @@ begin
   if p_before is null and sent - p_sent <= p_max then
     tick := null;
   else
+    /* What was ticked below p_sent lies behind: without that bound each of those is looked at, again and again. */
     select t.id, t.seen, t.sent into tick, seen, sent from tick t
-     where t.stream = p_stream and t.sent <= p_sent + p_max and t.id > p_tick and (p_before is null or t.at <= p_before) order by t.sent desc, t.id desc limit 1;
+     where t.stream = p_stream and t.sent between p_sent and p_sent + p_max and t.id > p_tick and (p_before is null or t.at <= p_before) order by t.sent desc, t.id desc limit 1;
     if not found then
       select t.id, t.seen, t.sent into tick, seen, sent from tick t
-       where t.stream = p_stream and t.id > p_tick and (p_before is null or t.at <= p_before) order by t.id limit 1;
+       where t.stream = p_stream and t.sent > p_sent + p_max and t.id > p_tick and (p_before is null or t.at <= p_before) order by t.sent, t.id limit 1;
     end if;
   end if;
   if tick is null and p_before is null then
+    select t.id into past from tick t where t.stream = p_stream order by t.id desc limit 1;
     sent := published(p_stream);
     select seen_now() into seen;
   end if;
@@ -5703,24 +5709,25 @@ declare
   v_oldest timestamptz;
   v_root bigint;
 begin
+  n.base := b.seen;
+  n.events := 0;
   loop
-    select * into w from window_end(s.stream, n.tick, n.sent, p_max, p_before);
-    if w.seen is null then
-      return null;
-    end if;
-    n.tick := coalesce(w.tick, n.tick);
+    select * into w from window_end(s.stream, n.tick, n.sent, greatest(p_max, p_min), p_before);
+    exit when w.seen is null;
+    n.tick := greatest(n.tick, w.tick, w.past);
     n.sent := greatest(n.sent, w.sent);
     /* A tick may be older than a position that a reader took for itself. */
     if w.seen @> b.seen then
-      n.base := b.seen;
       n.seen := w.seen;
       n.txids := w.seen - b.seen;
       execute 'select count(*), min(id), max(id), min(at) from ' || events_of(s.stream) into n.events, n.from_id, n.to_id, v_oldest using n.txids;
-      exit when n.events > 0 or w.tick is null;
-    elsif w.tick is null then
-      return null;
     end if;
+    /* Up to one tick there may be too few, and up to a later one enough. */
+    exit when n.events >= p_min or w.tick is null;
   end loop;
+  if n.events = 0 and n.sent > b.sent + p_max then
+    perform skip_nothing(n, open_batches(b), p_now);
+  end if;
   if n.events = 0 or n.events < p_min and coalesce(v_oldest > p_now - p_max_wait, true) then
     return null;
   end if;
@@ -5735,6 +5742,11 @@ begin
   end if;
   return n;
 end
+$$`,
+  `/* Past what was rolled back, else every call would go through its ticks again. */
+create or replace function {schema}.skip_nothing(n {schema}.batch, p_open bigint[], p_now timestamptz) returns void
+language sql volatile set search_path = {schema}, pg_temp as $$
+  insert into batch (subscription, at, seen, tick, sent, open, base, events) values (n.subscription, p_now, n.seen, n.tick, n.sent, p_open, n.seen, 0)
 $$`,
   `create or replace function {schema}.cut(s {schema}.subscription, n {schema}.batch, p_max int) returns void
 language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
@@ -5772,14 +5784,14 @@ language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mod
 declare
   n batch := b;
   v_held bigint[] := array(select unnest(retried) from batch where subscription = b.subscription and id = any (p_open));
-  v_alone boolean;
+  v_alone int;
 begin
-  select array_agg(id order by due, id), bool_or(alone) into n.retried, v_alone from (
+  select array_agg(id order by due, id), array_position(array_agg(alone order by due, id), true) into n.retried, v_alone from (
     select id, due, alone from event_retry where subscription = b.subscription and due <= p_now and not id = any (v_held) order by due, id limit p_max) d;
   if n.retried is null then
     return null;
-  elsif v_alone then
-    n.retried := n.retried[1:1];
+  elsif v_alone is not null then
+    n.retried := n.retried[1:greatest(v_alone - 1, 1)];
   end if;
   n.base := b.seen;
   n.root := nextval('batch_id');
@@ -5807,7 +5819,7 @@ begin
     continue when not found or exists (select from batch_end where subscription = o.subscription and batch = o.id);
     insert into batch_end (subscription, batch, outcome, at, events) values (o.subscription, o.id, 'taken', p_now, 0);
     o.attempt := o.attempt - (l.until is not null and l.owner is null)::int;
-    if o.attempt >= least(s.max_attempts, 5) then
+    if o.attempt >= least(s.max_attempts - coalesce((select max(attempt) from event_retry where id = any (o.retried)), 0), 5) then
       perform set_apart(s, o, p_now);
       continue;
     end if;
@@ -5834,16 +5846,23 @@ begin
 end
 $$`,
   `/* What there is to hand out: what another left, events to be retried, the rest of a window, the next window. Who shares a
-   subscription gets a batch beside those that are open, if they are shared too; else one at a time is out. */
+   subscription gets a batch beside those that are held, if they are shared too; else one at a time is out. */
 create or replace function {schema}.next_content(s {schema}.subscription, b {schema}.batch, p_shared boolean, p_max int, p_min int, p_max_wait interval, p_before timestamptz, p_now timestamptz)
 returns {schema}.batch
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
-  n batch := take_over(s, b, open_batches(b), p_now);
+  n batch;
   v_open bigint[] := open_batches(b);
 begin
+  if exists (select from batch o where o.subscription = s.id and o.id = any (v_open) and not (p_shared and o.shared)
+      and coalesce((select l.until from batch_lease l where l.subscription = s.id and l.batch = o.id), o.until) > p_now) then
+    return null;
+  end if;
+  n := take_over(s, b, v_open, p_now);
   b.attempt := 0;
   b.retried := null;
+  /* Those that are just being finished are left, and held. */
+  v_open := open_batches(b);
   if n.id is null and v_open <> '{}' and (not p_shared or exists (select from batch where subscription = s.id and id = any (v_open) and not shared)) then
     return null;
   end if;
@@ -6045,24 +6064,30 @@ language sql volatile set search_path = {schema}, pg_temp as $$
   select reading_fault(subscription_of(p_stream, p_subscription), p_stream, p_subscription)
 $$`,
   `/* What is to be retried of a batch, or is dead: p_what tells of events {id, delay, error, dead}, the delay in milliseconds. Copies keep
-   id and time, and only this subscription gets them. The answer has the ids that are dead by now. */
+   id and time, and only this subscription gets them. Of two words on one event the last counts; one that the batch does not hold
+   is an error. The answer has the ids that are dead by now. */
 create or replace function {schema}.put_off(s {schema}.subscription, n {schema}.batch, p_what jsonb, p_now timestamptz) returns bigint[]
 language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
 declare
   v_dead bigint[];
+  v_all boolean;
 begin
-  execute 'with o as materialized (
-      select id, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, 0 as attempt, null::jsonb as errors, false as alone from ' || events_of(s.stream) || ' where id between $2 and $3
+  execute 'with wanted as materialized (
+      select distinct on (event) event, w from (select (w->>''id'')::bigint as event, w, place from jsonb_array_elements($8) with ordinality t(w, place)) d order by event, place desc),
+    o as materialized (
+      select id, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, 0 as attempt, null::jsonb as errors, false as alone from ' || events_of(s.stream) || '
+       where id between $2 and $3 and id = any (array(select event from wanted))
       union all
       select event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, attempt, errors, alone from event_retry where id = any ($4)),
     put as (
       insert into event_retry (subscription, due, attempt, alone, died_at, errors, event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4)
       select $5, d.due, case when w @> ''{"spared": true}'' then least(o.attempt + $6, ($9).max_attempts - 1) else o.attempt + $6 end, o.alone or w ? ''alone'', case when d.due = ''infinity'' then $7 end, with_error(o.errors, w->''error'', o.attempt + $6, $7),
              o.id, o.txid, o.at, o.type, o.key, o.data, o.headers, o.extra1, o.extra2, o.extra3, o.extra4
-        from jsonb_array_elements($8) w join o on o.id = (w->>''id'')::bigint, lateral (select retry_due($9, w, o.attempt + $6, $7) as due offset 0) d
+        from wanted join o on o.id = wanted.event, lateral (select retry_due($9, w, o.attempt + $6, $7) as due offset 0) d
        order by o.id returning event, due)
-    select array_agg(event) from put where due = ''infinity'''
-    into v_dead using n.txids, n.from_id, n.to_id, n.retried, s.id, n.attempt, p_now, p_what, s;
+    select array_agg(event) filter (where due = ''infinity''), count(distinct event) = (select count(*) from wanted) from put'
+    into v_dead, v_all using n.txids, n.from_id, n.to_id, n.retried, s.id, n.attempt, p_now, p_what, s;
+  perform raise_fault(argument_fault('retries', v_all));
   return v_dead;
 end
 $$`,
@@ -6483,7 +6508,7 @@ language sql stable set search_path = {schema}, pg_temp as $$
 $$`,
   `/* After the schema was restored into another cluster, whose transaction ids have nothing to do with those that are stored: what a subscription
    had not done with it gets as retries, each event once, and all positions begin anew. The events stay, as of this transaction.
-   p_same_history: the ids hold, as after pg_upgrade; only the cluster is another. */
+   Expired ones get nothing: they go on from the earliest event, if at all. p_same_history: the ids hold, as after pg_upgrade; only the cluster is another. */
 create or replace function {schema}.try_after_restore(p_same_history boolean) returns table (fault jsonb, streams int, events bigint)
 language plpgsql volatile set search_path = {schema}, pg_temp set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
@@ -6500,7 +6525,7 @@ begin
     for q in select * from queue where kind = 'stream' and dropped_at is null and not p_same_history order by id loop
       streams := streams + 1;
       execute format('lock table %I in access exclusive mode', event_table(q.id));
-      for s in select * from subscription where stream = q.id order by id loop
+      for s in select * from subscription where stream = q.id and expired_at is null order by id loop
         execute format('insert into event_retry (subscription, due, attempt, event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4)
           select distinct on (e.id) $1, $2, 0, e.id, $3, e.at, e.type, e.key, e.data, e.headers, e.extra1, e.extra2, e.extra3, e.extra4
             from waiting_parts($4) w join %I e on e.txid <@ w.txids and e.id between w.from_id and w.to_id order by e.id', event_table(q.id))
@@ -6514,6 +6539,10 @@ begin
          from subscription where stream = q.id order by id;
       perform make_tick(q.id, null, null);
     end loop;
+    if not p_same_history then
+      /* What was handed out after the dump had ids that others, such as targets of a forward, have seen. */
+      perform setval('batch_id', nextval('batch_id') + 1000000000000);
+    end if;
     update installation set cluster = (select system_identifier::text from pg_control_system());
   end if;
   return next;

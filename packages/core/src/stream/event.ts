@@ -67,7 +67,7 @@ export async function decodeEvents(rows: readonly EventRow[], reader: EventReade
 
 async function decodeEvent(row: EventRow, { stream, schemas, installation }: EventReader): Promise<StreamEvent> {
   const stored: unknown = row.data === null ? null : JSON.parse(row.data)
-  const schema = schemas !== undefined && Object.hasOwn(schemas, row.type) ? (schemas[row.type] as StandardSchema) : undefined
+  const schema = schemas !== undefined && Object.hasOwn(schemas, row.type) ? schemas[row.type] : undefined
   const verdict = schema === undefined ? { value: stored } : await verdictOf(schema, stored)
   return {
     id: row.id,
