@@ -86,6 +86,7 @@ export function createSubscriber<Tx>({ session, hub, transactions, wake, stream,
     emit("batch", { id: batch.id, count: batch.count, attempt: batch.attempt })
     try {
       await handleBatch(batch, host, attempt)
+      memory.failed = undefined
       emit("finished", { id: batch.id, count: batch.count, ms: performance.now() - started })
       return true
     } catch (error) {
@@ -130,6 +131,7 @@ export function createSubscriber<Tx>({ session, hub, transactions, wake, stream,
       }
     }
     waker.close()
+    if (memory.failed?.hasEnded() === false) await memory.failed.release().catch(onError)
   }
 
   let calledAt = -1
