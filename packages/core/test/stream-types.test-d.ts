@@ -104,7 +104,7 @@ test("handlers by type, by * and as one function", () => {
 test("a handler has the library's own transaction where it is transactional, and else none", () => {
   client.subscriber(orders, "s", { "order.paid": (_, context) => expectTypeOf(context).toEqualTypeOf<EventTransactionContext<PoolClient>>() }, { transactional: true })
   client.subscriber(orders, "s", (_, { tx }) => expectTypeOf(tx).toEqualTypeOf<PoolClient>(), { transactional: true, members: 2, maxEvents: 10 })
-  overPostgresJs.subscriber("orders", "s", (_, { tx }) => expectTypeOf(tx).toEqualTypeOf<TransactionSql<{}>>(), { transactional: true })
+  overPostgresJs.subscriber("orders", "s", (_, { tx }) => expectTypeOf(tx).toEqualTypeOf<TransactionSql>(), { transactional: true })
   overDrizzle.subscriber("orders", "s", async (_, { tx }) => expectTypeOf(tx.rollback).returns.toEqualTypeOf<never>(), { transactional: true })
   client.subscriber(orders, "s", { "*": (_, { tx }) => tx.query("select 1") }, { transactional: true })
   // @ts-expect-error: no transaction

@@ -5,8 +5,8 @@ import { StaleBatchError } from "../stream-errors.ts"
 import type { OpenBatch } from "../stream/batch.ts"
 import { failed } from "../worker/verdict.ts"
 import type { Verdict } from "../worker/outcome.ts"
+import { type Attempt, decide, tell } from "./attempt.ts"
 import { type BatchHost, verdictOf } from "./call-event.ts"
-import { type Attempt, decide, tell } from "./handle-batch.ts"
 
 /** The batch that a member did not finish the last time: once is nobody's fault. */
 export interface Memory {
