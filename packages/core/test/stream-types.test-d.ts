@@ -111,6 +111,10 @@ test("a handler has the library's own transaction where it is transactional, and
   client.subscriber(orders, "s", (_, { tx }) => tx)
   // @ts-expect-error: no transaction either
   client.subscriber(orders, "s", (_, { tx }) => tx, { transactional: false })
+  const needs = (_: unknown, { tx }: EventTransactionContext<PoolClient>): unknown => tx
+  client.subscriber(orders, "s", needs, { transactional: true })
+  // @ts-expect-error: nor for one that is made elsewhere
+  client.subscriber(orders, "s", { "*": needs })
   // @ts-expect-error: the stream of another library
   overPostgresJs.subscriber(orders, "s", () => {}, { transactional: true })
 })
