@@ -766,6 +766,8 @@ begin
     with gone as (delete from batch where subscription = s.id and id < v_below returning 1)
     select v_all + count(*) into v_all from gone;
   end loop;
+  /* Renewed while their subscription was just being dropped. */
+  delete from batch_lease l where not exists (select from subscription o where o.id = l.subscription);
   return v_all;
 end
 
@@ -5476,7 +5478,10 @@ declare
   s subscription := subscription_of(p_stream, p_name);
 begin
   if s.id is not null then
-    perform forget_subscription(s.id);
+    perform pg_advisory_xact_lock(lock_space('subscription'), s.id);
+    /* Another may have dropped it meanwhile. */
+    s := subscription_of(p_stream, p_name);
+    perform forget_subscription(s.id) where s.id is not null;
   end if;
   return query select case when s.id is null and stream_of(p_stream) is null then queue_fault(p_stream, 'stream') end, s.id is not null;
 end
@@ -6329,12 +6334,17 @@ declare
   s subscription := subscription_of(p_stream, p_name);
   w record;
 begin
+  if s.id is not null and isolation_fault() is null then
+    perform hold_stream(s.stream);
+    perform pg_advisory_xact_lock_shared(lock_space('rotation'), s.stream);
+    perform pg_advisory_xact_lock(lock_space('subscription'), s.id);
+    /* It may be gone by now. */
+    s := subscription_of(p_stream, p_name);
+  end if;
   if s.id is null or isolation_fault() is not null or cluster_fault() is not null then
     return query select case when s.id is null then subscription_fault(p_stream, p_name) else coalesce(isolation_fault(), cluster_fault()) end;
     return;
   end if;
-  perform pg_advisory_xact_lock_shared(lock_space('rotation'), s.stream);
-  perform pg_advisory_xact_lock(lock_space('subscription'), s.id);
   select * into w from start_of(s.stream, p_from);
   if w.seen is null then
     return query select jsonb_build_object('code', 'tick_not_found', 'stream', p_stream, 'tick', p_from->'tick');
@@ -6799,10 +6809,10 @@ returns TABLE(fault jsonb, info jsonb) language plpgsql volatile security define
 declare
   s subscription := subscription_of(p_stream, p_name);
 begin
-  if s.id is not null then
-    perform set_subscription(s.id, p_patch);
-  end if;
-  return query select case when s.id is null then subscription_fault(p_stream, p_name) end, (select subscription_info(n) from subscription n where n.id = s.id);
+  perform set_subscription(s.id, p_patch);
+  info := (select subscription_info(n) from subscription n where n.id = s.id);
+  fault := case when info is null then subscription_fault(p_stream, p_name) end;
+  return next;
 end
 
 

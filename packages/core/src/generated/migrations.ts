@@ -5614,10 +5614,10 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   s subscription := subscription_of(p_stream, p_name);
 begin
-  if s.id is not null then
-    perform set_subscription(s.id, p_patch);
-  end if;
-  return query select case when s.id is null then subscription_fault(p_stream, p_name) end, (select subscription_info(n) from subscription n where n.id = s.id);
+  perform set_subscription(s.id, p_patch);
+  info := (select subscription_info(n) from subscription n where n.id = s.id);
+  fault := case when info is null then subscription_fault(p_stream, p_name) end;
+  return next;
 end
 $$`,
   `/* Moves a subscription to another position, forth or back, as far as events are stored. One that has expired lives again. */
@@ -5627,12 +5627,17 @@ declare
   s subscription := subscription_of(p_stream, p_name);
   w record;
 begin
+  if s.id is not null and isolation_fault() is null then
+    perform hold_stream(s.stream);
+    perform pg_advisory_xact_lock_shared(lock_space('rotation'), s.stream);
+    perform pg_advisory_xact_lock(lock_space('subscription'), s.id);
+    /* It may be gone by now. */
+    s := subscription_of(p_stream, p_name);
+  end if;
   if s.id is null or isolation_fault() is not null or cluster_fault() is not null then
     return query select case when s.id is null then subscription_fault(p_stream, p_name) else coalesce(isolation_fault(), cluster_fault()) end;
     return;
   end if;
-  perform pg_advisory_xact_lock_shared(lock_space('rotation'), s.stream);
-  perform pg_advisory_xact_lock(lock_space('subscription'), s.id);
   select * into w from start_of(s.stream, p_from);
   if w.seen is null then
     return query select jsonb_build_object('code', 'tick_not_found', 'stream', p_stream, 'tick', p_from->'tick');
@@ -5663,7 +5668,10 @@ declare
   s subscription := subscription_of(p_stream, p_name);
 begin
   if s.id is not null then
-    perform forget_subscription(s.id);
+    perform pg_advisory_xact_lock(lock_space('subscription'), s.id);
+    /* Another may have dropped it meanwhile. */
+    s := subscription_of(p_stream, p_name);
+    perform forget_subscription(s.id) where s.id is not null;
   end if;
   return query select case when s.id is null and stream_of(p_stream) is null then queue_fault(p_stream, 'stream') end, s.id is not null;
 end
@@ -6362,6 +6370,8 @@ begin
     with gone as (delete from batch where subscription = s.id and id < v_below returning 1)
     select v_all + count(*) into v_all from gone;
   end loop;
+  /* Renewed while their subscription was just being dropped. */
+  delete from batch_lease l where not exists (select from subscription o where o.id = l.subscription);
   return v_all;
 end
 $$`,
