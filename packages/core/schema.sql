@@ -2741,6 +2741,23 @@ returns integer language sql immutable search_path=<schema>, pg_temp as
  select hashtext('sluice ' || p_purpose || ' ' || current_schema()) 
 
 
+-- function lock_subscription(p_stream text, p_name text)
+returns subscription language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  s subscription := subscription_of(p_stream, p_name);
+  v_locked int;
+begin
+  while s.id is distinct from v_locked loop
+    v_locked := s.id;
+    perform hold_stream(s.stream), pg_advisory_xact_lock(lock_space('subscription'), s.id) where s.id is not null;
+    s := subscription_of(p_stream, p_name);
+  end loop;
+  return s;
+end
+
+
+
 -- function look_below(q queue, p_live smallint[], p_level integer, p_floor timestamp with time zone, p_now timestamp with time zone)
 returns integer language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, enable_hashjoin=off, enable_mergejoin=off, enable_sort=off, jit=off as
 
@@ -5445,7 +5462,8 @@ declare
   q queue;
   v_subscriptions text[];
 begin
-  select * into q from queue where name = p_name and dropped_at is null for update;
+  /* Who adds a subscription holds the stream, and needs a key share of this row. */
+  select * into q from queue where name = p_name and dropped_at is null for no key update;
   if q.id is null then
     return query select null::jsonb, false;
     return;
@@ -5453,12 +5471,15 @@ begin
     return query select queue_fault(p_name, 'stream'), true;
     return;
   end if;
-  v_subscriptions := array(select name from subscription where stream = q.id order by name);
-  if v_subscriptions <> '{}' and not p_force then
-    return query select jsonb_build_object('code', 'stream_in_use', 'stream', p_name, 'subscriptions', v_subscriptions), true;
-    return;
-  end if;
-  perform pg_advisory_xact_lock(lock_space('stream'), q.id);
+  for v_locked in 0 .. 1 loop
+    /* Without the lock first: who is refused need not wait for it. */
+    perform pg_advisory_xact_lock(lock_space('stream'), q.id) where v_locked = 1;
+    v_subscriptions := array(select name from subscription where stream = q.id order by name);
+    if v_subscriptions <> '{}' and not p_force then
+      return query select jsonb_build_object('code', 'stream_in_use', 'stream', p_name, 'subscriptions', v_subscriptions), true;
+      return;
+    end if;
+  end loop;
   perform forget_subscription(id) from subscription where stream = q.id order by id;
   delete from tick where stream = q.id;
   delete from stream_segment where stream = q.id;
@@ -5475,14 +5496,9 @@ end
 returns TABLE(fault jsonb, existed boolean) language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
 declare
-  s subscription := subscription_of(p_stream, p_name);
+  s subscription := lock_subscription(p_stream, p_name);
 begin
-  if s.id is not null then
-    perform pg_advisory_xact_lock(lock_space('subscription'), s.id);
-    /* Another may have dropped it meanwhile. */
-    s := subscription_of(p_stream, p_name);
-    perform forget_subscription(s.id) where s.id is not null;
-  end if;
+  perform forget_subscription(s.id) where s.id is not null;
   return query select case when s.id is null and stream_of(p_stream) is null then queue_fault(p_stream, 'stream') end, s.id is not null;
 end
 
@@ -5838,14 +5854,12 @@ end
 returns TABLE(fault jsonb, batch jsonb, id bigint, at timestamp with time zone, type text, key text, data jsonb, headers jsonb, extra1 text, extra2 text, extra3 text, extra4 text, attempt integer) language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
 declare
-  s subscription := subscription_of(p_stream, p_subscription);
+  s subscription;
   n batch;
 begin
-  fault := coalesce(isolation_fault(), reading_fault(s, p_stream, p_subscription));
+  fault := isolation_fault();
   if fault is null then
-    perform pg_advisory_xact_lock(lock_space('subscription'), s.id);
-    /* It may be gone, or expired, by now. */
-    s := subscription_of(p_stream, p_subscription);
+    s := lock_subscription(p_stream, p_subscription);
     fault := reading_fault(s, p_stream, p_subscription);
   end if;
   if fault is not null then
@@ -6331,20 +6345,17 @@ end
 returns TABLE(fault jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
 declare
-  s subscription := subscription_of(p_stream, p_name);
+  s subscription;
   w record;
 begin
-  if s.id is not null and isolation_fault() is null then
-    perform hold_stream(s.stream);
-    perform pg_advisory_xact_lock_shared(lock_space('rotation'), s.stream);
-    perform pg_advisory_xact_lock(lock_space('subscription'), s.id);
-    /* It may be gone by now. */
-    s := subscription_of(p_stream, p_name);
+  if isolation_fault() is null then
+    s := lock_subscription(p_stream, p_name);
   end if;
   if s.id is null or isolation_fault() is not null or cluster_fault() is not null then
-    return query select case when s.id is null then subscription_fault(p_stream, p_name) else coalesce(isolation_fault(), cluster_fault()) end;
+    return query select coalesce(isolation_fault(), case when s.id is null then subscription_fault(p_stream, p_name) end, cluster_fault());
     return;
   end if;
+  perform pg_advisory_xact_lock_shared(lock_space('rotation'), s.stream);
   select * into w from start_of(s.stream, p_from);
   if w.seen is null then
     return query select jsonb_build_object('code', 'tick_not_found', 'stream', p_stream, 'tick', p_from->'tick');

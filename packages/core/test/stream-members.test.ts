@@ -126,7 +126,7 @@ describe("members of a subscription", () => {
       return numbers.length - new Set(numbers).size
     }
     expect(await twice()).toBe(0)
-    await withBroken(pool, "try_next_batch", /perform pg_advisory_xact_lock\(lock_space\('subscription'\), s\.id\);/g, "perform pg_sleep(0.05);", async () => {
+    await withBroken(pool, "lock_subscription", "pg_advisory_xact_lock(lock_space('subscription'), s.id)", "pg_sleep(0.05)", async () => {
       expect((await Promise.all(range(1, 5).map(twice))).some((count) => count > 0)).toBe(true)
     })
   })
