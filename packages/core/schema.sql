@@ -3190,7 +3190,7 @@ end
 returns bigint[] language sql stable search_path=<schema>, pg_temp as
 
   select array(select o from unnest(b.open || case when b.lease is not null then array[b.id] else '{}' end) o
-                where not exists (select from batch_end e where e.subscription = b.subscription and e.batch = o) order by o)
+                where (select e.batch from batch_end e where e.subscription = b.subscription and e.batch = o) is null order by o)
 
 
 

@@ -5487,11 +5487,11 @@ begin
   return v_id;
 end
 $$`,
-  `/* Those of its batches that are open. */
+  `/* Those of its batches that are open. Looked up one by one: a join may read all ends there ever were. */
 create or replace function {schema}.open_batches(b {schema}.batch) returns bigint[]
 language sql stable set search_path = {schema}, pg_temp as $$
   select array(select o from unnest(b.open || case when b.lease is not null then array[b.id] else '{}' end) o
-                where not exists (select from batch_end e where e.subscription = b.subscription and e.batch = o) order by o)
+                where (select e.batch from batch_end e where e.subscription = b.subscription and e.batch = o) is null order by o)
 $$`,
   `create or replace function {schema}.newest_batch(p_subscription int) returns {schema}.batch
 language plpgsql stable set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_sort = off as $$
