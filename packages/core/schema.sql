@@ -811,6 +811,8 @@ begin
     with gone as (delete from batch where subscription = s.id and id < v_below returning 1)
     select v_all + count(*) into v_all from gone;
   end loop;
+  /* Renewed while their subscription was just being dropped. */
+  delete from batch_lease l where not exists (select from subscription o where o.id = l.subscription);
   return v_all;
 end
 
@@ -2893,6 +2895,23 @@ returns integer language sql immutable search_path=<schema>, pg_temp as
  select hashtext('sluice ' || p_purpose || ' ' || current_schema()) 
 
 
+-- function lock_subscription(p_stream text, p_name text)
+returns subscription language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  s subscription := subscription_of(p_stream, p_name);
+  v_locked int;
+begin
+  while s.id is distinct from v_locked loop
+    v_locked := s.id;
+    perform hold_stream(s.stream), pg_advisory_xact_lock(lock_space('subscription'), s.id) where s.id is not null;
+    s := subscription_of(p_stream, p_name);
+  end loop;
+  return s;
+end
+
+
+
 -- function look_below(q queue, p_live smallint[], p_level integer, p_floor timestamp with time zone, p_now timestamp with time zone)
 returns integer language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, enable_hashjoin=off, enable_mergejoin=off, enable_sort=off, jit=off as
 
@@ -3312,7 +3331,7 @@ end
 returns bigint[] language sql stable search_path=<schema>, pg_temp as
 
   select array(select o from unnest(b.open || case when b.lease is not null then array[b.id] else '{}' end) o
-                where not exists (select from batch_end e where e.subscription = b.subscription and e.batch = o) order by o)
+                where (select e.batch from batch_end e where e.subscription = b.subscription and e.batch = o) is null order by o)
 
 
 
@@ -5608,7 +5627,8 @@ declare
   v_subscriptions text[];
   v_tables text[];
 begin
-  select * into q from queue where name = p_name and dropped_at is null for update;
+  /* Who adds a subscription holds the stream, and needs a key share of this row. */
+  select * into q from queue where name = p_name and dropped_at is null for no key update;
   if q.id is null then
     return query select null::jsonb, false;
     return;
@@ -5616,13 +5636,16 @@ begin
     return query select queue_fault(p_name, 'stream'), true;
     return;
   end if;
-  v_subscriptions := array(select name from subscription where stream = q.id order by name);
-  v_tables := array(select distinct relation::regclass::text from captures_of(p_name) where stream = q.id and not inherited order by 1);
-  if v_subscriptions || v_tables <> '{}' and not p_force then
-    return query select jsonb_build_object('code', 'stream_in_use', 'stream', p_name, 'subscriptions', v_subscriptions, 'tables', v_tables), true;
-    return;
-  end if;
-  perform pg_advisory_xact_lock(lock_space('stream'), q.id);
+  for v_locked in 0 .. 1 loop
+    /* Without the lock first: who is refused need not wait for it. */
+    perform pg_advisory_xact_lock(lock_space('stream'), q.id) where v_locked = 1;
+    v_subscriptions := array(select name from subscription where stream = q.id order by name);
+    v_tables := array(select distinct relation::regclass::text from captures_of(p_name) where stream = q.id and not inherited order by 1);
+    if v_subscriptions || v_tables <> '{}' and not p_force then
+      return query select jsonb_build_object('code', 'stream_in_use', 'stream', p_name, 'subscriptions', v_subscriptions, 'tables', v_tables), true;
+      return;
+    end if;
+  end loop;
   perform forget_subscription(id) from subscription where stream = q.id order by id;
   delete from tick where stream = q.id;
   delete from stream_segment where stream = q.id;
@@ -5639,11 +5662,9 @@ end
 returns TABLE(fault jsonb, existed boolean) language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
 declare
-  s subscription := subscription_of(p_stream, p_name);
+  s subscription := lock_subscription(p_stream, p_name);
 begin
-  if s.id is not null then
-    perform forget_subscription(s.id);
-  end if;
+  perform forget_subscription(s.id) where s.id is not null;
   return query select case when s.id is null and stream_of(p_stream) is null then queue_fault(p_stream, 'stream') end, s.id is not null;
 end
 
@@ -6006,14 +6027,12 @@ end
 returns TABLE(fault jsonb, batch jsonb, id bigint, at timestamp with time zone, type text, key text, data jsonb, headers jsonb, extra1 text, extra2 text, extra3 text, extra4 text, attempt integer) language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
 declare
-  s subscription := subscription_of(p_stream, p_subscription);
+  s subscription;
   n batch;
 begin
-  fault := coalesce(isolation_fault(), reading_fault(s, p_stream, p_subscription));
+  fault := isolation_fault();
   if fault is null then
-    perform pg_advisory_xact_lock(lock_space('subscription'), s.id);
-    /* It may be gone, or expired, by now. */
-    s := subscription_of(p_stream, p_subscription);
+    s := lock_subscription(p_stream, p_subscription);
     fault := reading_fault(s, p_stream, p_subscription);
   end if;
   if fault is not null then
@@ -6499,15 +6518,17 @@ end
 returns TABLE(fault jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
 declare
-  s subscription := subscription_of(p_stream, p_name);
+  s subscription;
   w record;
 begin
+  if isolation_fault() is null then
+    s := lock_subscription(p_stream, p_name);
+  end if;
   if s.id is null or isolation_fault() is not null or cluster_fault() is not null then
-    return query select case when s.id is null then subscription_fault(p_stream, p_name) else coalesce(isolation_fault(), cluster_fault()) end;
+    return query select coalesce(isolation_fault(), case when s.id is null then subscription_fault(p_stream, p_name) end, cluster_fault());
     return;
   end if;
   perform pg_advisory_xact_lock_shared(lock_space('rotation'), s.stream);
-  perform pg_advisory_xact_lock(lock_space('subscription'), s.id);
   select * into w from start_of(s.stream, p_from);
   if w.seen is null then
     return query select jsonb_build_object('code', 'tick_not_found', 'stream', p_stream, 'tick', p_from->'tick');
@@ -6972,10 +6993,10 @@ returns TABLE(fault jsonb, info jsonb) language plpgsql volatile security define
 declare
   s subscription := subscription_of(p_stream, p_name);
 begin
-  if s.id is not null then
-    perform set_subscription(s.id, p_patch);
-  end if;
-  return query select case when s.id is null then subscription_fault(p_stream, p_name) end, (select subscription_info(n) from subscription n where n.id = s.id);
+  perform set_subscription(s.id, p_patch);
+  info := (select subscription_info(n) from subscription n where n.id = s.id);
+  fault := case when info is null then subscription_fault(p_stream, p_name) end;
+  return next;
 end
 
 

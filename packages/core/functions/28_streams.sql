@@ -153,7 +153,8 @@ declare
   v_subscriptions text[];
   v_tables text[];
 begin
-  select * into q from queue where name = p_name and dropped_at is null for update;
+  /* Who adds a subscription holds the stream, and needs a key share of this row. */
+  select * into q from queue where name = p_name and dropped_at is null for no key update;
   if q.id is null then
     return query select null::jsonb, false;
     return;
@@ -161,13 +162,16 @@ begin
     return query select queue_fault(p_name, 'stream'), true;
     return;
   end if;
-  v_subscriptions := array(select name from subscription where stream = q.id order by name);
-  v_tables := array(select distinct relation::regclass::text from captures_of(p_name) where stream = q.id and not inherited order by 1);
-  if v_subscriptions || v_tables <> '{}' and not p_force then
-    return query select jsonb_build_object('code', 'stream_in_use', 'stream', p_name, 'subscriptions', v_subscriptions, 'tables', v_tables), true;
-    return;
-  end if;
-  perform pg_advisory_xact_lock(lock_space('stream'), q.id);
+  for v_locked in 0 .. 1 loop
+    /* Without the lock first: who is refused need not wait for it. */
+    perform pg_advisory_xact_lock(lock_space('stream'), q.id) where v_locked = 1;
+    v_subscriptions := array(select name from subscription where stream = q.id order by name);
+    v_tables := array(select distinct relation::regclass::text from captures_of(p_name) where stream = q.id and not inherited order by 1);
+    if v_subscriptions || v_tables <> '{}' and not p_force then
+      return query select jsonb_build_object('code', 'stream_in_use', 'stream', p_name, 'subscriptions', v_subscriptions, 'tables', v_tables), true;
+      return;
+    end if;
+  end loop;
   perform forget_subscription(id) from subscription where stream = q.id order by id;
   delete from tick where stream = q.id;
   delete from stream_segment where stream = q.id;

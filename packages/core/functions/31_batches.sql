@@ -266,14 +266,12 @@ create or replace function {schema}.try_next_batch(
 returns table (fault jsonb, batch jsonb, id bigint, at timestamptz, type text, key text, data jsonb, headers jsonb, extra1 text, extra2 text, extra3 text, extra4 text, attempt int)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
-  s subscription := subscription_of(p_stream, p_subscription);
+  s subscription;
   n batch;
 begin
-  fault := coalesce(isolation_fault(), reading_fault(s, p_stream, p_subscription));
+  fault := isolation_fault();
   if fault is null then
-    perform pg_advisory_xact_lock(lock_space('subscription'), s.id);
-    /* It may be gone, or expired, by now. */
-    s := subscription_of(p_stream, p_subscription);
+    s := lock_subscription(p_stream, p_subscription);
     fault := reading_fault(s, p_stream, p_subscription);
   end if;
   if fault is not null then

@@ -139,6 +139,8 @@ begin
     with gone as (delete from batch where subscription = s.id and id < v_below returning 1)
     select v_all + count(*) into v_all from gone;
   end loop;
+  /* Renewed while their subscription was just being dropped. */
+  delete from batch_lease l where not exists (select from subscription o where o.id = l.subscription);
   return v_all;
 end
 $$

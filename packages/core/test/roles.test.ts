@@ -35,7 +35,7 @@ const classes: Record<Kind | "everybody" | "nobody", string> = {
     flip_wanted flipping forget_subscription forget_ticks found_elsewhere goes_round grant_role group_left group_of hand_out has_floor
     held_batch held_of hold_batch hold_if_free hold_storage hold_stream hold_stream_if_free holders_of insert_message isolation_fault
     items_fault keep keep_results key_holder key_text lag_fine lag_of lag_wanted last_sent leaf_settings left_queue limits_fault lock_child
-    lock_group lock_grouped lock_key lock_ready lock_space look_below maintained_lately make_range make_tick message_info message_leaf
+    lock_group lock_grouped lock_key lock_ready lock_space lock_subscription look_below maintained_lately make_range make_tick message_info message_leaf
     message_state message_table messages_of missing_queue_fault new_lease newest_batch newest_segment next_content next_group next_slice
     oldest_waiting open_batches open_window options_fault other_leaf own own_relation own_schema partition_fault partition_measure
     partition_steps partitioned priority_fault publish_fault published put_off queue_fault queue_info queue_left raise_fault range_bound

@@ -5360,7 +5360,8 @@ declare
   v_subscriptions text[];
   v_tables text[];
 begin
-  select * into q from queue where name = p_name and dropped_at is null for update;
+  /* Who adds a subscription holds the stream, and needs a key share of this row. */
+  select * into q from queue where name = p_name and dropped_at is null for no key update;
   if q.id is null then
     return query select null::jsonb, false;
     return;
@@ -5368,13 +5369,16 @@ begin
     return query select queue_fault(p_name, 'stream'), true;
     return;
   end if;
-  v_subscriptions := array(select name from subscription where stream = q.id order by name);
-  v_tables := array(select distinct relation::regclass::text from captures_of(p_name) where stream = q.id and not inherited order by 1);
-  if v_subscriptions || v_tables <> '{}' and not p_force then
-    return query select jsonb_build_object('code', 'stream_in_use', 'stream', p_name, 'subscriptions', v_subscriptions, 'tables', v_tables), true;
-    return;
-  end if;
-  perform pg_advisory_xact_lock(lock_space('stream'), q.id);
+  for v_locked in 0 .. 1 loop
+    /* Without the lock first: who is refused need not wait for it. */
+    perform pg_advisory_xact_lock(lock_space('stream'), q.id) where v_locked = 1;
+    v_subscriptions := array(select name from subscription where stream = q.id order by name);
+    v_tables := array(select distinct relation::regclass::text from captures_of(p_name) where stream = q.id and not inherited order by 1);
+    if v_subscriptions || v_tables <> '{}' and not p_force then
+      return query select jsonb_build_object('code', 'stream_in_use', 'stream', p_name, 'subscriptions', v_subscriptions, 'tables', v_tables), true;
+      return;
+    end if;
+  end loop;
   perform forget_subscription(id) from subscription where stream = q.id order by id;
   delete from tick where stream = q.id;
   delete from stream_segment where stream = q.id;
@@ -5533,11 +5537,11 @@ begin
   return append_event(q, type, data, array[extra1, extra2, extra3, extra4], key, headers);
 end
 $$`,
-  `/* Those of its batches that are open. */
+  `/* Those of its batches that are open. Looked up one by one: a join may read all ends there ever were. */
 create or replace function {schema}.open_batches(b {schema}.batch) returns bigint[]
 language sql stable set search_path = {schema}, pg_temp as $$
   select array(select o from unnest(b.open || case when b.lease is not null then array[b.id] else '{}' end) o
-                where not exists (select from batch_end e where e.subscription = b.subscription and e.batch = o) order by o)
+                where (select e.batch from batch_end e where e.subscription = b.subscription and e.batch = o) is null order by o)
 $$`,
   `create or replace function {schema}.newest_batch(p_subscription int) returns {schema}.batch
 language plpgsql stable set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_sort = off as $$
@@ -5664,25 +5668,43 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   s subscription := subscription_of(p_stream, p_name);
 begin
-  if s.id is not null then
-    perform set_subscription(s.id, p_patch);
-  end if;
-  return query select case when s.id is null then subscription_fault(p_stream, p_name) end, (select subscription_info(n) from subscription n where n.id = s.id);
+  perform set_subscription(s.id, p_patch);
+  info := (select subscription_info(n) from subscription n where n.id = s.id);
+  fault := case when info is null then subscription_fault(p_stream, p_name) end;
+  return next;
+end
+$$`,
+  `/* A subscription as it is under its lock, which follows that of its stream. One that was dropped and made anew while the lock was waited
+   for is another, with a lock of its own. */
+create or replace function {schema}.lock_subscription(p_stream text, p_name text) returns {schema}.subscription
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  s subscription := subscription_of(p_stream, p_name);
+  v_locked int;
+begin
+  while s.id is distinct from v_locked loop
+    v_locked := s.id;
+    perform hold_stream(s.stream), pg_advisory_xact_lock(lock_space('subscription'), s.id) where s.id is not null;
+    s := subscription_of(p_stream, p_name);
+  end loop;
+  return s;
 end
 $$`,
   `/* Moves a subscription to another position, forth or back, as far as events are stored. One that has expired lives again. */
 create or replace function {schema}.try_reposition(p_stream text, p_name text, p_from jsonb) returns table (fault jsonb)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
-  s subscription := subscription_of(p_stream, p_name);
+  s subscription;
   w record;
 begin
+  if isolation_fault() is null then
+    s := lock_subscription(p_stream, p_name);
+  end if;
   if s.id is null or isolation_fault() is not null or cluster_fault() is not null then
-    return query select case when s.id is null then subscription_fault(p_stream, p_name) else coalesce(isolation_fault(), cluster_fault()) end;
+    return query select coalesce(isolation_fault(), case when s.id is null then subscription_fault(p_stream, p_name) end, cluster_fault());
     return;
   end if;
   perform pg_advisory_xact_lock_shared(lock_space('rotation'), s.stream);
-  perform pg_advisory_xact_lock(lock_space('subscription'), s.id);
   select * into w from start_of(s.stream, p_from);
   if w.seen is null then
     return query select jsonb_build_object('code', 'tick_not_found', 'stream', p_stream, 'tick', p_from->'tick');
@@ -5710,11 +5732,9 @@ $$`,
   `create or replace function {schema}.try_drop_subscription(p_stream text, p_name text) returns table (fault jsonb, existed boolean)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
-  s subscription := subscription_of(p_stream, p_name);
+  s subscription := lock_subscription(p_stream, p_name);
 begin
-  if s.id is not null then
-    perform forget_subscription(s.id);
-  end if;
+  perform forget_subscription(s.id) where s.id is not null;
   return query select case when s.id is null and stream_of(p_stream) is null then queue_fault(p_stream, 'stream') end, s.id is not null;
 end
 $$`,
@@ -5974,14 +5994,12 @@ create or replace function {schema}.try_next_batch(
 returns table (fault jsonb, batch jsonb, id bigint, at timestamptz, type text, key text, data jsonb, headers jsonb, extra1 text, extra2 text, extra3 text, extra4 text, attempt int)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
-  s subscription := subscription_of(p_stream, p_subscription);
+  s subscription;
   n batch;
 begin
-  fault := coalesce(isolation_fault(), reading_fault(s, p_stream, p_subscription));
+  fault := isolation_fault();
   if fault is null then
-    perform pg_advisory_xact_lock(lock_space('subscription'), s.id);
-    /* It may be gone, or expired, by now. */
-    s := subscription_of(p_stream, p_subscription);
+    s := lock_subscription(p_stream, p_subscription);
     fault := reading_fault(s, p_stream, p_subscription);
   end if;
   if fault is not null then
@@ -6413,6 +6431,8 @@ begin
     with gone as (delete from batch where subscription = s.id and id < v_below returning 1)
     select v_all + count(*) into v_all from gone;
   end loop;
+  /* Renewed while their subscription was just being dropped. */
+  delete from batch_lease l where not exists (select from subscription o where o.id = l.subscription);
   return v_all;
 end
 $$`,
