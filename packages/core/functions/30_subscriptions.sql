@@ -1,8 +1,8 @@
-/* Those of its batches that are open. */
+/* Those of its batches that are open. A look-up for each: what a join plans reads every batch that has ended. */
 create or replace function {schema}.open_batches(b {schema}.batch) returns bigint[]
-language sql stable set search_path = {schema}, pg_temp as $$
+language sql stable set search_path = {schema}, pg_temp set enable_seqscan = off as $$
   select array(select o from unnest(b.open || case when b.lease is not null then array[b.id] else '{}' end) o
-                where not exists (select from batch_end e where e.subscription = b.subscription and e.batch = o) order by o)
+                where (select true from batch_end e where e.subscription = b.subscription and e.batch = o) is null order by o)
 $$
 -- next
 create or replace function {schema}.newest_batch(p_subscription int) returns {schema}.batch
