@@ -6,9 +6,10 @@ import type { TxOption } from "../types.ts"
 
 /** How far a subscription may lag behind before `whenStuck` decides; what is left out is unlimited. */
 export interface LagLimit {
-  /** Age of the oldest event that it has not done with. */
+  /** Age of the oldest event that it has not done with, those in open batches included. */
   readonly age?: Duration
   readonly events?: number
+  /** Of storage, in proportion to the events: an estimate. */
   readonly bytes?: number
 }
 
@@ -23,7 +24,7 @@ export interface LagOptions {
 export interface StreamOptions extends LagOptions {
   /** How long a segment takes new events before the next one does. Events live in three segments, and are gone with theirs, at once and without a trace, when all subscriptions have done with it. Default "2h". */
   readonly rotationPeriod?: Duration
-  /** How long events are kept at least, subscriptions or not: for those that begin in the past. Default 0: as long as subscriptions need them; without any, until the second rotation. */
+  /** How long events are kept at least, subscriptions or not: for those that begin in the past. Default 0: as long as subscriptions need them; without any, until the next rotation. */
   readonly retention?: Duration
   /** A tick after so many events. Ticks mark the ends of batches for who lags behind; no delivery waits for one. Default 500. */
   readonly tickerMaxCount?: number
@@ -61,6 +62,7 @@ export interface StreamState extends StreamInfo {
   readonly eventsPerSecond: number
   /** Published since the last tick. */
   readonly newEvents: number
+  /** Its id. */
   readonly lastTick: string | null
   /** Milliseconds since the last tick. */
   readonly tickerLag: number | null
@@ -97,18 +99,19 @@ const statements = {
 export interface StreamsAdmin<Tx> {
   /** Creates a stream or finds it. Throws `QueueOptionsDifferError` where it exists with other options, `WrongKindError` where a queue has the name. */
   createStream(name: string, options?: CreateStreamOptions<Tx>): Promise<StreamInfo & { readonly created: boolean }>
+  /** Changes what the patch has, and leaves the rest; returns all options. Throws `StreamNotFoundError`. */
   updateStream(name: string, patch: StreamOptions, options?: TxOption<Tx>): Promise<StreamInfo>
   /** Throws `StreamNotFoundError`. */
   getStream(name: string, options?: TxOption<Tx>): Promise<StreamInfo>
   /** All streams, in order of name. */
   listStreams(options?: TxOption<Tx>): Promise<StreamInfo[]>
-  /** Returns whether there was one. Throws `StreamInUseError` while it has subscriptions, unless forced; these are dropped with it. Waits for transactions that have published to it. */
+  /** Returns whether there was one. Throws `StreamInUseError` while it has subscriptions or captured tables, unless forced: subscriptions are dropped with it, and the tables record nothing any more. Waits for transactions that have published to it. */
   dropStream(name: string, options?: { readonly force?: boolean } & TxOption<Tx>): Promise<boolean>
   /** Options, rates, ticks and storage. Estimates where they say so. */
   getStreamInfo(name: string, options?: TxOption<Tx>): Promise<StreamState>
-  /** Ticks now, and returns the id of the tick. In a transaction of its own. */
+  /** Ticks now, due or paused, and returns the id of the tick. In a transaction of its own. Throws `InvalidOptionError` where the stream has `externalTicker`. */
   forceTick(name: string): Promise<string>
-  /** Ticks with an id and a time from elsewhere, where the stream has `externalTicker`. Returns the id; null where it is not above the last one. */
+  /** Ticks with an id and a time from elsewhere, where the stream has `externalTicker`. Returns the id; null where it is not above the last one. Throws `InvalidOptionError` where the stream ticks by itself. */
   externalTick(name: string, tick: ExternalTick<Tx>): Promise<string | null>
 }
 

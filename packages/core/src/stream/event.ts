@@ -25,6 +25,7 @@ export interface EventOf<Type extends string, Data> {
   readonly headers: JsonObject
   /** Up to four texts beside the data, PgQ's extra1 to extra4. Of a captured table: its name, and the row before an update. */
   readonly extra: readonly [string | null, string | null, string | null, string | null]
+  /** When it was published, by the clock of the server; the commit comes later. */
   readonly publishedAt: Date
   /** Which delivery to this subscription it is; the first is 1. */
   readonly attempt: number

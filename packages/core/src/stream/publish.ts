@@ -8,11 +8,11 @@ import type { EventSchemas, EventTypes } from "./event.ts"
 
 /** What may be said of an event beside its data. */
 export interface EventOptions {
-  /** Names what the event is about, up to 500 characters; `map` and handlers may split by it. */
+  /** Names what the event is about, such as the id of an order; up to 500 characters. Nothing is unique about it, and nothing is ordered or filtered by it. */
   readonly key?: string
   /** Carried beside the data, for tracing and routing. */
   readonly headers?: JsonObject
-  /** Up to four texts, PgQ's extra1 to extra4. */
+  /** Up to four texts, PgQ's extra1 to extra4; those left out are null. */
   readonly extra?: readonly (string | null)[]
 }
 
