@@ -1665,18 +1665,18 @@ begin
     return query select r.event, r.at, r.type, r.key, r.data, r.headers, r.extra1, r.extra2, r.extra3, r.extra4, r.attempt + n.attempt
       from event_retry r where r.id = any (n.retried) and r.event > p_after order by r.event limit p_limit;
   else
-    return query execute 'select id, at, type, key, data, headers, extra1, extra2, extra3, extra4, $5 from ' || events_of(p_stream)
-        || ' where id > greatest($2, $3 - 1) and id <= $4 order by id limit $6'
+    return query execute 'select id, at, type, key, data, headers, extra1, extra2, extra3, extra4, $5 from ' || events_of(p_stream, 'i.id > greatest($2, $3 - 1) and i.id <= $4')
+        || ' order by id limit $6'
       using n.txids, p_after, n.from_id, n.to_id, n.attempt, p_limit;
   end if;
 end
 
 
 
--- function events_of(p_stream integer)
-returns text language sql immutable search_path=<schema>, pg_temp as
+-- function events_of(p_stream integer, p_where text)
+returns text language sql immutable search_path=<schema>, pg_temp defaults 'true'::text as
 
-  select format('unnest($1) r, lateral (select * from %I i where i.txid >= coalesce(lower(r), 0) and i.txid < coalesce(upper(r), 9223372036854775807)) e', event_table(p_stream))
+  select format('unnest($1) r, lateral (select * from %I i where i.txid >= coalesce(lower(r), 0) and i.txid < coalesce(upper(r), 9223372036854775807) and %s offset 0) e', event_table(p_stream), p_where)
 
 
 
@@ -2157,7 +2157,7 @@ declare
   n batch;
 begin
   select o.* into n from batch o where o.subscription = s.id and o.id = any (open_batches(b)) and o.owner = p_owner
-     and not exists (select from batch_lease l where l.subscription = s.id and l.batch = o.id and l.owner is null) order by o.id limit 1;
+     and (select l.owner is null from batch_lease l where l.subscription = s.id and l.batch = o.id) is not true order by o.id limit 1;
   if found then
     perform renew(n, v_now, p_lease);
     return n;
@@ -3328,7 +3328,7 @@ end
 
 
 -- function open_batches(b batch)
-returns bigint[] language sql stable search_path=<schema>, pg_temp as
+returns bigint[] language sql stable search_path=<schema>, pg_temp, enable_seqscan=off as
 
   select array(select o from unnest(b.open || case when b.lease is not null then array[b.id] else '{}' end) o
                 where (select e.batch from batch_end e where e.subscription = b.subscription and e.batch = o) is null order by o)
@@ -3638,8 +3638,7 @@ begin
   execute 'with wanted as materialized (
       select distinct on (event) event, w from (select (w->>''id'')::bigint as event, w, place from jsonb_array_elements($8) with ordinality t(w, place)) d order by event, place desc),
     o as materialized (
-      select id, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, 0 as attempt, null::jsonb as errors, false as alone from ' || events_of(s.stream) || '
-       where id between $2 and $3 and id = any (array(select event from wanted))
+      select id, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, 0 as attempt, null::jsonb as errors, false as alone from ' || events_of(s.stream, 'i.id between $2 and $3 and i.id = any (array(select event from wanted))') || '
       union all
       select event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, attempt, errors, alone from event_retry where id = any ($4)),
     put as (

@@ -12,10 +12,11 @@ $$
 create or replace function {schema}.event_table(p_stream int) returns text
 language sql immutable as $$ select 'event_s' || p_stream $$
 -- next
-/* The events of the transactions $1, for dynamic SQL: a look-up in the index for each range of them. */
-create or replace function {schema}.events_of(p_stream int) returns text
+/* The events of the transactions $1, for dynamic SQL: a look-up in the index for each range of them, with what else is asked of an event i.
+   The offset keeps that inside: by ids alone the planner would read the whole index. */
+create or replace function {schema}.events_of(p_stream int, p_where text default 'true') returns text
 language sql immutable set search_path = {schema}, pg_temp as $$
-  select format('unnest($1) r, lateral (select * from %I i where i.txid >= coalesce(lower(r), 0) and i.txid < coalesce(upper(r), 9223372036854775807)) e', event_table(p_stream))
+  select format('unnest($1) r, lateral (select * from %I i where i.txid >= coalesce(lower(r), 0) and i.txid < coalesce(upper(r), 9223372036854775807) and %s offset 0) e', event_table(p_stream), p_where)
 $$
 -- next
 /* What was ever published, rolled back or not: a hint for ticks and metrics, never for what is in a batch. */

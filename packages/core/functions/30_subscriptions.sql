@@ -1,6 +1,6 @@
 /* Those of its batches that are open. Looked up one by one: a join may read all ends there ever were. */
 create or replace function {schema}.open_batches(b {schema}.batch) returns bigint[]
-language sql stable set search_path = {schema}, pg_temp as $$
+language sql stable set search_path = {schema}, pg_temp set enable_seqscan = off as $$
   select array(select o from unnest(b.open || case when b.lease is not null then array[b.id] else '{}' end) o
                 where (select e.batch from batch_end e where e.subscription = b.subscription and e.batch = o) is null order by o)
 $$

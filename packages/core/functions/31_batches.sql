@@ -224,7 +224,7 @@ declare
   n batch;
 begin
   select o.* into n from batch o where o.subscription = s.id and o.id = any (open_batches(b)) and o.owner = p_owner
-     and not exists (select from batch_lease l where l.subscription = s.id and l.batch = o.id and l.owner is null) order by o.id limit 1;
+     and (select l.owner is null from batch_lease l where l.subscription = s.id and l.batch = o.id) is not true order by o.id limit 1;
   if found then
     perform renew(n, v_now, p_lease);
     return n;
@@ -319,8 +319,8 @@ begin
     return query select r.event, r.at, r.type, r.key, r.data, r.headers, r.extra1, r.extra2, r.extra3, r.extra4, r.attempt + n.attempt
       from event_retry r where r.id = any (n.retried) and r.event > p_after order by r.event limit p_limit;
   else
-    return query execute 'select id, at, type, key, data, headers, extra1, extra2, extra3, extra4, $5 from ' || events_of(p_stream)
-        || ' where id > greatest($2, $3 - 1) and id <= $4 order by id limit $6'
+    return query execute 'select id, at, type, key, data, headers, extra1, extra2, extra3, extra4, $5 from ' || events_of(p_stream, 'i.id > greatest($2, $3 - 1) and i.id <= $4')
+        || ' order by id limit $6'
       using n.txids, p_after, n.from_id, n.to_id, n.attempt, p_limit;
   end if;
 end

@@ -5170,10 +5170,11 @@ language sql stable set search_path = {schema}, pg_temp as $$
 $$`,
   `create or replace function {schema}.event_table(p_stream int) returns text
 language sql immutable as $$ select 'event_s' || p_stream $$`,
-  `/* The events of the transactions $1, for dynamic SQL: a look-up in the index for each range of them. */
-create or replace function {schema}.events_of(p_stream int) returns text
+  `/* The events of the transactions $1, for dynamic SQL: a look-up in the index for each range of them, with what else is asked of an event i.
+   The offset keeps that inside: by ids alone the planner would read the whole index. */
+create or replace function {schema}.events_of(p_stream int, p_where text default 'true') returns text
 language sql immutable set search_path = {schema}, pg_temp as $$
-  select format('unnest($1) r, lateral (select * from %I i where i.txid >= coalesce(lower(r), 0) and i.txid < coalesce(upper(r), 9223372036854775807)) e', event_table(p_stream))
+  select format('unnest($1) r, lateral (select * from %I i where i.txid >= coalesce(lower(r), 0) and i.txid < coalesce(upper(r), 9223372036854775807) and %s offset 0) e', event_table(p_stream), p_where)
 $$`,
   `/* What was ever published, rolled back or not: a hint for ticks and metrics, never for what is in a batch. */
 create or replace function {schema}.published(p_stream int) returns bigint
@@ -5539,7 +5540,7 @@ end
 $$`,
   `/* Those of its batches that are open. Looked up one by one: a join may read all ends there ever were. */
 create or replace function {schema}.open_batches(b {schema}.batch) returns bigint[]
-language sql stable set search_path = {schema}, pg_temp as $$
+language sql stable set search_path = {schema}, pg_temp set enable_seqscan = off as $$
   select array(select o from unnest(b.open || case when b.lease is not null then array[b.id] else '{}' end) o
                 where (select e.batch from batch_end e where e.subscription = b.subscription and e.batch = o) is null order by o)
 $$`,
@@ -5955,7 +5956,7 @@ declare
   n batch;
 begin
   select o.* into n from batch o where o.subscription = s.id and o.id = any (open_batches(b)) and o.owner = p_owner
-     and not exists (select from batch_lease l where l.subscription = s.id and l.batch = o.id and l.owner is null) order by o.id limit 1;
+     and (select l.owner is null from batch_lease l where l.subscription = s.id and l.batch = o.id) is not true order by o.id limit 1;
   if found then
     perform renew(n, v_now, p_lease);
     return n;
@@ -6045,8 +6046,8 @@ begin
     return query select r.event, r.at, r.type, r.key, r.data, r.headers, r.extra1, r.extra2, r.extra3, r.extra4, r.attempt + n.attempt
       from event_retry r where r.id = any (n.retried) and r.event > p_after order by r.event limit p_limit;
   else
-    return query execute 'select id, at, type, key, data, headers, extra1, extra2, extra3, extra4, $5 from ' || events_of(p_stream)
-        || ' where id > greatest($2, $3 - 1) and id <= $4 order by id limit $6'
+    return query execute 'select id, at, type, key, data, headers, extra1, extra2, extra3, extra4, $5 from ' || events_of(p_stream, 'i.id > greatest($2, $3 - 1) and i.id <= $4')
+        || ' order by id limit $6'
       using n.txids, p_after, n.from_id, n.to_id, n.attempt, p_limit;
   end if;
 end
@@ -6139,8 +6140,7 @@ begin
   execute 'with wanted as materialized (
       select distinct on (event) event, w from (select (w->>''id'')::bigint as event, w, place from jsonb_array_elements($8) with ordinality t(w, place)) d order by event, place desc),
     o as materialized (
-      select id, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, 0 as attempt, null::jsonb as errors, false as alone from ' || events_of(s.stream) || '
-       where id between $2 and $3 and id = any (array(select event from wanted))
+      select id, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, 0 as attempt, null::jsonb as errors, false as alone from ' || events_of(s.stream, 'i.id between $2 and $3 and i.id = any (array(select event from wanted))') || '
       union all
       select event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, attempt, errors, alone from event_retry where id = any ($4)),
     put as (
