@@ -209,6 +209,11 @@ language sql immutable set search_path = {schema}, pg_temp as $$
      and not exists (select from jsonb_each(p - 'age') where (partition_measure('id', value) > 0) is not true)
 $$
 -- next
+create or replace function {schema}.try_get_stream(p_name text) returns table (fault jsonb, info jsonb)
+language sql stable set search_path = {schema}, pg_temp as $$
+  select case when q.id is null then queue_fault(p_name, 'stream') end, case when q.id is not null then stream_info(q) end from stream_of(p_name) q
+$$
+-- next
 /* The first option that there is not, or that cannot be meant, of those that the SQL functions were given. */
 create or replace function {schema}.stream_options_fault(p_options jsonb) returns jsonb
 language sql immutable set search_path = {schema}, pg_temp as $$

@@ -10,7 +10,7 @@ $$
 -- next
 /* After the schema was restored into another cluster, whose transaction ids have nothing to do with those that are stored: what a subscription
    had not done with it gets as retries, each event once, and all positions begin anew. The events stay, as of this transaction.
-   p_same_history: the ids hold, as after pg_upgrade; only the cluster is another. */
+   Expired ones get nothing: they go on from the earliest event, if at all. p_same_history: the ids hold, as after pg_upgrade; only the cluster is another. */
 create or replace function {schema}.try_after_restore(p_same_history boolean) returns table (fault jsonb, streams int, events bigint)
 language plpgsql volatile set search_path = {schema}, pg_temp set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
@@ -27,7 +27,7 @@ begin
     for q in select * from queue where kind = 'stream' and dropped_at is null and not p_same_history order by id loop
       streams := streams + 1;
       execute format('lock table %I in access exclusive mode', event_table(q.id));
-      for s in select * from subscription where stream = q.id order by id loop
+      for s in select * from subscription where stream = q.id and expired_at is null order by id loop
         execute format('insert into event_retry (subscription, due, attempt, event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4)
           select distinct on (e.id) $1, $2, 0, e.id, $3, e.at, e.type, e.key, e.data, e.headers, e.extra1, e.extra2, e.extra3, e.extra4
             from waiting_parts($4) w join %I e on e.txid <@ w.txids and e.id between w.from_id and w.to_id order by e.id', event_table(q.id))
@@ -41,6 +41,10 @@ begin
          from subscription where stream = q.id order by id;
       perform make_tick(q.id, null, null);
     end loop;
+    if not p_same_history then
+      /* What was handed out after the dump had ids that others, such as targets of a forward, have seen. */
+      perform setval('batch_id', nextval('batch_id') + 1000000000000);
+    end if;
     update installation set cluster = (select system_identifier::text from pg_control_system());
   end if;
   return next;

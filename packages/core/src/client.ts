@@ -13,7 +13,7 @@ import { createSchedules, type Schedules } from "./schedules/schedules.ts"
 import { createResults, type ResultOptions } from "./results.ts"
 import { createSession, typedError } from "./session.ts"
 import type { EventSchemas, EventTypes, TypesOf } from "./stream/event.ts"
-import { checkSchemas, createStream, type Stream } from "./stream/stream.ts"
+import { checkTypes, createStream, type Stream } from "./stream/stream.ts"
 import type { EventContext, EventHandlers, EventTransactionContext } from "./subscriber/handlers.ts"
 import type { SubscriberOptions } from "./subscriber/options.ts"
 import { createSubscriber, type Subscriber } from "./subscriber/subscriber.ts"
@@ -120,8 +120,7 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
     },
     stream: <Schemas extends EventSchemas>(name: string, types?: { readonly events?: Schemas | undefined }) => {
       validateName(name, "stream")
-      checkOptions(types === undefined ? {} : types, ["events"], "types")
-      checkSchemas(types?.events)
+      checkTypes(types)
       return createStream<TypesOf<Schemas>, Tx>(session, hub, transactions, name, types?.events)
     },
     subscriber: (stream: string | Pick<Stream, "name" | "schemas">, subscription: string, handlers: unknown, how?: SubscriberOptions) => {

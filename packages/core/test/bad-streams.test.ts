@@ -148,7 +148,7 @@ test("no SQL runs for a name that is none, of a stream or of a subscription", as
     (value: unknown) => untyped.stream!(value), (value: unknown) => stream.subscription!(value), (value: unknown) => untyped.subscriber!(value, "x", () => {}), (value: unknown) => untyped.subscriber!("s", value, () => {}),
   ]
   for (const value of names) {
-    for (const call of [...streams, ...subscriptions, ...more]) expect(await errorOf(async () => call(value)), `${call} ${String(value)}`).toBeInstanceOf(InvalidNameError)
+    for (const call of [...streams, ...subscriptions, ...more]) expect(await errorOf(async () => call(value)), `${String(call)} ${String(value)}`).toBeInstanceOf(InvalidNameError)
   }
   expect(calls).toEqual([])
 })

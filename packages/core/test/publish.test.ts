@@ -1,11 +1,12 @@
-import { createClient, PayloadInvalidError, type StandardSchema, StreamClosedError, StreamNotFoundError, TransactionLimitError, WrongKindError } from "@sluice/core"
+import { createClient, PayloadInvalidError, type StandardSchema, StreamClosedError, StreamNotFoundError, type StreamOptions, TransactionLimitError, WrongKindError } from "@sluice/core"
 import { pgDriver } from "@sluice/pg"
-import { describe, expect, test } from "vitest"
+import { Client as Connection, type PoolClient } from "pg"
+import { afterAll, describe, expect, test } from "vitest"
 import { errorOf } from "./helpers/error-of.ts"
 import { harness, inTransaction } from "./helpers/harness.ts"
 import { freshStream, reading } from "./helpers/recorded.ts"
 
-const { client, pool, freshQueue } = await harness()
+const { client, pool, url, freshQueue } = await harness()
 
 const types = async ({ news }: { news(): Promise<{ type: string }[]> }): Promise<string[]> => (await news()).map(({ type }) => type)
 
@@ -113,7 +114,7 @@ describe("publish in the caller's transaction", () => {
   test.each(["read committed", "repeatable read", "serializable"])("at %s is there at the commit, or never was", async (level) => {
     const stream = await freshStream(client)
     const begin = `begin isolation level ${level}`
-    const publish = (type: string) => (tx: import("pg").PoolClient) => client.stream(stream.name).publish(type, 1, { tx })
+    const publish = (type: string) => (tx: PoolClient) => client.stream(stream.name).publish(type, 1, { tx })
     await inTransaction(pool, publish("gone"), { begin, end: "rollback" })
     await inTransaction(pool, async (tx) => {
       await publish("kept")(tx)
@@ -195,21 +196,43 @@ describe("a stream takes no events", () => {
   })
 })
 
-test.each(["client.transaction", "notify: \"transaction\"", "publish"])("a reader that waits is woken by the commit of %s", async (how) => {
-  const waking = createClient(pgDriver(pool))
-  const { name } = await freshStream(client, how.startsWith("notify") ? { notify: "transaction" } : {})
-  const ending = new AbortController()
-  const read = (async () => {
-    for await (const event of waking.stream(name).subscription("test").events({ signal: ending.signal })) return [event.type, Date.now() - event.publishedAt.getTime()]
-  })()
-  // It has looked several times, and waits.
-  await expect.poll(async () => (await client.admin.getSubscriptionInfo(name, "test")).pendingEvents).toBe(0)
-  if (how === "client.transaction") await waking.transaction((tx) => waking.stream(name).publish("a", 1, { tx }))
-  else if (how === "publish") await waking.stream(name).publish("a", 1)
-  else await inTransaction(pool, (tx) => client.stream(name).publish("a", 1, { tx }))
-  expect((await read)![0]).toBe("a")
-  ending.abort()
-  await waking.close()
+describe("a commit wakes readers", () => {
+  const waking = createClient(pgDriver(pool), { listen: false })
+  const listener = new Connection({ connectionString: url })
+  afterAll(() => Promise.all([waking.close(), listener.end()]))
+
+  /** The streams that were notified up to the one that is published to at last, by itself. */
+  async function wokenBy(cause: (name: string) => Promise<unknown>, options: StreamOptions = {}): Promise<string[]> {
+    const [{ name }, last] = [await freshStream(client, options), await freshStream(client)]
+    const heard: string[] = []
+    const over = new Promise<void>((resolve) => listener.on("notification", ({ payload }) => heard.push(payload!.replace(name, "it")) && payload === last.name && resolve()))
+    await cause(name)
+    await waking.stream(last.name).publish("last", 1)
+    await over
+    listener.removeAllListeners("notification")
+    return heard.filter((payload) => payload !== last.name)
+  }
+
+  test("of publish, of client.transaction, and of any where the stream says notify: transaction", async () => {
+    await listener.connect()
+    await listener.query("listen sluice_wake")
+    const item = { type: "a", data: 1 }
+    expect(await wokenBy((name) => waking.stream(name).publish("a", 1))).toEqual(["it"])
+    expect(await wokenBy((name) => waking.stream(name).publishBatch([item, item]))).toEqual(["it"])
+    expect(await wokenBy((name) => waking.transaction((tx) => waking.stream(name).publishBatch([item, item], { tx })))).toEqual(["it"])
+    expect(await wokenBy((name) => inTransaction(pool, (tx) => client.stream(name).publish("a", 1, { tx })), { notify: "transaction" })).toEqual(["it"])
+    expect(await wokenBy((name) => pool.query("select sluice.insert_event($1, 'a', '1')", [name]), { notify: "transaction" })).toEqual(["it"])
+  })
+
+  test("but nothing does of a transaction that nobody sees commit, or that does not", async () => {
+    expect(await wokenBy((name) => inTransaction(pool, (tx) => waking.stream(name).publish("a", 1, { tx })))).toEqual([])
+    expect(await wokenBy((name) => client.stream(name).publish("a", 1))).toEqual([]) // its client has notify: false
+    expect(await wokenBy((name) => inTransaction(pool, (tx) => waking.stream(name).publish("a", 1, { tx }), { end: "rollback" }), { notify: "transaction" })).toEqual([])
+    expect(await wokenBy((name) => errorOf(waking.transaction(async (tx) => {
+      await waking.stream(name).publish("a", 1, { tx })
+      throw new Error("no")
+    })))).toEqual([])
+  })
 })
 
 test("a client of another process reads on where this one published", async () => {

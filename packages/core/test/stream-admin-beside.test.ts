@@ -18,7 +18,8 @@ test("20 creations at once make one stream: one of them created it", async () =>
   for (const options of [{}, { retention: "1d", lagLimit: { events: 5 } }] as const) {
     const name = `crowd.${Object.keys(options).length}`
     const results = await times(20, () => admin.createStream(name, options))
-    expect(results.map(({ created }) => created).sort()).toEqual([...Array.from({ length: 19 }, () => false), true])
+    expect(results.filter(({ created }) => created === true)).toHaveLength(1)
+    expect(results.filter(({ created }) => created === false)).toHaveLength(19)
     expect(new Set(results.map(({ id }) => id)).size).toBe(1)
   }
   const strict = await times(20, () => admin.createStream("crowd.strict", { ifExists: "error" }))

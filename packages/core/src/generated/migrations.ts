@@ -5194,6 +5194,13 @@ begin
   return pg_relation_size(own_relation(event_table(p_stream) || '_0')) is not null;
 end
 $$`,
+  `/* The same for who looks at many streams, and rather passes one than waits for the end of a drop. */
+create or replace function {schema}.hold_stream_if_free(p_stream int) returns boolean
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  return pg_try_advisory_xact_lock_shared(lock_space('stream'), p_stream) and pg_relation_size(own_relation(event_table(p_stream) || '_0')) is not null;
+end
+$$`,
   `create or replace function {schema}.subscription_fault(p_stream text, p_subscription text) returns jsonb
 language sql stable set search_path = {schema}, pg_temp as $$
   select case when exists (select from queue where name = p_stream and kind = 'stream' and dropped_at is null)
@@ -5403,6 +5410,10 @@ language sql immutable set search_path = {schema}, pg_temp as $$
   select coalesce(jsonb_typeof(p), 'null') = 'null' or jsonb_typeof(p) = 'object' and p - '{age,events,bytes}'::text[] = '{}'
      and (not p ? 'age' or partition_measure('time', p->'age') > 0)
      and not exists (select from jsonb_each(p - 'age') where (partition_measure('id', value) > 0) is not true)
+$$`,
+  `create or replace function {schema}.try_get_stream(p_name text) returns table (fault jsonb, info jsonb)
+language sql stable set search_path = {schema}, pg_temp as $$
+  select case when q.id is null then queue_fault(p_name, 'stream') end, case when q.id is not null then stream_info(q) end from stream_of(p_name) q
 $$`,
   `/* The first option that there is not, or that cannot be meant, of those that the SQL functions were given. */
 create or replace function {schema}.stream_options_fault(p_options jsonb) returns jsonb
@@ -5638,13 +5649,17 @@ begin
     return query select jsonb_build_object('code', 'tick_not_found', 'stream', p_stream, 'tick', p_from->'tick'), null::boolean, null::jsonb;
     return;
   end if;
-  insert into subscription (stream, name, created_at) values (q.id, p_name, clock()) on conflict (stream, name) do nothing returning * into s;
-  if s.id is null then
+  loop
+    insert into subscription (stream, name, created_at) values (q.id, p_name, clock()) on conflict (stream, name) do nothing returning * into s;
+    exit when found;
     select * into s from subscription where stream = q.id and name = p_name;
-    return query select case when p_must_be_new then jsonb_build_object('code', 'queue_already_exists', 'queue', p_name, 'kind', 'subscription')
-      else subscription_differences(s, p_options) end, false, subscription_info(s);
-    return;
-  end if;
+    if found then
+      return query select case when p_must_be_new then jsonb_build_object('code', 'queue_already_exists', 'queue', p_name, 'kind', 'subscription')
+        else subscription_differences(s, p_options) end, false, subscription_info(s);
+      return;
+    end if;
+    /* It was dropped between the two statements. */
+  end loop;
   perform set_subscription(s.id, p_options);
   perform set_position(s.id, w.seen, w.tick, w.sent);
   return query select null::jsonb, true, subscription_info(n) from subscription n where n.id = s.id;
@@ -5720,8 +5735,8 @@ begin
 end
 $$`,
   `/* Up to where the next window may reach: now, where that is not too far; else the farthest tick within so many events, or else the
-   next one. With p_before only what was ticked until then. Null: there is nothing yet. */
-create or replace function {schema}.window_end(p_stream int, p_tick bigint, p_sent bigint, p_max int, p_before timestamptz, out tick bigint, out seen int8multirange, out sent bigint)
+   next one. With p_before only what was ticked until then. Null: there is nothing yet. past: the last tick that now is past. */
+create or replace function {schema}.window_end(p_stream int, p_tick bigint, p_sent bigint, p_max int, p_before timestamptz, out tick bigint, out past bigint, out seen int8multirange, out sent bigint)
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 #variable_conflict use_column
 begin
@@ -5729,14 +5744,16 @@ begin
   if p_before is null and sent - p_sent <= p_max then
     tick := null;
   else
+    /* What was ticked below p_sent lies behind: without that bound each of those is looked at, again and again. */
     select t.id, t.seen, t.sent into tick, seen, sent from tick t
-     where t.stream = p_stream and t.sent <= p_sent + p_max and t.id > p_tick and (p_before is null or t.at <= p_before) order by t.sent desc, t.id desc limit 1;
+     where t.stream = p_stream and t.sent between p_sent and p_sent + p_max and t.id > p_tick and (p_before is null or t.at <= p_before) order by t.sent desc, t.id desc limit 1;
     if not found then
       select t.id, t.seen, t.sent into tick, seen, sent from tick t
-       where t.stream = p_stream and t.id > p_tick and (p_before is null or t.at <= p_before) order by t.id limit 1;
+       where t.stream = p_stream and t.sent > p_sent + p_max and t.id > p_tick and (p_before is null or t.at <= p_before) order by t.sent, t.id limit 1;
     end if;
   end if;
   if tick is null and p_before is null then
+    select t.id into past from tick t where t.stream = p_stream order by t.id desc limit 1;
     sent := published(p_stream);
     select seen_now() into seen;
   end if;
@@ -5754,24 +5771,25 @@ declare
   v_oldest timestamptz;
   v_root bigint;
 begin
+  n.base := b.seen;
+  n.events := 0;
   loop
-    select * into w from window_end(s.stream, n.tick, n.sent, p_max, p_before);
-    if w.seen is null then
-      return null;
-    end if;
-    n.tick := coalesce(w.tick, n.tick);
+    select * into w from window_end(s.stream, n.tick, n.sent, greatest(p_max, p_min), p_before);
+    exit when w.seen is null;
+    n.tick := greatest(n.tick, w.tick, w.past);
     n.sent := greatest(n.sent, w.sent);
     /* A tick may be older than a position that a reader took for itself. */
     if w.seen @> b.seen then
-      n.base := b.seen;
       n.seen := w.seen;
       n.txids := w.seen - b.seen;
       execute 'select count(*), min(id), max(id), min(at) from ' || events_of(s.stream) into n.events, n.from_id, n.to_id, v_oldest using n.txids;
-      exit when n.events > 0 or w.tick is null;
-    elsif w.tick is null then
-      return null;
     end if;
+    /* Up to one tick there may be too few, and up to a later one enough. */
+    exit when n.events >= p_min or w.tick is null;
   end loop;
+  if n.events = 0 and n.sent > b.sent + p_max then
+    perform skip_nothing(n, open_batches(b), p_now);
+  end if;
   if n.events = 0 or n.events < p_min and coalesce(v_oldest > p_now - p_max_wait, true) then
     return null;
   end if;
@@ -5786,6 +5804,11 @@ begin
   end if;
   return n;
 end
+$$`,
+  `/* Past what was rolled back, else every call would go through its ticks again. */
+create or replace function {schema}.skip_nothing(n {schema}.batch, p_open bigint[], p_now timestamptz) returns void
+language sql volatile set search_path = {schema}, pg_temp as $$
+  insert into batch (subscription, at, seen, tick, sent, open, base, events) values (n.subscription, p_now, n.seen, n.tick, n.sent, p_open, n.seen, 0)
 $$`,
   `create or replace function {schema}.cut(s {schema}.subscription, n {schema}.batch, p_max int) returns void
 language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
@@ -5823,14 +5846,14 @@ language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mod
 declare
   n batch := b;
   v_held bigint[] := array(select unnest(retried) from batch where subscription = b.subscription and id = any (p_open));
-  v_alone boolean;
+  v_alone int;
 begin
-  select array_agg(id order by due, id), bool_or(alone) into n.retried, v_alone from (
+  select array_agg(id order by due, id), array_position(array_agg(alone order by due, id), true) into n.retried, v_alone from (
     select id, due, alone from event_retry where subscription = b.subscription and due <= p_now and not id = any (v_held) order by due, id limit p_max) d;
   if n.retried is null then
     return null;
-  elsif v_alone then
-    n.retried := n.retried[1:1];
+  elsif v_alone is not null then
+    n.retried := n.retried[1:greatest(v_alone - 1, 1)];
   end if;
   n.base := b.seen;
   n.root := nextval('batch_id');
@@ -5858,7 +5881,7 @@ begin
     continue when not found or exists (select from batch_end where subscription = o.subscription and batch = o.id);
     insert into batch_end (subscription, batch, outcome, at, events) values (o.subscription, o.id, 'taken', p_now, 0);
     o.attempt := o.attempt - (l.until is not null and l.owner is null)::int;
-    if o.attempt >= least(s.max_attempts, 5) then
+    if o.attempt >= least(s.max_attempts - coalesce((select max(attempt) from event_retry where id = any (o.retried)), 0), 5) then
       perform set_apart(s, o, p_now);
       continue;
     end if;
@@ -5885,16 +5908,23 @@ begin
 end
 $$`,
   `/* What there is to hand out: what another left, events to be retried, the rest of a window, the next window. Who shares a
-   subscription gets a batch beside those that are open, if they are shared too; else one at a time is out. */
+   subscription gets a batch beside those that are held, if they are shared too; else one at a time is out. */
 create or replace function {schema}.next_content(s {schema}.subscription, b {schema}.batch, p_shared boolean, p_max int, p_min int, p_max_wait interval, p_before timestamptz, p_now timestamptz)
 returns {schema}.batch
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
-  n batch := take_over(s, b, open_batches(b), p_now);
+  n batch;
   v_open bigint[] := open_batches(b);
 begin
+  if exists (select from batch o where o.subscription = s.id and o.id = any (v_open) and not (p_shared and o.shared)
+      and coalesce((select l.until from batch_lease l where l.subscription = s.id and l.batch = o.id), o.until) > p_now) then
+    return null;
+  end if;
+  n := take_over(s, b, v_open, p_now);
   b.attempt := 0;
   b.retried := null;
+  /* Those that are just being finished are left, and held. */
+  v_open := open_batches(b);
   if n.id is null and v_open <> '{}' and (not p_shared or exists (select from batch where subscription = s.id and id = any (v_open) and not shared)) then
     return null;
   end if;
@@ -6096,24 +6126,30 @@ language sql volatile set search_path = {schema}, pg_temp as $$
   select reading_fault(subscription_of(p_stream, p_subscription), p_stream, p_subscription)
 $$`,
   `/* What is to be retried of a batch, or is dead: p_what tells of events {id, delay, error, dead}, the delay in milliseconds. Copies keep
-   id and time, and only this subscription gets them. The answer has the ids that are dead by now. */
+   id and time, and only this subscription gets them. Of two words on one event the last counts; one that the batch does not hold
+   is an error. The answer has the ids that are dead by now. */
 create or replace function {schema}.put_off(s {schema}.subscription, n {schema}.batch, p_what jsonb, p_now timestamptz) returns bigint[]
 language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
 declare
   v_dead bigint[];
+  v_all boolean;
 begin
-  execute 'with o as materialized (
-      select id, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, 0 as attempt, null::jsonb as errors, false as alone from ' || events_of(s.stream) || ' where id between $2 and $3
+  execute 'with wanted as materialized (
+      select distinct on (event) event, w from (select (w->>''id'')::bigint as event, w, place from jsonb_array_elements($8) with ordinality t(w, place)) d order by event, place desc),
+    o as materialized (
+      select id, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, 0 as attempt, null::jsonb as errors, false as alone from ' || events_of(s.stream) || '
+       where id between $2 and $3 and id = any (array(select event from wanted))
       union all
       select event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, attempt, errors, alone from event_retry where id = any ($4)),
     put as (
       insert into event_retry (subscription, due, attempt, alone, died_at, errors, event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4)
       select $5, d.due, case when w @> ''{"spared": true}'' then least(o.attempt + $6, ($9).max_attempts - 1) else o.attempt + $6 end, o.alone or w ? ''alone'', case when d.due = ''infinity'' then $7 end, with_error(o.errors, w->''error'', o.attempt + $6, $7),
              o.id, o.txid, o.at, o.type, o.key, o.data, o.headers, o.extra1, o.extra2, o.extra3, o.extra4
-        from jsonb_array_elements($8) w join o on o.id = (w->>''id'')::bigint, lateral (select retry_due($9, w, o.attempt + $6, $7) as due offset 0) d
+        from wanted join o on o.id = wanted.event, lateral (select retry_due($9, w, o.attempt + $6, $7) as due offset 0) d
        order by o.id returning event, due)
-    select array_agg(event) from put where due = ''infinity'''
-    into v_dead using n.txids, n.from_id, n.to_id, n.retried, s.id, n.attempt, p_now, p_what, s;
+    select array_agg(event) filter (where due = ''infinity''), count(distinct event) = (select count(*) from wanted) from put'
+    into v_dead, v_all using n.txids, n.from_id, n.to_id, n.retried, s.id, n.attempt, p_now, p_what, s;
+  perform raise_fault(argument_fault('retries', v_all));
   return v_dead;
 end
 $$`,
@@ -6276,9 +6312,9 @@ $$`,
   `/* The streams that maintenance has something to do for: a tick, a segment to be emptied or changed. */
 create or replace function {schema}.due_streams() returns jsonb
 language sql volatile set search_path = {schema}, pg_temp as $$
-  select coalesce(jsonb_agg(jsonb_build_object('stream', q.name, 'tick', tick_is_due(t, c.now), 'rotate', rotation_is_due(t, c.now)) order by t.id), '[]')
-    from (select clock() as now offset 0) c, stream t join queue q on q.id = t.id
-   where q.dropped_at is null and (tick_is_due(t, c.now) or rotation_is_due(t, c.now))
+  select coalesce(jsonb_agg(jsonb_build_object('stream', name, 'tick', tick, 'rotate', rotate) order by id) filter (where tick or rotate), '[]')
+    from (select f.id, f.name, tick_is_due(f.t, f.now) as tick, rotation_is_due(f.t, f.now) as rotate
+            from (select t.id, q.name, t, clock() as now from stream t join queue q on q.id = t.id where q.dropped_at is null and hold_stream_if_free(t.id) offset 0) f) d
 $$`,
   `/* The subscriptions that have not done with some event of a segment. Expired ones hold nothing. */
 create or replace function {schema}.holders_of(p_stream int, p_segment int) returns text[]
@@ -6383,7 +6419,8 @@ declare
 begin
   for s in select * from subscription order by id loop
     b := newest_batch(s.id);
-    v_below := least(b.id, (select min(o) from unnest(open_batches(b)) o));
+    /* Of those that b names as open too: without its end one would be open again. */
+    v_below := least(b.id, (select min(o) from unnest(b.open) o));
     continue when not exists (select from batch where subscription = s.id and id < v_below order by id desc offset p_most);
     v_below := least(v_below, (select id from batch where subscription = s.id and id < v_below order by id desc offset 100 limit 1));
     delete from batch_end where subscription = s.id and batch < v_below;
@@ -6410,8 +6447,20 @@ $$`,
 language sql volatile set search_path = {schema}, pg_temp as $$
   select sum(pg_total_relation_size(own_relation(event_table(p_stream) || '_' || k)))::bigint from generate_series(0, 2) k
 $$`,
-  `/* How far a subscription is behind: age of the oldest event that it has not done with, events, of which rolled-back ones may be
-   counted, and bytes, in proportion. */
+  `/* What a subscription has not done with, counted up to a limit. */
+create or replace function {schema}.count_waiting(s {schema}.subscription, p_limit int) returns int
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+declare
+  v_count int;
+begin
+  execute format('select count(*) from (select from waiting_parts($1) w, unnest(w.txids) r,
+      lateral (select from %I where txid >= coalesce(lower(r), 0) and txid < coalesce(upper(r), 9223372036854775807) and id between w.from_id and w.to_id limit $2) e limit $2) c',
+    event_table(s.stream)) into v_count using s, p_limit;
+  return v_count;
+end
+$$`,
+  `/* How far a subscription is behind: age of the oldest event that it has not done with, events, exact where they are few, else with
+   rolled-back ones, and bytes, in proportion. */
 create or replace function {schema}.lag_of(s {schema}.subscription, p_now timestamptz, out age float8, out events bigint, out bytes bigint)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
@@ -6419,6 +6468,7 @@ declare
   b batch := newest_batch(s.id);
   v_published bigint := published(s.stream);
   v_stored bigint;
+  v_counted int;
 begin
   if v_oldest is null then
     age := 0;
@@ -6427,9 +6477,10 @@ begin
     return;
   end if;
   age := greatest(epoch_ms_of(p_now - v_oldest), 0);
-  events := greatest(v_published - b.sent, 0)
+  v_counted := count_waiting(s, 10000);
+  events := case when v_counted < 10000 then v_counted else greatest(v_counted, greatest(v_published - b.sent, 0)
     + coalesce((select sum(o.events) from batch o where o.subscription = s.id and o.id = any (open_batches(b)) and o.retried is null), 0)
-    + coalesce((select sum(p.events) from slice p where p.subscription = s.id and p.root = b.rest_root and p.number >= b.rest), 0);
+    + coalesce((select sum(p.events) from slice p where p.subscription = s.id and p.root = b.rest_root and p.number >= b.rest), 0)) end;
   v_stored := greatest(v_published - (select g.sent from stream_segment g where g.stream = s.stream and g.generation >= (newest_segment(s.stream)).generation - 2 order by g.generation limit 1), events, 1);
   bytes := (stream_bytes(s.stream)::numeric * events / v_stored)::bigint;
 end
@@ -6453,10 +6504,11 @@ begin
              from subscription s join stream t on t.id = s.stream join queue q on q.id = t.id
             where s.expired_at is null and cluster_fault() is null and (coalesce(s.lag_limit, t.lag_limit) is not null or s.stuck_at is not null) order by s.id
   loop
-    continue when not hold_stream((w.s).stream);
+    continue when not hold_stream_if_free((w.s).stream);
     select * into l from lag_of(w.s, v_now);
     if coalesce(beyond_limit(w.lag_limit, l.age, l.events, l.bytes), false) then
-      update subscription set stuck_at = coalesce(stuck_at, v_now), expired_at = case when w.what = 'expire' then v_now end where id = (w.s).id and expired_at is null;
+      update subscription set stuck_at = coalesce(stuck_at, v_now), expired_at = case when w.what = 'expire' then v_now end 
+       where id = (w.s).id and expired_at is null and (stuck_at is null or w.what = 'expire');
       return query select w.name, (w.s).name, l.age, l.events, l.bytes, w.what = 'expire';
     elsif (w.s).stuck_at is not null then
       update subscription set stuck_at = null where id = (w.s).id;
@@ -6534,7 +6586,7 @@ language sql stable set search_path = {schema}, pg_temp as $$
 $$`,
   `/* After the schema was restored into another cluster, whose transaction ids have nothing to do with those that are stored: what a subscription
    had not done with it gets as retries, each event once, and all positions begin anew. The events stay, as of this transaction.
-   p_same_history: the ids hold, as after pg_upgrade; only the cluster is another. */
+   Expired ones get nothing: they go on from the earliest event, if at all. p_same_history: the ids hold, as after pg_upgrade; only the cluster is another. */
 create or replace function {schema}.try_after_restore(p_same_history boolean) returns table (fault jsonb, streams int, events bigint)
 language plpgsql volatile set search_path = {schema}, pg_temp set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
@@ -6551,7 +6603,7 @@ begin
     for q in select * from queue where kind = 'stream' and dropped_at is null and not p_same_history order by id loop
       streams := streams + 1;
       execute format('lock table %I in access exclusive mode', event_table(q.id));
-      for s in select * from subscription where stream = q.id order by id loop
+      for s in select * from subscription where stream = q.id and expired_at is null order by id loop
         execute format('insert into event_retry (subscription, due, attempt, event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4)
           select distinct on (e.id) $1, $2, 0, e.id, $3, e.at, e.type, e.key, e.data, e.headers, e.extra1, e.extra2, e.extra3, e.extra4
             from waiting_parts($4) w join %I e on e.txid <@ w.txids and e.id between w.from_id and w.to_id order by e.id', event_table(q.id))
@@ -6565,6 +6617,10 @@ begin
          from subscription where stream = q.id order by id;
       perform make_tick(q.id, null, null);
     end loop;
+    if not p_same_history then
+      /* What was handed out after the dump had ids that others, such as targets of a forward, have seen. */
+      perform setval('batch_id', nextval('batch_id') + 1000000000000);
+    end if;
     update installation set cluster = (select system_identifier::text from pg_control_system());
   end if;
   return next;
@@ -6927,8 +6983,8 @@ language sql immutable as $$
   select case p_kind
     when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_send_with,try_edit,try_cancel,results_of,insert_event,try_publish}'
     when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule,try_progress,once,try_once,keep_once,expire_once,installation_id,try_next_batch,reading_probe,try_batch_events,try_lock_batch,try_renew_batch,try_finish_batch,next_batch,batch_events,renew_batch,release_batch,finish_batch,try_tick,due_streams,rotate_step,clear_batches,check_lags}'
-    when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive,try_get_schedule,list_schedules,try_list_workers,try_count_workers,try_get_worker,try_worker_health,try_stream_info,try_list_streams,try_list_subscriptions,try_list_dead_events}'
-    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule,suspend_worker,resume_worker,shutdown_worker,purge_workers,try_tell_worker,create_stream,update_stream,drop_stream,create_subscription,drop_subscription,force_tick,after_restore,try_create_stream,try_update_stream,try_drop_stream,try_create_subscription,try_update_subscription,try_reposition,try_drop_subscription,try_redrive_events,try_after_restore,capture,capture_row,capture_plan,expression_fault,try_capture_table}'
+    when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive,try_get_schedule,list_schedules,try_list_workers,try_count_workers,try_get_worker,try_worker_health,try_stream_info,try_get_stream,try_list_streams,try_list_subscriptions,try_list_dead_events}'
+    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule,suspend_worker,resume_worker,shutdown_worker,purge_workers,try_tell_worker,create_stream,update_stream,drop_stream,create_subscription,drop_subscription,force_tick,after_restore,try_create_stream,try_update_stream,try_drop_stream,try_create_subscription,try_update_subscription,try_reposition,try_drop_subscription,try_redrive_events,try_after_restore,capture,capture_plan,try_capture_table,capture_row,expression_fault}'
   end::text[]
 $$`,
   `/* Makes the role unless there is one, and lets it call the functions of its kind. No rights on tables: the functions run as

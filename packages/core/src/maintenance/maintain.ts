@@ -130,8 +130,8 @@ function sweep<Tx>(session: Session<Tx>, { flipAfter, flipPause }: RoundOptions,
   return ask(session, statements.maintain, [pause, after, flipAfter, flipPause])
 }
 
-/** Sweeps, then drives the flips that are due, each step a transaction of its own: whoever is killed leaves a state to carry on from. */
-export async function quickRound<Tx>(session: Session<Tx>, options: RoundOptions, counts: Counts, signal: AbortSignal, rotations: Rotations): Promise<void> {
+/** Sweeps, then drives the flips that are due, each step a transaction of its own: whoever is killed leaves a state to carry on from. Returns why no stream could be looked after. */
+export async function quickRound<Tx>(session: Session<Tx>, options: RoundOptions, counts: Counts, signal: AbortSignal, rotations: Rotations): Promise<RestoredElsewhereError | undefined> {
   let page = await sweep(session, options, options.pause, options.all ? 0 : null)
   while (!page.busy) {
     counts.ran = true
@@ -142,27 +142,33 @@ export async function quickRound<Tx>(session: Session<Tx>, options: RoundOptions
     page = await sweep(session, options, 0, page.next)
   }
   for (const storage of page.flips ?? []) await flip(session, storage, options, counts, signal)
-  for (const due of page.streams ?? []) await keepStream(session, due, counts, signal, rotations)
+  for (const due of page.streams ?? []) {
+    const fault = await keepStream(session, due, counts, signal, rotations)
+    if (fault !== undefined) return fault
+  }
+  return undefined
 }
 
 /** Each step a transaction of its own: a tick is a snapshot. */
-async function keepStream<Tx>(session: Session<Tx>, { stream, tick, rotate }: DueStream, counts: Counts, signal: AbortSignal, rotations: Rotations): Promise<void> {
+async function keepStream<Tx>(session: Session<Tx>, { stream, tick, rotate }: DueStream, counts: Counts, signal: AbortSignal, rotations: Rotations): Promise<RestoredElsewhereError | undefined> {
   try {
     if (tick && !signal.aborted) {
       const [row] = await session.run<{ tick: string | null }>(statements.tick, [stream])
       if (row!.tick !== null) counts.ticks++
     }
     const now = performance.now()
-    if (!rotate || signal.aborted || now < (rotations.get(stream) ?? 0)) return
+    if (!rotate || signal.aborted || now < (rotations.get(stream) ?? 0)) return undefined
     const [row] = await session.run<{ did: string }>(statements.rotate, [stream])
     if (row!.did === "rotated") counts.rotated++
     else if (row!.did === "truncated") counts.emptied++
     else rotations.set(stream, now + ROTATION_PAUSE)
     if (row!.did === "refused") counts.refused++
   } catch (error) {
-    // Dropped meanwhile, or restored elsewhere, of which its readers are told.
-    if (!(error instanceof StreamNotFoundError || error instanceof RestoredElsewhereError)) throw error
+    if (error instanceof RestoredElsewhereError) return error
+    // Dropped meanwhile.
+    if (!(error instanceof StreamNotFoundError)) throw error
   }
+  return undefined
 }
 
 async function flip<Tx>(session: Session<Tx>, storage: number, { flipAfter, flipPause }: RoundOptions, counts: Counts, signal: AbortSignal): Promise<void> {

@@ -45,6 +45,8 @@ const ALL_EVERY = 10_000
 /** Schedules are looked at this often, and when the next one that is known comes due. */
 const LOOK_EVERY = 1000
 const LONGEST_ERROR_PAUSE = 30_000
+/** Streams of a database that was restored elsewhere wait for their repair, and the rest goes on. */
+const TELL_EVERY = 10_000
 
 /** `wake` tells the readers of a queue that a schedule sent to it. */
 export function createMaintenance<Tx>(session: Session<Tx>, options: MaintenanceOptions, isClosed: () => boolean, wake: (queue: string) => void): Maintenance {
@@ -53,6 +55,7 @@ export function createMaintenance<Tx>(session: Session<Tx>, options: Maintenance
   let running: Promise<void> = Promise.resolve()
   let nextAll = 0
   let nextSlow = 0
+  let nextTold = 0
   /** Where the next look at schedules starts; all are looked at now and then. */
   let lookFrom: number | null = null
   let nextLookAtAll = 0
@@ -63,7 +66,11 @@ export function createMaintenance<Tx>(session: Session<Tx>, options: Maintenance
     const counts = noCounts()
     const now = performance.now()
     const all = now >= nextAll
-    await quickRound(session, { pause: interval * 0.8, all, flipAfter, flipPause }, counts, signal, rotations)
+    const fault = await quickRound(session, { pause: interval * 0.8, all, flipAfter, flipPause }, counts, signal, rotations)
+    if (fault !== undefined && now >= nextTold) {
+      nextTold = now + TELL_EVERY
+      tellError(options.onError, fault)
+    }
     if (counts.ran && all) nextAll = now + ALL_EVERY
     if (counts.ran && now >= nextSlow) {
       nextSlow = now + partitionInterval

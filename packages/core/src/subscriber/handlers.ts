@@ -17,7 +17,7 @@ export interface EventTransactionContext<Tx> extends EventContext {
 
 type Run<Event, Context> = (event: Event, context: Context) => unknown
 
-/** A function for each type of event, or one for all. Types without one are passed over, unless there is a `*`, which gets them. */
+/** A function for each type of event, or one for all. Types without one are passed over, unless there is a `*`, which gets them. What a handler throws has its event retried. */
 export type EventHandlers<Types extends EventTypes, Context> =
   | Run<StreamEvent<Types>, Context>
   | ({ readonly [Type in keyof Types & string]?: Run<Extract<StreamEvent<Types>, { readonly type: Type }>, Context> } & { readonly "*"?: Run<StreamEvent<Types>, Context> })
