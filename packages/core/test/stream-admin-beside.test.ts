@@ -1,4 +1,4 @@
-import { createClient, QueueAlreadyExistsError, SluiceError, StreamNotFoundError } from "@sluice/core"
+import { createClient, QueueAlreadyExistsError, type SluiceError, StreamNotFoundError } from "@sluice/core"
 import { pgDriver } from "@sluice/pg"
 import { afterAll, expect, test } from "vitest"
 import { errorOf } from "./helpers/error-of.ts"
