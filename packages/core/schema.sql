@@ -4735,6 +4735,16 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
 
 
 
+-- function stream_in_use_fault(q queue)
+returns jsonb language sql stable search_path=<schema>, pg_temp as
+
+  select jsonb_build_object('code', 'stream_in_use', 'stream', q.name, 'subscriptions', subscriptions, 'tables', tables)
+    from (select array(select name from subscription where stream = q.id order by name),
+                 array(select distinct relation::regclass::text from captures_of(q.name) where stream = q.id and not inherited order by 1)) u(subscriptions, tables)
+   where subscriptions || tables <> '{}'
+
+
+
 -- function stream_info(q queue)
 returns jsonb language sql stable search_path=<schema>, pg_temp as
 
@@ -5623,28 +5633,20 @@ returns TABLE(fault jsonb, existed boolean) language plpgsql volatile security d
 #variable_conflict use_column
 declare
   q queue;
-  v_subscriptions text[];
-  v_tables text[];
+  v_fault jsonb;
 begin
-  /* Who adds a subscription holds the stream, and needs a key share of this row. */
-  select * into q from queue where name = p_name and dropped_at is null for no key update;
-  if q.id is null then
-    return query select null::jsonb, false;
-    return;
-  elsif q.kind <> 'stream' then
-    return query select queue_fault(p_name, 'stream'), true;
+  select * into q from queue where name = p_name and dropped_at is null;
+  v_fault := case when q.kind <> 'stream' then queue_fault(p_name, 'stream') when not p_force then stream_in_use_fault(q) end;
+  if q.id is not null and v_fault is null then
+    /* Before the row: who publishes or subscribes has this one, and may come to the row. */
+    perform pg_advisory_xact_lock(lock_space('stream'), q.id);
+    select * into q from queue where id = q.id and dropped_at is null for update;
+    v_fault := case when not p_force then stream_in_use_fault(q) end;
+  end if;
+  if q.id is null or v_fault is not null then
+    return query select v_fault, q.id is not null;
     return;
   end if;
-  for v_locked in 0 .. 1 loop
-    /* Without the lock first: who is refused need not wait for it. */
-    perform pg_advisory_xact_lock(lock_space('stream'), q.id) where v_locked = 1;
-    v_subscriptions := array(select name from subscription where stream = q.id order by name);
-    v_tables := array(select distinct relation::regclass::text from captures_of(p_name) where stream = q.id and not inherited order by 1);
-    if v_subscriptions || v_tables <> '{}' and not p_force then
-      return query select jsonb_build_object('code', 'stream_in_use', 'stream', p_name, 'subscriptions', v_subscriptions, 'tables', v_tables), true;
-      return;
-    end if;
-  end loop;
   perform forget_subscription(id) from subscription where stream = q.id order by id;
   delete from tick where stream = q.id;
   delete from stream_segment where stream = q.id;
@@ -6975,8 +6977,11 @@ returns TABLE(fault jsonb, info jsonb) language plpgsql volatile security define
 declare
   q queue;
 begin
-  select * into q from queue where name = p_name and dropped_at is null for no key update;
-  if q.kind is distinct from 'stream' then
+  q := stream_of(p_name);
+  /* In the order of who drops it. */
+  perform hold_stream(q.id);
+  select * into q from queue where id = q.id and dropped_at is null for no key update;
+  if q.id is null then
     return query select queue_fault(p_name, 'stream'), null::jsonb;
     return;
   end if;

@@ -124,7 +124,7 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
       return createStream<TypesOf<Schemas>, Tx>(session, hub, transactions, name, types?.events)
     },
     subscriber: (stream: string | Pick<Stream, "name" | "schemas">, subscription: string, handlers: unknown, how?: SubscriberOptions) => {
-      const { name, schemas } = typeof stream === "string" ? { name: stream, schemas: undefined } : stream
+      const { name, schemas } = typeof stream === "object" && stream !== null ? stream : { name: stream, schemas: undefined }
       validateName(name, "stream")
       validateName(subscription, "subscription")
       const subscriber = createSubscriber({ session, hub, transactions, wake, stream: name, subscription, schemas }, handlers, how === undefined ? {} : how)

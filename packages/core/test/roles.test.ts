@@ -43,10 +43,10 @@ const classes: Record<Kind | "everybody" | "nobody", string> = {
     regroup release_children release_dependants renew reopen replace_message retry_due role_functions rotation_is_due schedule_fault
     schedule_info schedule_timing schedule_wanted searches_arrays seen_now send_item send_run set_apart set_limits set_position set_queue
     set_role set_segments set_storage set_stream set_subscription skip_nothing stale_batch_fault stale_fault stamp_worker start_of
-    storage_functions storage_info storage_of storage_wanted stream_bytes stream_differences stream_info stream_of stream_options_fault
-    subscription_differences subscription_fault subscription_info subscription_of subscription_options_fault subscription_state sweep
-    sweep_level take_key take_over take_turn tick_for_lag tick_is_due use_rate wait_for_others waiting_parts wake_child window_end
-    with_error without_cancelled worker_fault worker_info worker_is_stale`,
+    storage_functions storage_info storage_of storage_wanted stream_bytes stream_differences stream_in_use_fault stream_info stream_of
+    stream_options_fault subscription_differences subscription_fault subscription_info subscription_of subscription_options_fault
+    subscription_state sweep sweep_level take_key take_over take_turn tick_for_lag tick_is_due use_rate wait_for_others waiting_parts
+    wake_child window_end with_error without_cancelled worker_fault worker_info worker_is_stale`,
 }
 const classOf = new Map(Object.entries(classes).flatMap(([kind, names]) => names.trim().split(/\s+/).map((name) => [name, kind] as const)))
 

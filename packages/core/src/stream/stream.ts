@@ -5,7 +5,7 @@ import type { Transactions } from "../transactions.ts"
 import type { TxOption } from "../types.ts"
 import type { WakeHub } from "../wake-hub.ts"
 import type { EventSchemas, EventTypes } from "./event.ts"
-import { encodeEvent, encodeItems, publish, type PublishItem, type PublishOptions } from "./publish.ts"
+import { encodeEvent, eventKeys, encodeItems, publish, type PublishItem, type PublishOptions } from "./publish.ts"
 import { createSubscription, type Subscription, type SubscriptionOptions } from "./subscription.ts"
 
 /** What `client.stream(name, …)` takes. */
@@ -39,7 +39,8 @@ export function createStream<Types extends EventTypes, Tx>(session: Session<Tx>,
     name,
     schemas,
     publish: async (type, data, options = {}) => {
-      const text = await encodeEvent(session, schemas, type, data, options, "options")
+      checkOptions(options, [...eventKeys, "tx"], "options")
+      const text = await encodeEvent(session, schemas, type, data, options)
       const [id] = await publish(session, name, [text], options)
       transactions.sent(name, options)
       return id!
