@@ -141,6 +141,7 @@ begin
   perform pg_advisory_xact_lock(lock_space('stream'), q.id);
   perform forget_subscription(id) from subscription where stream = q.id order by id;
   delete from tick where stream = q.id;
+  delete from forward_stream where stream = q.id;
   delete from stream_segment where stream = q.id;
   delete from stream where id = q.id;
   execute format('drop table %I.%I', current_schema(), event_table(q.id));
