@@ -1,4 +1,4 @@
-import { checkBoolean, checkFunction, checkOptions, describe } from "../check.ts"
+import { checkBoolean, checkFunction, describe } from "../check.ts"
 import { InvalidOptionError } from "../errors.ts"
 import type { MessageOptions } from "../queue/send.ts"
 import type { Session } from "../session.ts"
@@ -16,7 +16,7 @@ import type { EventOptions } from "./publish.ts"
 export interface ForwardTarget {
   readonly name: string
   /** @internal */
-  readonly inlet: Inlet<any>
+  readonly inlet: Inlet<unknown>
 }
 
 /** How copies get into a stream or queue. */

@@ -13,6 +13,8 @@ export interface Route {
 /** A forwarder, once through, that calls `die` after a statement of this name, or a commit at the target, the nth time that it comes there. `sever` cuts its connections. */
 export async function forwardOnce({ from, to, stream, kind, target }: Route, step: string, nth: number, die: (sever: () => void) => Promise<void>): Promise<void> {
   let reached = 0
+  /** Else it only tells how far others are. */
+  let holding = false
   let dead: Promise<void> | undefined
   const clients: PoolClient[] = []
   const pools = [from, to].map((url) => new Pool({ connectionString: url, max: 3 }).on("error", () => {}).on("connect", (client) => clients.push(client)))
@@ -28,7 +30,9 @@ export async function forwardOnce({ from, to, stream, kind, target }: Route, ste
     query: async (text, values, options) => {
       await dead
       const rows = await executor.query<any>(text, values, options)
-      if (rows.length > 0) await at(options?.name?.replace(/^sluice_/, "") ?? "")
+      const name = options?.name?.replace(/^sluice_/, "") ?? ""
+      if (name === "next_batch") holding = rows.length > 0
+      if (holding) await at(name)
       return rows
     },
   })
@@ -36,7 +40,7 @@ export async function forwardOnce({ from, to, stream, kind, target }: Route, ste
     const plain = pgDriver(pool)
     const transaction: typeof plain.transaction = async (work) => {
       const result = await plain.transaction(work)
-      await at("commit")
+      if (holding) await at("commit")
       return result
     }
     return { ...plain, ...watch(plain), within: (tx) => watch(plain.within(tx)), transaction }
