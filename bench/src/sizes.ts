@@ -15,6 +15,11 @@ export interface Sizes {
   readonly backlogs: readonly [small: number, large: number]
   /** Batches of 10 in one turn. */
   readonly backlogReads: number
+  /** Batches of 1000 events in one turn. */
+  readonly streamBatches: number
+  /** Events of one turn, each after so many milliseconds of silence: a reader looks ever less often, and at last once a second. */
+  readonly streamLatency: number
+  readonly streamSilence: readonly [told: number, untold: number]
 }
 
 export const fullSizes: Sizes = {
@@ -28,6 +33,9 @@ export const fullSizes: Sizes = {
   latency: 60,
   backlogs: [10_000, 1_000_000],
   backlogReads: 50,
+  streamBatches: 30,
+  streamLatency: 15,
+  streamSilence: [400, 2000],
 }
 
 export const quickSizes: Sizes = {
@@ -41,4 +49,7 @@ export const quickSizes: Sizes = {
   latency: 10,
   backlogs: [2000, 50_000],
   backlogReads: 20,
+  streamBatches: 5,
+  streamLatency: 2,
+  streamSilence: [400, 2000],
 }

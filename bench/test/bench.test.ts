@@ -20,16 +20,21 @@ const tinySizes: Sizes = {
   latency: 2,
   backlogs: [100, 300],
   backlogReads: 2,
+  streamBatches: 1,
+  streamLatency: 1,
+  streamSilence: [20, 20],
 }
 
 const names = contestants.map(({ name }) => name)
 const positive = expect.toSatisfy((value: number) => value > 0)
 
-test("every workload runs over every contestant and gives complete results", { timeout: 90_000 }, async () => {
+const ofStreams = workloads.filter(({ name }) => name.startsWith("stream"))
+
+test("every workload of queues runs over every contestant and gives complete results", { timeout: 90_000 }, async () => {
   const lines: string[] = []
   const printed: string[] = []
   const result = await runBench(
-    { workloads, contestants, rounds: 1, sizes: tinySizes, pinnedSeconds: 0.5 },
+    { workloads: workloads.filter((one) => !ofStreams.includes(one)), contestants, rounds: 1, sizes: tinySizes, pinnedSeconds: 0.5 },
     { serverUrl: inject("serverUrl"), stop: new AbortController().signal, log: (line) => lines.push(line), print: (text) => printed.push(text) },
   )
   const rows = result.workloads as Record<string, Record<string, unknown>[]>
@@ -49,6 +54,21 @@ test("every workload runs over every contestant and gives complete results", { t
   expect(printed[0]).toContain(`Postgres ${inject("serverVersion")}`)
   for (const name of names) expect(printed.join("\n").split(`│ ${name} `).length).toBeGreaterThan(10)
   expect(lines).toContainEqual(expect.stringMatching(/^drain by 10, round 1 of 1: raw [\d,]+\/s, sluice-pg /))
+})
+
+test("every workload of streams gives complete results", { timeout: 90_000 }, async () => {
+  const lines: string[] = []
+  const { workloads: results } = await runBench(
+    { workloads: ofStreams, contestants, rounds: 1, sizes: tinySizes, pinnedSeconds: 2 },
+    { serverUrl: inject("serverUrl"), stop: new AbortController().signal, log: (line) => lines.push(line), print: () => {} },
+  )
+  const rows = results as Record<string, Record<string, unknown>[]>
+  expect(Object.keys(rows)).toEqual(["streams", "stream-latency", "stream-pinned"])
+  expect(rows.streams).toHaveLength(8)
+  expect(rows.streams).toMatchObject(Array.from({ length: 8 }, () => ({ median: positive, ratio: positive, wal: { median: positive } })))
+  expect(rows["stream-latency"]).toMatchObject(["publish", "publish in client.transaction", "publish in a transaction of the user's own, no wake"].map((name) => ({ case: name, p50: positive })))
+  expect(rows["stream-pinned"]).toMatchObject([{ contestant: "sluice-stream", windows: Array.from({ length: 5 }, () => ({ size: positive, deadRows: expect.any(Number) as number })) }])
+  expect(lines).toContainEqual(expect.stringMatching(/^streams, round 1 of 1: published one by one [\d.,]+\/s, published by 1000 /))
 })
 
 test("Ctrl-C ends it, and leaves no database behind", { timeout: 60_000 }, async () => {

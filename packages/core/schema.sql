@@ -395,6 +395,22 @@ end
 
 
 
+-- function append_event(q queue, p_type text, p_data jsonb, p_extra text[], p_key text, p_headers jsonb)
+returns bigint language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+
+declare
+  w record;
+  v_id bigint;
+begin
+  select * into w from event_leaf(q.id);
+  execute format('insert into %I (at, segment, type, key, data, headers, extra1, extra2, extra3, extra4) values ($1, $2, $3, $4, $5, $6, $7[1], $7[2], $7[3], $7[4]) returning id', w.leaf)
+     into v_id using clock(), w.segment, p_type, p_key, p_data, p_headers, p_extra;
+  perform count_sent(q, 1);
+  return v_id;
+end
+
+
+
 -- function archive(queue text, id bigint, lease bigint)
 returns void language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
@@ -479,6 +495,7 @@ returns TABLE(id bigint, at timestamp with time zone, type text, key text, data 
 declare
   v record;
 begin
+  perform raise_fault(argument_fault('max_events', max_events > 0));
   for v in select * from try_batch_events(stream, subscription, batch, token, coalesce(after, 0), max_events) loop
     perform raise_fault(v.fault);
     return query select v.id, v.at, v.type, v.key, v.data, v.headers, v.extra1, v.extra2, v.extra3, v.extra4, v.attempt;
@@ -569,17 +586,6 @@ end
 
 
 
--- function bottom_type(p_type oid)
-returns pg_type language sql stable search_path=<schema>, pg_temp as
-
-  with recursive down (t, depth) as (
-    select t, 0 from pg_type t where t.oid = p_type
-    union all
-    select n, depth + 1 from down d join pg_type n on n.oid = case when (d.t).typtype = 'd' then (d.t).typbasetype when (d.t).typcategory = 'A' then (d.t).typelem end)
-  select (t).* from down order by depth desc limit 1
-
-
-
 -- function bury(q queue, p_live smallint[], p_ids bigint[], p_spare bigint, p_now timestamp with time zone)
 returns integer language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off, enable_bitmapscan=off, jit=off as
 
@@ -636,104 +642,141 @@ returns trigger language plpgsql volatile security definer search_path=<schema>,
 
 declare
   o jsonb := tg_argv[0];
-  v_table text := o->>'table';
-  v_row jsonb := case when tg_level = 'ROW' then to_jsonb(case tg_op when 'DELETE' then old else new end) end;
-  v_before jsonb := case when tg_op = 'UPDATE' then to_jsonb(old) end;
-  v_key text[] := array(select jsonb_array_elements_text(o->'key'));
-  v_ignored text[] := array(select jsonb_array_elements_text(o->'ignore'));
-  v_columns text[] := case when o ? 'columns' then array(select jsonb_array_elements_text(o->'columns')) end;
-  v_values text[];
-  v_expression text;
-  v_data jsonb;
-  v_passes boolean := true;
+  v_given jsonb := case when tg_level = 'ROW' then nullif(current_setting('sluice.captured', true), '') end;
+  v_values jsonb := coalesce(v_given->'values', '{}');
+  v_row jsonb := nullif(v_given->'row', 'null');
+  v_before jsonb := nullif(v_given->'before', 'null');
+  v_ignored text[] := (o->>'ignore')::text[];
+  v_columns text[] := (o->>'columns')::text[];
+  v_recorded boolean := tg_level = 'STATEMENT' or v_row is not null and (v_before is null or v_row = v_before or v_row - v_ignored <> v_before - v_ignored);
 begin
-  if o->'deny' = 'true' then
-    raise exception 'Changes of % are denied here.', v_table using errcode = 'SL022';
-  elsif current_setting('session_replication_role') = 'local' or tg_op = 'UPDATE' and v_row is distinct from v_before and v_row - v_ignored = v_before - v_ignored then
-    v_row := null;
-  elsif v_row is not null and o ? 'when' then
-    execute format('select (%s)::boolean from (select ($1).*) r', o->>'when') into v_passes using case tg_op when 'DELETE' then old else new end;
+  perform set_config('sluice.captured', '', true);
+  if current_setting('session_replication_role') = 'local' then
+    v_recorded := false;
+  elsif o->'deny' = 'true' then
+    raise exception 'Changes of % are denied here.', o->>'table' using errcode = 'SL022';
+  elsif tg_level = 'ROW' and v_given is null then
+    raise exception 'The triggers of the capture of % do not follow one another: capture it again.', o->>'table' using errcode = 'SL022';
+  end if;
+  if v_recorded then
+    perform record_change(o, coalesce(v_values->>'type', (o->>'prefix') || '.' || lower(tg_op)),
+      case when v_values ? 'data' then (v_values->>'data')::jsonb when v_row is not null then exact_row(tg_relid, v_row, v_columns, v_ignored) end,
+      array[
+        case when v_values ? 'extra1' then v_values->>'extra1' else o->>'table' end,
+        case when v_values ? 'extra2' then v_values->>'extra2' when o->'old' = 'true' and v_before is not null then exact_row(tg_relid, v_before, v_columns, v_ignored)::text end,
+        v_values->>'extra3', v_values->>'extra4'],
+      key_text(coalesce(v_before, v_row), (o->>'key')::text[]));
   end if;
   /* Of a trigger before the change null is what keeps it from being made; after it, nothing depends on this. */
-  if tg_level = 'ROW' and (v_row is null or v_passes is not true) then
-    if tg_op = 'DELETE' then
-      return old;
-    end if;
-    return new;
-  end if;
-  if v_row is not null then
-    v_data := exact_row(tg_relid, v_row, v_columns, v_ignored);
-    for v_expression in select o->>k from unnest('{type,data,extra1,extra2,extra3,extra4}'::text[]) with ordinality t(k, n) order by n loop
-      if v_expression is not null then
-        execute format('select (%s)::text from (select ($1).*) r', v_expression) into v_expression using case tg_op when 'DELETE' then old else new end;
-      end if;
-      v_values := v_values || v_expression;
-    end loop;
-  end if;
-  perform insert_event(o->>'stream', coalesce(v_values[1], (o->>'prefix') || '.' || lower(tg_op)),
-    case when o ? 'data' and v_row is not null then v_values[2]::jsonb else v_data end,
-    coalesce(v_values[3], v_table),
-    coalesce(v_values[4], case when o->'old' = 'true' and v_before is not null then exact_row(tg_relid, v_before, v_columns, v_ignored)::text end),
-    v_values[5], v_values[6], key_text(coalesce(v_before, v_row), v_key));
-  return null;
+  return case when v_recorded then null when tg_op = 'DELETE' then old else new end;
 end
 
 
 
--- function capture_fault(p_table regclass, p_options jsonb)
-returns jsonb language plpgsql volatile search_path=<schema>, pg_temp as
+-- function capture_fault(p_stream text, p_table regclass, p_options jsonb)
+returns jsonb language plpgsql stable search_path=<schema>, pg_temp as
 
 declare
+  c pg_class;
+  v_other text;
   v_column text;
-  v_expression text;
 begin
-  if (select relkind from pg_class where oid = p_table) not in ('r', 'p') then
-    return jsonb_build_object('code', 'capture', 'field', 'table', 'table', p_table::text, 'reason', 'is no table');
+  select * into c from pg_class where oid = p_table;
+  if c.relkind not in ('r', 'p') or c.relnamespace = own_schema() then
+    return jsonb_build_object('field', 'table', 'reason', case when c.relkind in ('r', 'p') then 'is a table of Sluice''s' else 'is no table' end);
   end if;
-  select c into v_column from jsonb_each(p_options) o, jsonb_array_elements_text(case when o.key in ('key', 'ignore', 'columns') then o.value else '[]' end) c
-   where not exists (select from pg_attribute where attrelid = p_table and attname = c and attnum > 0 and not attisdropped) limit 1;
+  select relation::regclass::text into v_other from captures_of(p_stream)
+   where relation <> p_table and not inherited and relation in (select relid from pg_partition_tree(p_table) union select relid from pg_partition_ancestors(p_table)) limit 1;
   if found then
-    return jsonb_build_object('code', 'capture', 'field', 'columns', 'table', p_table::text, 'reason', format('has no column "%s"', v_column));
+    return jsonb_build_object('field', 'table', 'reason', format('is captured already, as %s is', v_other));
+  end if;
+  select x into v_column from jsonb_each(p_options) o, jsonb_array_elements_text(case when o.key in ('key', 'ignore', 'columns') then o.value else '[]' end) x
+   where not exists (select from pg_attribute where attrelid = p_table and attname = x and attnum > 0 and not attisdropped) limit 1;
+  if found then
+    return jsonb_build_object('field', 'columns', 'reason', format('has no column "%s"', v_column));
   end if;
   if not p_options ? 'key' and not exists (select from pg_index where indrelid = p_table and indisprimary) then
-    return jsonb_build_object('code', 'capture', 'field', 'key', 'table', p_table::text, 'reason', 'has no primary key: say which columns name a row, or key: [] if none do');
+    return jsonb_build_object('field', 'key', 'reason', 'has no primary key: say which columns name a row, or key: [] if none do');
   end if;
-  for v_column, v_expression in select key, value from jsonb_each_text(p_options) where key in ('when', 'type', 'data', 'extra1', 'extra2', 'extra3', 'extra4') loop
-    begin
-      execute format('select (%s)%s from %s r limit 0', v_expression, case v_column when 'when' then '::boolean' when 'data' then '::text::jsonb' else '::text' end, p_table);
-    exception when syntax_error_or_access_rule_violation or data_exception or feature_not_supported then
-      return jsonb_build_object('code', 'capture', 'field', v_column, 'table', p_table::text, 'reason', 'cannot be evaluated: ' || sqlerrm);
-    end;
-  end loop;
   return null;
 end
 
 
 
--- function capture_plan(p_stream text, p_table regclass, p_options jsonb, OUT fault jsonb, OUT statements text[])
-returns record language plpgsql volatile security definer search_path=<schema>, pg_temp as
+-- function capture_plan(p_stream text, p_table regclass, p_options jsonb, OUT fault jsonb, OUT existed boolean, OUT statements text[])
+returns record language plpgsql stable security definer search_path=<schema>, pg_temp as
 
 declare
   q queue := stream_of(p_stream);
-  o jsonb := p_options;
+  o jsonb;
 begin
-  fault := case when q.id is null then queue_fault(p_stream, 'stream') end;
-  if fault is not null then
+  statements := array(select format('drop trigger if exists %I on %s', name, p_table) from captures_of(p_stream) where relation = p_table and not inherited order by name);
+  existed := statements <> '{}';
+  /* A stream that is gone may have left triggers. */
+  fault := case when q.id is null and (p_options is not null or not existed) then queue_fault(p_stream, 'stream') 
+    else jsonb_build_object('code', 'capture', 'table', p_table::text) || case when p_options is not null then capture_fault(p_stream, p_table, p_options) end end;
+  if fault is not null or p_options is null then
     return;
   end if;
-  statements := array[format('drop trigger if exists %I on %s', 'sluice_capture_' || q.id, p_table), format('drop trigger if exists %I on %s', 'sluice_truncate_' || q.id, p_table)];
-  if p_options is null then
-    return;
-  end if;
+  /* Lists as array literals, which the trigger reads fastest. */
+  o := p_options || coalesce((select jsonb_object_agg(key, array(select jsonb_array_elements_text(value))::text) from jsonb_each(p_options) where key in ('key', 'ignore', 'columns')), '{}')
+    || (select jsonb_build_object('stream', q.name, 'id', q.id, 'table', n.nspname || '.' || c.relname, 'prefix', c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = p_table);
   if not o ? 'key' then
-    o := o || jsonb_build_object('key', (select coalesce(jsonb_agg(a.attname order by k.n), '[]') from pg_index i, unnest(i.indkey) with ordinality k(attnum, n)
-      join pg_attribute a on a.attnum = k.attnum where i.indrelid = p_table and i.indisprimary and a.attrelid = p_table));
+    o := o || jsonb_build_object('key', array(select a.attname from pg_index i, unnest(i.indkey) with ordinality k(attnum, n)
+      join pg_attribute a on a.attnum = k.attnum where i.indrelid = p_table and i.indisprimary and a.attrelid = p_table order by k.n)::text);
   end if;
-  o := (select o || jsonb_build_object('stream', q.name, 'table', n.nspname || '.' || c.relname, 'prefix', c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = p_table);
-  statements := statements || array[
-    format('create trigger %I %s insert or update or delete on %s for each row execute function %I.capture(%L)', 'sluice_capture_' || q.id, case when o->'skip' = 'true' then 'before' else 'after' end, p_table, current_schema(), o),
-    format('create trigger %I after truncate on %s for each statement execute function %I.capture(%L)', 'sluice_truncate_' || q.id, p_table, current_schema(), o)];
+  /* Triggers fire in order of their names. No other stream's come in between these two: after the digits of one there is no letter. */
+  statements := statements || array(
+    select format('create trigger %I %s insert or update or delete on %s for each row execute function %I.%I(%L)',
+        'sluice_capture_' || q.id || part, case when o->'skip' = 'true' then 'before' else 'after' end, p_table, current_schema(), function, o)
+      from (values ('a', 'capture_row'), ('b', 'capture')) t(part, function) order by part)
+    || format('create trigger %I after truncate on %s for each statement execute function %I.capture(%L)', 'sluice_capture_' || q.id || 't', p_table, current_schema(), o);
 end
+
+
+
+-- function capture_row()
+returns trigger language plpgsql volatile search_path=pg_catalog, pg_temp, TimeZone=UTC, bytea_output=hex, extra_float_digits=1, IntervalStyle=postgres as
+
+declare
+  o jsonb := tg_argv[0];
+  r record;
+  v_passes boolean := true;
+  v_part text;
+  v_expression text;
+  v_value text;
+  v_values jsonb := '{}';
+begin
+  if tg_op = 'DELETE' then
+    r := old;
+  else
+    r := new;
+  end if;
+  if o ? 'when' then
+    execute format(E'select (%s\n)::boolean from (select ($1).*) r', o->>'when') into v_passes using r;
+  end if;
+  if v_passes and o ?| '{type,data,extra1,extra2,extra3,extra4}' then
+    for v_part, v_expression in select key, value from jsonb_each_text(o) where key in ('type', 'data', 'extra1', 'extra2', 'extra3', 'extra4') loop
+      execute format(E'select (%s\n)::text from (select ($1).*) r', v_expression) into v_value using r;
+      v_values := v_values || jsonb_build_object(v_part, v_value);
+    end loop;
+  end if;
+  perform set_config('sluice.captured', jsonb_build_object('row', case when v_passes then to_jsonb(r) end,
+    'before', case when v_passes and tg_op = 'UPDATE' then to_jsonb(old) end, 'values', v_values)::text, true);
+  return r;
+end
+
+
+
+-- function captures_of(p_stream text)
+returns TABLE(relation oid, name name, stream integer, inherited boolean) language sql stable search_path=<schema>, pg_temp as
+
+  select t.tgrelid, t.tgname, (o->>'id')::int, t.tgparentid <> 0
+    from pg_trigger t,
+         /* Other triggers have other arguments, or none; this is not to be evaluated for them. */
+         lateral (select case when t.tgfoid = any (array(select oid from pg_proc where pronamespace = own_schema() and proname in ('capture', 'capture_row')))
+           then convert_from(substr(t.tgargs, 1, length(t.tgargs) - 1), getdatabaseencoding())::jsonb end) a(o)
+   where o->>'stream' = p_stream
 
 
 
@@ -750,10 +793,11 @@ begin
              from subscription s join stream t on t.id = s.stream join queue q on q.id = t.id
             where s.expired_at is null and cluster_fault() is null and (coalesce(s.lag_limit, t.lag_limit) is not null or s.stuck_at is not null) order by s.id
   loop
-    continue when not hold_stream((w.s).stream);
+    continue when not hold_stream_if_free((w.s).stream);
     select * into l from lag_of(w.s, v_now);
     if coalesce(beyond_limit(w.lag_limit, l.age, l.events, l.bytes), false) then
-      update subscription set stuck_at = coalesce(stuck_at, v_now), expired_at = case when w.what = 'expire' then v_now end where id = (w.s).id and expired_at is null;
+      update subscription set stuck_at = coalesce(stuck_at, v_now), expired_at = case when w.what = 'expire' then v_now end 
+       where id = (w.s).id and expired_at is null and (stuck_at is null or w.what = 'expire');
       return query select w.name, (w.s).name, l.age, l.events, l.bytes, w.what = 'expire';
     elsif (w.s).stuck_at is not null then
       update subscription set stuck_at = null where id = (w.s).id;
@@ -774,7 +818,8 @@ declare
 begin
   for s in select * from subscription order by id loop
     b := newest_batch(s.id);
-    v_below := least(b.id, (select min(o) from unnest(open_batches(b)) o));
+    /* Of those that b names as open too: without its end one would be open again. */
+    v_below := least(b.id, (select min(o) from unnest(b.open) o));
     continue when not exists (select from batch where subscription = s.id and id < v_below order by id desc offset p_most);
     v_below := least(v_below, (select id from batch where subscription = s.id and id < v_below order by id desc offset 100 limit 1));
     delete from batch_end where subscription = s.id and batch < v_below;
@@ -999,6 +1044,20 @@ end
 
 
 
+-- function count_waiting(s subscription, p_limit integer)
+returns integer language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_hashjoin=off, enable_mergejoin=off as
+
+declare
+  v_count int;
+begin
+  execute format('select count(*) from (select from waiting_parts($1) w, unnest(w.txids) r,
+      lateral (select from %I where txid >= coalesce(lower(r), 0) and txid < coalesce(upper(r), 9223372036854775807) and id between w.from_id and w.to_id limit $2) e limit $2) c',
+    event_table(s.stream)) into v_count using s, p_limit;
+  return v_count;
+end
+
+
+
 -- function create_event_tables(p_stream integer)
 returns void language plpgsql volatile search_path=<schema>, pg_temp as
 
@@ -1105,7 +1164,8 @@ begin
   perform raise_fault(coalesce(
     argument_fault('name', name ~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$'),
     subscription_options_fault(options),
-    argument_fault('start', start in ('"latest"', '"earliest"') or jsonb_typeof(start->'tick') = 'number' or jsonb_typeof(start->'time') = 'number')));
+    argument_fault('start', start in ('"latest"', '"earliest"') or partition_measure('id', start->'tick') > 0
+      or jsonb_typeof(start->'time') = 'number' and (start->>'time')::numeric between -62135596800000 and 253402300799999)));
   select * into v from try_create_subscription(stream, name, options, start, false);
   perform raise_fault(v.fault);
   return v.created;
@@ -1461,14 +1521,14 @@ returns batch language plpgsql volatile search_path=<schema>, pg_temp, plan_cach
 declare
   n batch := b;
   v_held bigint[] := array(select unnest(retried) from batch where subscription = b.subscription and id = any (p_open));
-  v_alone boolean;
+  v_alone int;
 begin
-  select array_agg(id order by due, id), bool_or(alone) into n.retried, v_alone from (
+  select array_agg(id order by due, id), array_position(array_agg(alone order by due, id), true) into n.retried, v_alone from (
     select id, due, alone from event_retry where subscription = b.subscription and due <= p_now and not id = any (v_held) order by due, id limit p_max) d;
   if n.retried is null then
     return null;
-  elsif v_alone then
-    n.retried := n.retried[1:1];
+  elsif v_alone is not null then
+    n.retried := n.retried[1:greatest(v_alone - 1, 1)];
   end if;
   n.base := b.seen;
   n.root := nextval('batch_id');
@@ -1501,9 +1561,9 @@ end
 -- function due_streams()
 returns jsonb language sql volatile security definer search_path=<schema>, pg_temp as
 
-  select coalesce(jsonb_agg(jsonb_build_object('stream', q.name, 'tick', tick_is_due(t, c.now), 'rotate', rotation_is_due(t, c.now)) order by t.id), '[]')
-    from (select clock() as now offset 0) c, stream t join queue q on q.id = t.id
-   where q.dropped_at is null and (tick_is_due(t, c.now) or rotation_is_due(t, c.now))
+  select coalesce(jsonb_agg(jsonb_build_object('stream', name, 'tick', tick, 'rotate', rotate) order by id) filter (where tick or rotate), '[]')
+    from (select f.id, f.name, tick_is_due(f.t, f.now) as tick, rotation_is_due(f.t, f.now) as rotate
+            from (select t.id, q.name, t, clock() as now from stream t join queue q on q.id = t.id where q.dropped_at is null and hold_stream_if_free(t.id) offset 0) f) d
 
 
 
@@ -1583,6 +1643,34 @@ returns text language sql immutable as
  select 'event_s' || p_stream 
 
 
+-- function event_table_differences()
+returns SETOF text language sql stable search_path=<schema>, pg_temp as
+
+  with wanted as (
+    select q.id, q.name as stream, event_table(q.id) || part as name, part, own_relation(event_table(q.id) || part) as relation
+      from queue q, unnest('{"",_0,_1,_2}'::text[]) part where q.kind = 'stream' and q.dropped_at is null)
+  select format('table %s: missing', name) from wanted where relation is null
+  union all
+  select format('table %s: is no segment of %s', name, event_table(id)) from wanted w
+   where part <> '' and relation is not null and not exists (select from pg_inherits i where i.inhrelid = w.relation and i.inhparent = own_relation(event_table(w.id)))
+  union all
+  select format('table %s: its columns are %s', name, columns)
+    from wanted w, lateral (select string_agg(concat_ws(' ', attname, format_type(atttypid, atttypmod), case when attnotnull then 'not null' end, case when atthasdef then 'default' end), ', ' order by attnum)
+      from pg_attribute where attrelid = w.relation and attnum > 0 and not attisdropped) c(columns)
+   where columns <> 'txid bigint not null default, id bigint not null default, at timestamp with time zone not null, segment smallint not null, type text not null, '
+     'key text, data jsonb, headers jsonb, extra1 text, extra2 text, extra3 text, extra4 text'
+  union all
+  select format('index %s_txid: %s', name, case when i.invalid then 'invalid' else 'missing' end)
+    from wanted w left join lateral (select not indisvalid from pg_index where indrelid = w.relation and pg_get_indexdef(indexrelid) like '%(txid, id)' order by indisvalid desc limit 1) i(invalid) on true
+   where relation is not null and i.invalid is not false
+  union all
+  select format('sequence sent_%s: missing', id) from wanted where part = '' and own_relation('sent_' || id) is null
+  union all
+  select format('stream %s: its %s missing', stream, case when exists (select from stream s where s.id = w.id) then 'segments are' else 'options are' end)
+    from wanted w where part = '' and not (exists (select from stream s where s.id = w.id) and exists (select from stream_segment s where s.stream = w.id))
+
+
+
 -- function events_in_batch(p_stream integer, n batch, p_after bigint, p_limit integer)
 returns TABLE(id bigint, at timestamp with time zone, type text, key text, data jsonb, headers jsonb, extra1 text, extra2 text, extra3 text, extra4 text, attempt integer) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_hashjoin=off, enable_mergejoin=off as
 
@@ -1607,15 +1695,47 @@ returns text language sql immutable search_path=<schema>, pg_temp as
 
 
 
--- function exact_row(p_table oid, p_row jsonb, p_columns text[], p_ignored text[])
-returns jsonb language sql stable search_path=<schema>, pg_temp as
+-- function exact(p jsonb, p_type oid)
+returns jsonb language plpgsql stable search_path=<schema>, pg_temp as
 
-  select coalesce(jsonb_object_agg(j.key, case
-           when jsonb_typeof(j.value) in ('number', 'array', 'object')
-            and ((bottom_type(a.atttypid)).typtype = 'c' or (bottom_type(a.atttypid)).oid in ('bigint'::regtype, 'numeric'::regtype, 'money'::regtype)) then numbers_as_text(j.value)
-           else j.value end), '{}')
-    from jsonb_each(p_row) j join pg_attribute a on a.attrelid = p_table and a.attname = j.key and not a.attisdropped
-   where (p_columns is null or j.key = any (p_columns)) and not j.key = any (p_ignored)
+declare
+  t record;
+begin
+  if jsonb_typeof(p) not in ('number', 'array', 'object') then
+    return p;
+  elsif p_type in ('bigint'::regtype, 'numeric'::regtype) then
+    return to_jsonb(p #>> '{}');
+  end if;
+  select oid, typtype, typcategory, typbasetype, typelem, typrelid into t from pg_type where oid = p_type;
+  if t.typtype = 'd' then
+    return exact(p, t.typbasetype);
+  elsif t.typcategory = 'A' and jsonb_typeof(p) = 'array' then
+    /* The dimensions of an array are not in its type. */
+    return (select coalesce(jsonb_agg(exact(v, case jsonb_typeof(v) when 'array' then t.oid else t.typelem end) order by n), '[]') from jsonb_array_elements(p) with ordinality e(v, n));
+  elsif t.typcategory = 'A' then
+    return exact(p, t.typelem);
+  elsif t.typtype = 'c' then
+    return (select coalesce(jsonb_object_agg(k, exact(v, a.atttypid)), '{}') from jsonb_each(p) e(k, v) join pg_attribute a on a.attrelid = t.typrelid and a.attname = k);
+  end if;
+  return p;
+end
+
+
+
+-- function exact_row(p_table oid, p_row jsonb, p_columns text[], p_ignored text[])
+returns jsonb language plpgsql stable search_path=<schema>, pg_temp as
+
+declare
+  v_row jsonb := p_row - p_ignored;
+begin
+  if p_columns is not null then
+    v_row := (select coalesce(jsonb_object_agg(k, v), '{}') from jsonb_each(v_row) e(k, v) where k = any (p_columns));
+  end if;
+  return v_row || coalesce((
+    select jsonb_object_agg(attname, case when atttypid in ('bigint'::regtype, 'numeric'::regtype) then to_jsonb(v_row->>attname) else exact(v_row->attname, atttypid) end) from pg_attribute
+     where attrelid = p_table and attnum > 0 and not attisdropped and jsonb_typeof(v_row->attname) in ('number', 'array', 'object')
+       and atttypid <> all ('{int,json,jsonb,float8,int[],text[]}'::regtype[])), '{}');
+end
 
 
 
@@ -1682,6 +1802,25 @@ end
 
 
 
+-- function expression_fault(p_table regclass, p_options jsonb)
+returns jsonb language plpgsql volatile search_path=pg_catalog, pg_temp as
+
+declare
+  v_part text;
+  v_expression text;
+begin
+  for v_part, v_expression in select key, value from jsonb_each_text(p_options) where key in ('when', 'type', 'data', 'extra1', 'extra2', 'extra3', 'extra4') loop
+    begin
+      execute format(E'select (%s\n)%s from %s r limit 0', v_expression, case v_part when 'when' then '::boolean' when 'data' then '::text::jsonb' else '::text' end, p_table);
+    exception when syntax_error_or_access_rule_violation or data_exception or feature_not_supported then
+      return jsonb_build_object('code', 'capture', 'field', case v_part when 'when' then v_part else 'expressions.' || v_part end, 'table', p_table::text, 'reason', 'cannot be evaluated: ' || sqlerrm);
+    end;
+  end loop;
+  return null;
+end
+
+
+
 -- function extend(queue text, id bigint, lease bigint, by interval)
 returns timestamp with time zone language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
@@ -1710,7 +1849,8 @@ returns void language plpgsql volatile security definer search_path=<schema>, pg
 
 begin
   perform raise_fault(argument_fault('retries', jsonb_typeof(retries) = 'array' and not exists (
-    select from jsonb_array_elements(retries) w where jsonb_typeof(w) <> 'object' or not w->>'id' ~ '^[0-9]{1,18}$' or w ? 'delay' and jsonb_typeof(w->'delay') <> 'number')));
+    select from jsonb_array_elements(case jsonb_typeof(retries) when 'array' then retries else '[]' end) w
+     where (w->>'id' ~ '^[0-9]{1,18}$') is not true or jsonb_typeof(w->'delay') not in ('number', 'null') or jsonb_typeof(w->'dead') <> 'boolean')));
   perform raise_fault((select fault from try_finish_batch(stream, subscription, batch, token, retries)));
 end
 
@@ -2210,6 +2350,15 @@ end
 
 
 
+-- function hold_stream_if_free(p_stream integer)
+returns boolean language plpgsql volatile search_path=<schema>, pg_temp as
+
+begin
+  return pg_try_advisory_xact_lock_shared(lock_space('stream'), p_stream) and pg_relation_size(own_relation(event_table(p_stream) || '_0')) is not null;
+end
+
+
+
 -- function holders_of(p_stream integer, p_segment integer)
 returns text[] language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_hashjoin=off, enable_mergejoin=off as
 
@@ -2231,21 +2380,18 @@ end
 
 
 -- function insert_event(stream text, type text, data jsonb, extra1 text, extra2 text, extra3 text, extra4 text, key text, headers jsonb)
-returns bigint language plpgsql volatile security definer search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off defaults NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::jsonb as
+returns bigint language plpgsql volatile security definer search_path=<schema>, pg_temp defaults NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::jsonb as
 
 #variable_conflict use_variable
 declare
   q queue := stream_of(stream);
-  w record;
-  v_id bigint;
 begin
-  perform raise_fault(coalesce(argument_fault('type', length(type) between 1 and 255), argument_fault('headers', coalesce(jsonb_typeof(headers), 'object') = 'object')));
+  perform raise_fault(coalesce(
+    argument_fault('type', length(type) between 1 and 255),
+    argument_fault('key', key is null or length(key) <= 500),
+    argument_fault('headers', coalesce(jsonb_typeof(headers), 'object') = 'object')));
   perform raise_fault(publish_fault(q, stream, 1));
-  select * into w from event_leaf(q.id);
-  execute format('insert into %I (at, segment, type, key, data, headers, extra1, extra2, extra3, extra4) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) returning id', w.leaf)
-     into v_id using clock(), w.segment, type, key, data, headers, extra1, extra2, extra3, extra4;
-  perform count_sent(q, 1);
-  return v_id;
+  return append_event(q, type, data, array[extra1, extra2, extra3, extra4], key, headers);
 end
 
 
@@ -2448,10 +2594,16 @@ end
 
 
 -- function key_text(p_row jsonb, p_key text[])
-returns text language sql immutable search_path=<schema>, pg_temp as
+returns text language plpgsql immutable search_path=<schema>, pg_temp as
 
-  select case cardinality(p_key) when 0 then null when 1 then p_row->>p_key[1]
-    else (select jsonb_agg(p_row->>k order by n)::text from unnest(p_key) with ordinality t(k, n)) end
+begin
+  if cardinality(p_key) = 1 then
+    return p_row->>p_key[1];
+  elsif p_row is not null and p_key <> '{}' then
+    return (select jsonb_agg(p_row->>k order by n)::text from unnest(p_key) with ordinality t(k, n));
+  end if;
+  return null;
+end
 
 
 
@@ -2460,7 +2612,7 @@ returns boolean language sql immutable search_path=<schema>, pg_temp as
 
   select coalesce(jsonb_typeof(p), 'null') = 'null' or jsonb_typeof(p) = 'object' and p - '{age,events,bytes}'::text[] = '{}'
      and (not p ? 'age' or partition_measure('time', p->'age') > 0)
-     and not exists (select from jsonb_each(p - 'age') where jsonb_typeof(value) <> 'number' or (value #>> '{}')::numeric <= 0)
+     and not exists (select from jsonb_each(p - 'age') where (partition_measure('id', value) > 0) is not true)
 
 
 
@@ -2472,6 +2624,7 @@ declare
   b batch := newest_batch(s.id);
   v_published bigint := published(s.stream);
   v_stored bigint;
+  v_counted int;
 begin
   if v_oldest is null then
     age := 0;
@@ -2480,9 +2633,10 @@ begin
     return;
   end if;
   age := greatest(epoch_ms_of(p_now - v_oldest), 0);
-  events := greatest(v_published - b.sent, 0)
+  v_counted := count_waiting(s, 10000);
+  events := case when v_counted < 10000 then v_counted else greatest(v_counted, greatest(v_published - b.sent, 0)
     + coalesce((select sum(o.events) from batch o where o.subscription = s.id and o.id = any (open_batches(b)) and o.retried is null), 0)
-    + coalesce((select sum(p.events) from slice p where p.subscription = s.id and p.root = b.rest_root and p.number >= b.rest), 0);
+    + coalesce((select sum(p.events) from slice p where p.subscription = s.id and p.root = b.rest_root and p.number >= b.rest), 0)) end;
   v_stored := greatest(v_published - (select g.sent from stream_segment g where g.stream = s.stream and g.generation >= (newest_segment(s.stream)).generation - 2 order by g.generation limit 1), events, 1);
   bytes := (stream_bytes(s.stream)::numeric * events / v_stored)::bigint;
 end
@@ -3116,11 +3270,18 @@ end
 returns batch language plpgsql volatile search_path=<schema>, pg_temp as
 
 declare
-  n batch := take_over(s, b, open_batches(b), p_whole, p_now);
+  n batch;
   v_open bigint[] := open_batches(b);
 begin
+  if exists (select from batch o where o.subscription = s.id and o.id = any (v_open) and not (p_shared and o.shared)
+      and coalesce((select l.until from batch_lease l where l.subscription = s.id and l.batch = o.id), o.until) > p_now) then
+    return null;
+  end if;
+  n := take_over(s, b, v_open, p_whole, p_now);
   b.attempt := 0;
   b.retried := null;
+  /* Those that are just being finished are left, and held. */
+  v_open := open_batches(b);
   if n.id is null and v_open <> '{}' and (not p_shared or exists (select from batch where subscription = s.id and id = any (v_open) and not shared)) then
     return null;
   end if;
@@ -3176,19 +3337,6 @@ end
 
 
 
--- function numbers_as_text(p jsonb)
-returns jsonb language plpgsql immutable search_path=<schema>, pg_temp as
-
-begin
-  return case jsonb_typeof(p)
-    when 'number' then to_jsonb(p #>> '{}')
-    when 'array' then (select coalesce(jsonb_agg(numbers_as_text(v) order by n), '[]') from jsonb_array_elements(p) with ordinality e(v, n))
-    when 'object' then (select coalesce(jsonb_object_agg(k, numbers_as_text(v)), '{}') from jsonb_each(p) e(k, v))
-    else p end;
-end
-
-
-
 -- function oldest_waiting(s subscription)
 returns timestamp with time zone language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_hashjoin=off, enable_mergejoin=off as
 
@@ -3231,24 +3379,25 @@ declare
   v_oldest timestamptz;
   v_root bigint;
 begin
+  n.base := b.seen;
+  n.events := 0;
   loop
-    select * into w from window_end(s.stream, n.tick, n.sent, p_max, p_before);
-    if w.seen is null then
-      return null;
-    end if;
-    n.tick := coalesce(w.tick, n.tick);
+    select * into w from window_end(s.stream, n.tick, n.sent, greatest(p_max, p_min), p_before);
+    exit when w.seen is null;
+    n.tick := greatest(n.tick, w.tick, w.past);
     n.sent := greatest(n.sent, w.sent);
     /* A tick may be older than a position that a reader took for itself. */
     if w.seen @> b.seen then
-      n.base := b.seen;
       n.seen := w.seen;
       n.txids := w.seen - b.seen;
       execute 'select count(*), min(id), max(id), min(at) from ' || events_of(s.stream) into n.events, n.from_id, n.to_id, v_oldest using n.txids;
-      exit when n.events > 0 or w.tick is null;
-    elsif w.tick is null then
-      return null;
     end if;
+    /* Up to one tick there may be too few, and up to a later one enough. */
+    exit when n.events >= p_min or w.tick is null;
   end loop;
+  if n.events = 0 and n.sent > b.sent + p_max then
+    perform skip_nothing(n, open_batches(b), p_now);
+  end if;
   if n.events = 0 or n.events < p_min and coalesce(v_oldest > p_now - p_max_wait, true) then
     return null;
   end if;
@@ -3535,19 +3684,24 @@ returns bigint[] language plpgsql volatile search_path=<schema>, pg_temp, enable
 
 declare
   v_dead bigint[];
+  v_all boolean;
 begin
-  execute 'with o as materialized (
-      select id, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, 0 as attempt, null::jsonb as errors, false as alone from ' || events_of(s.stream) || ' where id between $2 and $3
+  execute 'with wanted as materialized (
+      select distinct on (event) event, w from (select (w->>''id'')::bigint as event, w, place from jsonb_array_elements($8) with ordinality t(w, place)) d order by event, place desc),
+    o as materialized (
+      select id, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, 0 as attempt, null::jsonb as errors, false as alone from ' || events_of(s.stream) || '
+       where id between $2 and $3 and id = any (array(select event from wanted))
       union all
       select event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, attempt, errors, alone from event_retry where id = any ($4)),
     put as (
       insert into event_retry (subscription, due, attempt, alone, died_at, errors, event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4)
       select $5, d.due, case when w @> ''{"spared": true}'' then least(o.attempt + $6, ($9).max_attempts - 1) else o.attempt + $6 end, o.alone or w ? ''alone'', case when d.due = ''infinity'' then $7 end, with_error(o.errors, w->''error'', o.attempt + $6, $7),
              o.id, o.txid, o.at, o.type, o.key, o.data, o.headers, o.extra1, o.extra2, o.extra3, o.extra4
-        from jsonb_array_elements($8) w join o on o.id = (w->>''id'')::bigint, lateral (select retry_due($9, w, o.attempt + $6, $7) as due offset 0) d
+        from wanted join o on o.id = wanted.event, lateral (select retry_due($9, w, o.attempt + $6, $7) as due offset 0) d
        order by o.id returning event, due)
-    select array_agg(event) from put where due = ''infinity'''
-    into v_dead using n.txids, n.from_id, n.to_id, n.retried, s.id, n.attempt, p_now, p_what, s;
+    select array_agg(event) filter (where due = ''infinity''), count(distinct event) = (select count(*) from wanted) from put'
+    into v_dead, v_all using n.txids, n.from_id, n.to_id, n.retried, s.id, n.attempt, p_now, p_what, s;
+  perform raise_fault(argument_fault('retries', v_all));
   return v_dead;
 end
 
@@ -3618,7 +3772,7 @@ begin
       when 'other_cluster' then 'This was restored into another cluster: call after_restore().'
       when 'stream_closed' then format('The stream "%s" is closed.', p_fault->>'stream')
       when 'transaction_limit' then format('A transaction may publish %s event(s) to "%s".', p_fault->>'limit', p_fault->>'stream')
-      when 'stream_in_use' then format('The stream "%s" has subscriptions: %s.', p_fault->>'stream', p_fault->>'subscriptions')
+      when 'stream_in_use' then format('The stream "%s" is in use by the subscriptions %s and the captured tables %s.', p_fault->>'stream', p_fault->>'subscriptions', p_fault->>'tables')
       when 'tick_not_found' then format('"%s" has no tick %s.', p_fault->>'stream', p_fault->>'tick')
       when 'wrong_kind' then format('"%s" is of kind %s, not %s.', p_fault->>'queue', p_fault->>'actual', p_fault->>'expected')
       when 'stale_lease' then format('Message %s of "%s" is no longer held under this lease.', p_fault->>'id', p_fault->>'queue')
@@ -3765,6 +3919,24 @@ returns timestamp with time zone language sql volatile search_path=<schema>, pg_
 returns timestamp with time zone language sql immutable as
 
   select greatest(p_now, to_timestamp((p_item->>'at')::float8 / 1000), p_now + coalesce((p_item->>'debounce')::float8, (p_item->>'delay')::float8) * interval '1 millisecond')
+
+
+
+-- function record_change(o jsonb, p_type text, p_data jsonb, p_extra text[], p_key text)
+returns void language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  q queue := stream_of(o->>'stream');
+  v_fault jsonb;
+begin
+  if q.id = (o->>'id')::int then
+    v_fault := publish_fault(q, q.name, 1);
+    if v_fault->>'code' is distinct from 'stream_not_found' then
+      perform raise_fault(coalesce(v_fault, argument_fault('type', length(p_type) between 1 and 255)));
+      perform append_event(q, p_type, p_data, p_extra, p_key, null);
+    end if;
+  end if;
+end
 
 
 
@@ -4032,8 +4204,8 @@ returns text[] language sql immutable as
   select case p_kind
     when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_send_with,try_edit,try_cancel,results_of,insert_event,try_publish,try_forward}'
     when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule,try_progress,once,try_once,keep_once,expire_once,installation_id,try_next_batch,reading_probe,try_batch_events,try_lock_batch,try_renew_batch,try_finish_batch,try_forward_source,next_batch,batch_events,renew_batch,release_batch,finish_batch,try_tick,due_streams,rotate_step,clear_batches,check_lags}'
-    when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive,try_get_schedule,list_schedules,try_list_workers,try_count_workers,try_get_worker,try_worker_health,try_stream_info,try_list_streams,try_list_subscriptions,try_list_dead_events}'
-    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule,suspend_worker,resume_worker,shutdown_worker,purge_workers,try_tell_worker,create_stream,update_stream,drop_stream,create_subscription,drop_subscription,force_tick,after_restore,promote_stream,try_promote_stream,try_create_stream,try_update_stream,try_drop_stream,try_create_subscription,try_update_subscription,try_reposition,try_drop_subscription,try_redrive_events,try_after_restore,capture,capture_plan,try_capture_table}'
+    when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive,try_get_schedule,list_schedules,try_list_workers,try_count_workers,try_get_worker,try_worker_health,try_stream_info,try_get_stream,try_list_streams,try_list_subscriptions,try_list_dead_events}'
+    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule,suspend_worker,resume_worker,shutdown_worker,purge_workers,try_tell_worker,create_stream,update_stream,drop_stream,create_subscription,drop_subscription,force_tick,after_restore,promote_stream,try_promote_stream,try_create_stream,try_update_stream,try_drop_stream,try_create_subscription,try_update_subscription,try_reposition,try_drop_subscription,try_redrive_events,try_after_restore,capture,capture_plan,try_capture_table,capture_row,expression_fault}'
   end::text[]
 
 
@@ -4443,6 +4615,13 @@ end
 
 
 
+-- function skip_nothing(n batch, p_open bigint[], p_now timestamp with time zone)
+returns void language sql volatile search_path=<schema>, pg_temp as
+
+  insert into batch (subscription, at, seen, tick, sent, open, base, events) values (n.subscription, p_now, n.seen, n.tick, n.sent, p_open, n.seen, 0)
+
+
+
 -- function snooze(queue text, id bigint, lease bigint, delay interval)
 returns timestamp with time zone language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
@@ -4538,6 +4717,7 @@ begin
                                           and format('%I(%s)', p.proname, pg_get_function_identity_arguments(p.oid)) = c.signature
      where p.oid is null or pg_get_functiondef(p.oid) <> c.definition;
   end loop;
+  return query select event_table_differences();
 end
 
 
@@ -4638,9 +4818,9 @@ returns jsonb language sql immutable search_path=<schema>, pg_temp as
       (select argument_fault(key, false) from jsonb_each_text(p_options) where key in ('rotationPeriod', 'tickerMaxLag', 'tickerIdlePeriod') and coalesce(partition_measure('time', to_jsonb(value)), 0) <= 0 limit 1),
       argument_fault('retention', not p_options ? 'retention' or partition_measure('time', p_options->'retention') >= 0),
       (select argument_fault(key, false) from jsonb_each(p_options) where key in ('tickerPaused', 'externalTicker', 'closed') and jsonb_typeof(value) <> 'boolean' limit 1),
-      argument_fault('tickerMaxCount', not p_options ? 'tickerMaxCount' or jsonb_typeof(p_options->'tickerMaxCount') = 'number' and (p_options->>'tickerMaxCount')::numeric > 0),
+      argument_fault('tickerMaxCount', not p_options ? 'tickerMaxCount' or partition_measure('id', p_options->'tickerMaxCount') between 1 and 2147483647),
       argument_fault('maxEventsPerTransaction', coalesce(jsonb_typeof(p_options->'maxEventsPerTransaction'), 'null') = 'null'
-        or jsonb_typeof(p_options->'maxEventsPerTransaction') = 'number' and (p_options->>'maxEventsPerTransaction')::numeric >= 0),
+        or partition_measure('id', p_options->'maxEventsPerTransaction') between 0 and 2147483647),
       argument_fault('lagLimit', lag_fine(p_options->'lagLimit')),
       argument_fault('whenStuck', coalesce(p_options->>'whenStuck', 'block') in ('block', 'expire')),
       argument_fault('notify', coalesce(p_options->>'notify', 'off') in ('off', 'transaction')))
@@ -4696,7 +4876,7 @@ returns jsonb language sql immutable search_path=<schema>, pg_temp as
     else coalesce(
       (select argument_fault(key, false) from jsonb_object_keys(p_options) key where key not in ('lease', 'maxAttempts', 'backoff', 'lagLimit', 'whenStuck') order by key limit 1),
       argument_fault('lease', not p_options ? 'lease' or partition_measure('time', p_options->'lease') > 0),
-      argument_fault('maxAttempts', coalesce(jsonb_typeof(p_options->'maxAttempts'), 'null') = 'null' or jsonb_typeof(p_options->'maxAttempts') = 'number' and (p_options->>'maxAttempts')::numeric > 0),
+      argument_fault('maxAttempts', coalesce(jsonb_typeof(p_options->'maxAttempts'), 'null') = 'null' or partition_measure('id', p_options->'maxAttempts') between 1 and 2147483647),
       argument_fault('backoff', coalesce(jsonb_typeof(p_options->'backoff'), 'null') = 'null' or backoff_wanted(p_options->'backoff') is not null),
       argument_fault('lagLimit', lag_fine(p_options->'lagLimit')),
       argument_fault('whenStuck', coalesce(p_options->>'whenStuck', 'block') in ('block', 'expire')))
@@ -4850,7 +5030,7 @@ begin
     continue when not found or exists (select from batch_end where subscription = o.subscription and batch = o.id);
     insert into batch_end (subscription, batch, outcome, at, events) values (o.subscription, o.id, 'taken', p_now, 0);
     o.attempt := o.attempt - (l.until is not null and l.owner is null)::int;
-    if o.attempt >= least(s.max_attempts, 5) and not p_whole then
+    if o.attempt >= least(s.max_attempts - coalesce((select max(attempt) from event_retry where id = any (o.retried)), 0), 5) and not p_whole then
       perform set_apart(s, o, p_now);
       continue;
     end if;
@@ -5196,10 +5376,10 @@ begin
   fault := case when p_table is null then jsonb_build_object('code', 'capture', 'field', 'table', 'table', p_name, 'reason', 'does not exist') end;
   if fault is null then
     select * into v_plan from capture_plan(p_stream, p_table, p_options);
-    fault := coalesce(v_plan.fault, case when p_options is not null then capture_fault(p_table, p_options) end);
+    fault := coalesce(v_plan.fault, expression_fault(p_table, p_options));
   end if;
   if fault is null then
-    existed := exists (select from pg_trigger where tgrelid = p_table and not tgisinternal and v_plan.statements[1] = format('drop trigger if exists %I on %s', tgname, p_table));
+    existed := v_plan.existed;
     foreach v_statement in array v_plan.statements loop
       execute v_statement;
     end loop;
@@ -5342,13 +5522,17 @@ begin
     return query select jsonb_build_object('code', 'tick_not_found', 'stream', p_stream, 'tick', p_from->'tick'), null::boolean, null::jsonb;
     return;
   end if;
-  insert into subscription (stream, name, created_at) values (q.id, p_name, clock()) on conflict (stream, name) do nothing returning * into s;
-  if s.id is null then
+  loop
+    insert into subscription (stream, name, created_at) values (q.id, p_name, clock()) on conflict (stream, name) do nothing returning * into s;
+    exit when found;
     select * into s from subscription where stream = q.id and name = p_name;
-    return query select case when p_must_be_new then jsonb_build_object('code', 'queue_already_exists', 'queue', p_name, 'kind', 'subscription')
-      else subscription_differences(s, p_options) end, false, subscription_info(s);
-    return;
-  end if;
+    if found then
+      return query select case when p_must_be_new then jsonb_build_object('code', 'queue_already_exists', 'queue', p_name, 'kind', 'subscription')
+        else subscription_differences(s, p_options) end, false, subscription_info(s);
+      return;
+    end if;
+    /* It was dropped between the two statements. */
+  end loop;
   perform set_subscription(s.id, p_options);
   perform set_position(s.id, w.seen, w.tick, w.sent);
   return query select null::jsonb, true, subscription_info(n) from subscription n where n.id = s.id;
@@ -5512,6 +5696,7 @@ returns TABLE(fault jsonb, existed boolean) language plpgsql volatile security d
 declare
   q queue;
   v_subscriptions text[];
+  v_tables text[];
 begin
   select * into q from queue where name = p_name and dropped_at is null for update;
   if q.id is null then
@@ -5522,8 +5707,9 @@ begin
     return;
   end if;
   v_subscriptions := array(select name from subscription where stream = q.id order by name);
-  if v_subscriptions <> '{}' and not p_force then
-    return query select jsonb_build_object('code', 'stream_in_use', 'stream', p_name, 'subscriptions', v_subscriptions), true;
+  v_tables := array(select distinct relation::regclass::text from captures_of(p_name) where stream = q.id and not inherited order by 1);
+  if v_subscriptions || v_tables <> '{}' and not p_force then
+    return query select jsonb_build_object('code', 'stream_in_use', 'stream', p_name, 'subscriptions', v_subscriptions, 'tables', v_tables), true;
     return;
   end if;
   perform pg_advisory_xact_lock(lock_space('stream'), q.id);
@@ -5732,6 +5918,13 @@ returns TABLE(fault jsonb, info jsonb, now double precision) language sql volati
 
   select case when s.name is null then schedule_fault(p_name) end, schedule_info(s), epoch_ms(clock())
     from (select 1) one left join schedule s on s.name = p_name
+
+
+
+-- function try_get_stream(p_name text)
+returns TABLE(fault jsonb, info jsonb) language sql stable security definer search_path=<schema>, pg_temp as
+
+  select case when q.id is null then queue_fault(p_name, 'stream') end, case when q.id is not null then stream_info(q) end from stream_of(p_name) q
 
 
 
@@ -7167,7 +7360,7 @@ end
 
 
 
--- function window_end(p_stream integer, p_tick bigint, p_sent bigint, p_max integer, p_before timestamp with time zone, OUT tick bigint, OUT seen int8multirange, OUT sent bigint)
+-- function window_end(p_stream integer, p_tick bigint, p_sent bigint, p_max integer, p_before timestamp with time zone, OUT tick bigint, OUT past bigint, OUT seen int8multirange, OUT sent bigint)
 returns record language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
 
 #variable_conflict use_column
@@ -7176,14 +7369,16 @@ begin
   if p_before is null and sent - p_sent <= p_max then
     tick := null;
   else
+    /* What was ticked below p_sent lies behind: without that bound each of those is looked at, again and again. */
     select t.id, t.seen, t.sent into tick, seen, sent from tick t
-     where t.stream = p_stream and t.sent <= p_sent + p_max and t.id > p_tick and (p_before is null or t.at <= p_before) order by t.sent desc, t.id desc limit 1;
+     where t.stream = p_stream and t.sent between p_sent and p_sent + p_max and t.id > p_tick and (p_before is null or t.at <= p_before) order by t.sent desc, t.id desc limit 1;
     if not found then
       select t.id, t.seen, t.sent into tick, seen, sent from tick t
-       where t.stream = p_stream and t.id > p_tick and (p_before is null or t.at <= p_before) order by t.id limit 1;
+       where t.stream = p_stream and t.sent > p_sent + p_max and t.id > p_tick and (p_before is null or t.at <= p_before) order by t.sent, t.id limit 1;
     end if;
   end if;
   if tick is null and p_before is null then
+    select t.id into past from tick t where t.stream = p_stream order by t.id desc limit 1;
     sent := published(p_stream);
     select seen_now() into seen;
   end if;

@@ -14,15 +14,15 @@ export const defaultIsolation: readonly Isolation[] = ["repeatable read", "seria
 export const driverGroups: readonly GroupName[] = ["wire", "errors", "transaction", "listen", "isolation", "lifecycle", "budget"]
 
 /** They take a minute each, and ask of a mode what the other groups of core ask: the modes that differ most run them, and the others with --full. */
-export const slowGroups: readonly GroupName[] = ["worker", "transactional worker", "worker budget"]
+export const slowGroups: readonly GroupName[] = ["worker", "transactional worker", "worker budget", "subscriber", "transactional subscriber"]
 export const slowModes: readonly string[] = ["plain", "PgBouncer", "pool of one"]
 
 /** What such a session can be asked for. */
 export function strictOnly(level: Isolation): NonNullable<Mode["only"]> {
-  const groups: GroupName[] = [...driverGroups, "queue", "worker"]
+  const groups: GroupName[] = [...driverGroups, "queue", "worker", "subscriber"]
   return {
     // Of serializable ones that meet, some fail with 40001, and are tried again: no case could say which.
-    groups: level === "serializable" ? groups : [...groups, "transactional worker"],
+    groups: level === "serializable" ? groups : [...groups, "stream", "transactional worker", "transactional subscriber"],
     because: "their own transactions read, which needs READ COMMITTED; `joined` tries single transactions of these levels in other modes",
   }
 }

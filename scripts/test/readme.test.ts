@@ -14,7 +14,7 @@ const run = promisify(execFile)
 const root = join(import.meta.dirname, "../..")
 const folder = join(import.meta.dirname, "snippets")
 const readme = readFileSync(join(root, "README.md"), "utf8")
-const guides = ["operations", "workers", "schedules", "once"].map((page) => readFileSync(join(root, `docs/${page}.md`), "utf8"))
+const guides = ["operations", "workers", "streams", "schedules", "once"].map((page) => readFileSync(join(root, `docs/${page}.md`), "utf8"))
 const snippets = [readme, ...guides].flatMap(extractSnippets)
 const database = await databasePerFile()
 const sluice = createClient(pgDriver(database.url))
@@ -52,7 +52,7 @@ test("they compile", async () => {
   expect(stdout).toBe("")
 })
 
-const ofGuides = ["maintenance", ...guides.flatMap(extractSnippets).map(({ name }) => name)]
+const ofGuides = ["stream", "maintenance", ...guides.flatMap(extractSnippets).map(({ name }) => name)]
 
 test.each(ofGuides)("the %s block runs", async (name) => {
   await run(process.execPath, [join(folder, `${name}.ts`)], { env: { ...process.env, DATABASE_URL: database.url } })

@@ -5,8 +5,9 @@ import { printTable } from "./print-table.ts"
 import { race } from "./race/race.ts"
 import { createRandom } from "./random.ts"
 import { failed, type Stress } from "./stress.ts"
+import { streams } from "./streams/streams.ts"
 
-const stresses: Readonly<Record<string, Stress>> = { race }
+const stresses: Readonly<Record<string, Stress>> = { race, streams }
 
 const stop = new AbortController()
 for (const signal of ["SIGINT", "SIGTERM"] as const) {

@@ -15,8 +15,10 @@ export function takePayments<Tx>(shop: Shop<Tx>, provider: PaymentProvider): Han
   return shop.payments.handler(
     async ({ payload }, { tx, signal }) => {
       await provider.charge(payload.orderId, signal) // the signal fires when the order is cancelled
-      // The payment, the message for shipping and the end of this one commit together.
+      // The payment, its event, the message for shipping and the end of this one commit together.
       await shop.orders.insertPayment(tx, payload.orderId)
+      await shop.orders.payReservation(tx, payload.orderId)
+      await shop.events.publish("order.paid", { orderId: payload.orderId }, { key: payload.orderId, tx })
       await shop.shipping.send(payload, { tx })
     },
     { transactional: true },

@@ -11,6 +11,10 @@ interface DemoRun {
   readonly output: string
   /** The summary: one record for each row of the table, by the words of its head. */
   readonly rows: readonly Record<string, string>[]
+  /** What the subscribers made of the events, likewise. */
+  readonly streams: readonly Record<string, string>[]
+  /** The audit log of the first order. */
+  readonly log: readonly Record<string, string>[]
   /** The errors of the payment that died. */
   readonly deadLetter: readonly Record<string, string>[]
 }
@@ -33,8 +37,8 @@ async function runDemo({ names = [], env = {}, onOutput }: DemoOptions): Promise
   child.stderr.setEncoding("utf8").on("data", onText)
   const [code] = (await once(child, "close")) as [number | null]
   output = stripVTControlCharacters(output)
-  const [rows = [], deadLetter = []] = output.split("┌").slice(1).map(readTable)
-  return { code, output, rows, deadLetter }
+  const [rows = [], streams = [], deadLetter = [], log = []] = output.split("┌").slice(1).map(readTable)
+  return { code, output, rows, streams, deadLetter, log }
 }
 
 function readTable(text: string): Record<string, string>[] {
@@ -58,8 +62,8 @@ async function query<Row extends object>(url: string, ...statements: string[]): 
 }
 
 describe("pnpm demo", () => {
-  test("runs over every adapter and across them, and loses and repeats nothing", { timeout: 90_000 }, async () => {
-    const { code, output, rows, deadLetter } = await runDemo({})
+  test("runs over every adapter and across them, and loses and repeats nothing", { timeout: 180_000 }, async () => {
+    const { code, output, rows, streams, deadLetter, log } = await runDemo({})
     expect({ code, output }).toMatchObject({ code: 0 })
     expect(rows.map((row) => row.adapter)).toEqual([
       "pg",
@@ -75,6 +79,15 @@ describe("pnpm demo", () => {
       expect(row).toMatchObject(expected)
       expect(Number(row.redelivered)).toBeGreaterThanOrEqual(5) // a machine that stands still for a lease has more
     }
+    expect(streams).toHaveLength(7)
+    for (const row of streams) {
+      // 20 orders are placed and their reservations made, 18 of them paid and shipped.
+      const expected = { published: "56", captured: "56", "book lost": "0", "book twice": "0", "audit lost": "0", "audit twice": "0" }
+      expect(row).toMatchObject(expected)
+      expect(Number(row.redelivered)).toBeGreaterThanOrEqual(3)
+    }
+    expect(log.map(({ type }) => type)).toEqual(["reservations.insert", "order.placed", "reservations.update", "order.paid", "reservations.delete", "order.shipped"])
+    expect(log[2]).toMatchObject({ data: '{"order_id":"pg-01","quantity":1,"paid":true}' })
     expect(deadLetter).toHaveLength(4)
     expect(deadLetter[3]).toMatchObject({ attempt: "4", error: "The provider answered 500: no such currency.", worker: "pg.cashier" })
   })
@@ -92,6 +105,26 @@ describe("pnpm demo", () => {
     const { code, output, rows } = await runDemo({ names: ["pg → postgres.js"], env })
     expect({ code, output }).toMatchObject({ code: 1 })
     expect(rows[0]).toMatchObject({ lost: "0", duplicates: "1" })
+  })
+
+  test("fails when a subscriber finishes outside the transaction of its effects", { timeout: 60_000 }, async () => {
+    const env = { ...onTestServer, SLUICE_DEMO_CHANGE_SHOP: join(import.meta.dirname, "sabotage/finish-apart.ts") }
+    const { code, output, rows, streams } = await runDemo({ names: ["pg → postgres.js"], env })
+    expect({ code, output }).toMatchObject({ code: 1 })
+    expect(rows[0]).toMatchObject({ lost: "0", duplicates: "0" })
+    expect(streams[0]).toMatchObject({ "book lost": "0", "audit lost": "0" })
+    // What each of the two killed readers had done is done again.
+    expect(Number(streams[0]!["book twice"])).toBeGreaterThanOrEqual(3)
+    expect(Number(streams[0]!["audit twice"])).toBeGreaterThanOrEqual(3)
+  })
+
+  test("fails when a batch is finished that nobody has read", { timeout: 60_000 }, async () => {
+    const env = { ...onTestServer, SLUICE_DEMO_AFTER_INSTALL: join(import.meta.dirname, "sabotage/finish-unread.ts") }
+    const { code, output, rows, streams } = await runDemo({ names: ["pg → postgres.js"], env })
+    expect({ code, output }).toMatchObject({ code: 1 })
+    expect(rows[0]).toMatchObject({ lost: "0", duplicates: "0" })
+    expect(streams[0]).toMatchObject({ "book twice": "0", "audit twice": "0" })
+    for (const lost of ["book lost", "audit lost"]) expect(Number(streams[0]![lost])).toBeGreaterThanOrEqual(3)
   })
 
   test("takes schemas where it may not create a database, and leaves nothing behind", { timeout: 60_000 }, async () => {

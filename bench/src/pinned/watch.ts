@@ -16,6 +16,8 @@ export interface Window {
   /** At its end: how many wait, and bytes of all tables and indexes. */
   readonly backlog: number
   readonly size: number
+  /** Dead rows of all tables, as the statistics have it: a second late. */
+  readonly deadRows: number
   /** Milliseconds of the reads that found something. */
   readonly readP50: number
   readonly readP99: number
@@ -49,6 +51,7 @@ export async function watch(client: Client, counters: Counters, options: WatchOp
       allCpu: now.cpu && before.cpu && (now.cpu.all - before.cpu.all) / consumed,
       backlog: counters.sent - counters.consumed,
       size: await sizeOfTables(client),
+      deadRows: await deadRowsOfTables(client),
       readP50: quantile(readTimes, 0.5),
       readP99: quantile(readTimes, 0.99),
     })
@@ -72,4 +75,9 @@ export async function sizeOfTables(client: Client): Promise<number> {
       where c.relkind in ('r', 'm') and c.relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)`,
   )
   return rows[0]!.size
+}
+
+async function deadRowsOfTables(client: Client): Promise<number> {
+  const { rows } = await client.query<{ dead: number }>("select coalesce(sum(n_dead_tup), 0)::float8 as dead from pg_stat_user_tables")
+  return rows[0]!.dead
 }

@@ -92,7 +92,7 @@ function summarise(runs: readonly PinnedRun[]): Outcome {
   ])
   const column = (key: keyof Window, unit: number = 1) => (line: Line): string => {
     const value = line[key]
-    if (line.isRatio) return key === "backlog" ? "" : formatRatio(value)
+    if (line.isRatio) return key === "backlog" || key === "deadRows" ? "" : formatRatio(value)
     return value === undefined && line.when === "start" ? "" : formatNumber(value && value / unit)
   }
   const columns = {
@@ -103,6 +103,7 @@ function summarise(runs: readonly PinnedRun[]): Outcome {
     "all µs/msg": column("allCpu"),
     "backlog": column("backlog"),
     "size MB": column("size", 1e6),
+    "dead rows": column("deadRows"),
     "read p50 ms": column("readP50"),
     "p99 ms": column("readP99"),
   }

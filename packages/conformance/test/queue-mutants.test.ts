@@ -3,12 +3,13 @@ import { runConformance } from "../src/index.ts"
 import { byIdMutants } from "./mutants/by-id.ts"
 import { filterMutants } from "./mutants/filter.ts"
 import { queueMutants } from "./mutants/queue.ts"
+import { streamMutants } from "./mutants/stream.ts"
 import { workerMutants } from "./mutants/worker.ts"
 import { referenceDriver, referenceSetup, runStatement, type Run } from "./reference-driver.ts"
 import { serverUrl } from "./server-url.ts"
 
 // The driver is right, the database is not: a statement of the installation is changed on its way.
-it.concurrent.for([...queueMutants, ...byIdMutants, ...filterMutants, ...workerMutants])(
+it.concurrent.for([...queueMutants, ...byIdMutants, ...filterMutants, ...workerMutants, ...streamMutants])(
   "a database where $name is failed by: $caughtBy",
   { timeout: 60_000 },
   async ({ caughtBy, within, from, to }, { expect }) => {

@@ -48,7 +48,7 @@ begin
       when 'other_cluster' then 'This was restored into another cluster: call after_restore().'
       when 'stream_closed' then format('The stream "%s" is closed.', p_fault->>'stream')
       when 'transaction_limit' then format('A transaction may publish %s event(s) to "%s".', p_fault->>'limit', p_fault->>'stream')
-      when 'stream_in_use' then format('The stream "%s" has subscriptions: %s.', p_fault->>'stream', p_fault->>'subscriptions')
+      when 'stream_in_use' then format('The stream "%s" is in use by the subscriptions %s and the captured tables %s.', p_fault->>'stream', p_fault->>'subscriptions', p_fault->>'tables')
       when 'tick_not_found' then format('"%s" has no tick %s.', p_fault->>'stream', p_fault->>'tick')
       when 'wrong_kind' then format('"%s" is of kind %s, not %s.', p_fault->>'queue', p_fault->>'actual', p_fault->>'expected')
       when 'stale_lease' then format('Message %s of "%s" is no longer held under this lease.', p_fault->>'id', p_fault->>'queue')

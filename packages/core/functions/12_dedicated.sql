@@ -42,7 +42,7 @@ begin
 end
 $$
 -- next
-/* For verify: what is missing or changed in dedicated storages. */
+/* For verify: what is missing or changed in dedicated storages and streams. */
 create or replace function {schema}.storage_differences() returns setof text
 language plpgsql stable set search_path = {schema}, pg_temp as $$
 declare
@@ -61,6 +61,7 @@ begin
                                           and format('%I(%s)', p.proname, pg_get_function_identity_arguments(p.oid)) = c.signature
      where p.oid is null or pg_get_functiondef(p.oid) <> c.definition;
   end loop;
+  return query select event_table_differences();
 end
 $$
 -- next

@@ -40,6 +40,14 @@ begin
 end
 $$
 -- next
+/* The same for who looks at many streams, and rather passes one than waits for the end of a drop. */
+create or replace function {schema}.hold_stream_if_free(p_stream int) returns boolean
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+begin
+  return pg_try_advisory_xact_lock_shared(lock_space('stream'), p_stream) and pg_relation_size(own_relation(event_table(p_stream) || '_0')) is not null;
+end
+$$
+-- next
 create or replace function {schema}.subscription_fault(p_stream text, p_subscription text) returns jsonb
 language sql stable set search_path = {schema}, pg_temp as $$
   select case when exists (select from queue where name = p_stream and kind = 'stream' and dropped_at is null)

@@ -82,6 +82,33 @@ begin
 end
 $$
 -- next
+/* For verify: what is missing or changed of the tables of streams. */
+create or replace function {schema}.event_table_differences() returns setof text
+language sql stable set search_path = {schema}, pg_temp as $$
+  with wanted as (
+    select q.id, q.name as stream, event_table(q.id) || part as name, part, own_relation(event_table(q.id) || part) as relation
+      from queue q, unnest('{"",_0,_1,_2}'::text[]) part where q.kind = 'stream' and q.dropped_at is null)
+  select format('table %s: missing', name) from wanted where relation is null
+  union all
+  select format('table %s: is no segment of %s', name, event_table(id)) from wanted w
+   where part <> '' and relation is not null and not exists (select from pg_inherits i where i.inhrelid = w.relation and i.inhparent = own_relation(event_table(w.id)))
+  union all
+  select format('table %s: its columns are %s', name, columns)
+    from wanted w, lateral (select string_agg(concat_ws(' ', attname, format_type(atttypid, atttypmod), case when attnotnull then 'not null' end, case when atthasdef then 'default' end), ', ' order by attnum)
+      from pg_attribute where attrelid = w.relation and attnum > 0 and not attisdropped) c(columns)
+   where columns <> 'txid bigint not null default, id bigint not null default, at timestamp with time zone not null, segment smallint not null, type text not null, '
+     'key text, data jsonb, headers jsonb, extra1 text, extra2 text, extra3 text, extra4 text'
+  union all
+  select format('index %s_txid: %s', name, case when i.invalid then 'invalid' else 'missing' end)
+    from wanted w left join lateral (select not indisvalid from pg_index where indrelid = w.relation and pg_get_indexdef(indexrelid) like '%(txid, id)' order by indisvalid desc limit 1) i(invalid) on true
+   where relation is not null and i.invalid is not false
+  union all
+  select format('sequence sent_%s: missing', id) from wanted where part = '' and own_relation('sent_' || id) is null
+  union all
+  select format('stream %s: its %s missing', stream, case when exists (select from stream s where s.id = w.id) then 'segments are' else 'options are' end)
+    from wanted w where part = '' and not (exists (select from stream s where s.id = w.id) and exists (select from stream_segment s where s.stream = w.id))
+$$
+-- next
 create or replace function {schema}.set_stream(p_id int, p_patch jsonb) returns void
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 begin
@@ -117,13 +144,14 @@ begin
 end
 $$
 -- next
-/* Refused while there are subscriptions, unless forced. Waits for every transaction that publishes to it. */
+/* Refused while there are subscriptions or captured tables, unless forced. Waits for every transaction that publishes to it. */
 create or replace function {schema}.try_drop_stream(p_name text, p_force boolean) returns table (fault jsonb, existed boolean)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 #variable_conflict use_column
 declare
   q queue;
   v_subscriptions text[];
+  v_tables text[];
 begin
   select * into q from queue where name = p_name and dropped_at is null for update;
   if q.id is null then
@@ -134,8 +162,9 @@ begin
     return;
   end if;
   v_subscriptions := array(select name from subscription where stream = q.id order by name);
-  if v_subscriptions <> '{}' and not p_force then
-    return query select jsonb_build_object('code', 'stream_in_use', 'stream', p_name, 'subscriptions', v_subscriptions), true;
+  v_tables := array(select distinct relation::regclass::text from captures_of(p_name) where stream = q.id and not inherited order by 1);
+  if v_subscriptions || v_tables <> '{}' and not p_force then
+    return query select jsonb_build_object('code', 'stream_in_use', 'stream', p_name, 'subscriptions', v_subscriptions, 'tables', v_tables), true;
     return;
   end if;
   perform pg_advisory_xact_lock(lock_space('stream'), q.id);
@@ -160,7 +189,12 @@ create or replace function {schema}.lag_fine(p jsonb) returns boolean
 language sql immutable set search_path = {schema}, pg_temp as $$
   select coalesce(jsonb_typeof(p), 'null') = 'null' or jsonb_typeof(p) = 'object' and p - '{age,events,bytes}'::text[] = '{}'
      and (not p ? 'age' or partition_measure('time', p->'age') > 0)
-     and not exists (select from jsonb_each(p - 'age') where jsonb_typeof(value) <> 'number' or (value #>> '{}')::numeric <= 0)
+     and not exists (select from jsonb_each(p - 'age') where (partition_measure('id', value) > 0) is not true)
+$$
+-- next
+create or replace function {schema}.try_get_stream(p_name text) returns table (fault jsonb, info jsonb)
+language sql stable set search_path = {schema}, pg_temp as $$
+  select case when q.id is null then queue_fault(p_name, 'stream') end, case when q.id is not null then stream_info(q) end from stream_of(p_name) q
 $$
 -- next
 /* The first option that there is not, or that cannot be meant, of those that the SQL functions were given. */
@@ -174,9 +208,9 @@ language sql immutable set search_path = {schema}, pg_temp as $$
       (select argument_fault(key, false) from jsonb_each_text(p_options) where key in ('rotationPeriod', 'tickerMaxLag', 'tickerIdlePeriod') and coalesce(partition_measure('time', to_jsonb(value)), 0) <= 0 limit 1),
       argument_fault('retention', not p_options ? 'retention' or partition_measure('time', p_options->'retention') >= 0),
       (select argument_fault(key, false) from jsonb_each(p_options) where key in ('tickerPaused', 'externalTicker', 'closed') and jsonb_typeof(value) <> 'boolean' limit 1),
-      argument_fault('tickerMaxCount', not p_options ? 'tickerMaxCount' or jsonb_typeof(p_options->'tickerMaxCount') = 'number' and (p_options->>'tickerMaxCount')::numeric > 0),
+      argument_fault('tickerMaxCount', not p_options ? 'tickerMaxCount' or partition_measure('id', p_options->'tickerMaxCount') between 1 and 2147483647),
       argument_fault('maxEventsPerTransaction', coalesce(jsonb_typeof(p_options->'maxEventsPerTransaction'), 'null') = 'null'
-        or jsonb_typeof(p_options->'maxEventsPerTransaction') = 'number' and (p_options->>'maxEventsPerTransaction')::numeric >= 0),
+        or partition_measure('id', p_options->'maxEventsPerTransaction') between 0 and 2147483647),
       argument_fault('lagLimit', lag_fine(p_options->'lagLimit')),
       argument_fault('whenStuck', coalesce(p_options->>'whenStuck', 'block') in ('block', 'expire')),
       argument_fault('notify', coalesce(p_options->>'notify', 'off') in ('off', 'transaction')))

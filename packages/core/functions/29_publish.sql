@@ -52,23 +52,34 @@ begin
 end
 $$
 -- next
+create or replace function {schema}.append_event(q {schema}.queue, p_type text, p_data jsonb, p_extra text[], p_key text, p_headers jsonb) returns bigint
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+declare
+  w record;
+  v_id bigint;
+begin
+  select * into w from event_leaf(q.id);
+  execute format('insert into %I (at, segment, type, key, data, headers, extra1, extra2, extra3, extra4) values ($1, $2, $3, $4, $5, $6, $7[1], $7[2], $7[3], $7[4]) returning id', w.leaf)
+     into v_id using clock(), w.segment, p_type, p_key, p_data, p_headers, p_extra;
+  perform count_sent(q, 1);
+  return v_id;
+end
+$$
+-- next
 /* For triggers and other languages: PgQ's insert_event, its data as JSON. */
 create or replace function {schema}.insert_event(
   stream text, type text, data jsonb, extra1 text default null, extra2 text default null, extra3 text default null, extra4 text default null,
   key text default null, headers jsonb default null) returns bigint
-language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
 #variable_conflict use_variable
 declare
   q queue := stream_of(stream);
-  w record;
-  v_id bigint;
 begin
-  perform raise_fault(coalesce(argument_fault('type', length(type) between 1 and 255), argument_fault('headers', coalesce(jsonb_typeof(headers), 'object') = 'object')));
+  perform raise_fault(coalesce(
+    argument_fault('type', length(type) between 1 and 255),
+    argument_fault('key', key is null or length(key) <= 500),
+    argument_fault('headers', coalesce(jsonb_typeof(headers), 'object') = 'object')));
   perform raise_fault(publish_fault(q, stream, 1));
-  select * into w from event_leaf(q.id);
-  execute format('insert into %I (at, segment, type, key, data, headers, extra1, extra2, extra3, extra4) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) returning id', w.leaf)
-     into v_id using clock(), w.segment, type, key, data, headers, extra1, extra2, extra3, extra4;
-  perform count_sent(q, 1);
-  return v_id;
+  return append_event(q, type, data, array[extra1, extra2, extra3, extra4], key, headers);
 end
 $$

@@ -105,13 +105,17 @@ begin
     return query select jsonb_build_object('code', 'tick_not_found', 'stream', p_stream, 'tick', p_from->'tick'), null::boolean, null::jsonb;
     return;
   end if;
-  insert into subscription (stream, name, created_at) values (q.id, p_name, clock()) on conflict (stream, name) do nothing returning * into s;
-  if s.id is null then
+  loop
+    insert into subscription (stream, name, created_at) values (q.id, p_name, clock()) on conflict (stream, name) do nothing returning * into s;
+    exit when found;
     select * into s from subscription where stream = q.id and name = p_name;
-    return query select case when p_must_be_new then jsonb_build_object('code', 'queue_already_exists', 'queue', p_name, 'kind', 'subscription')
-      else subscription_differences(s, p_options) end, false, subscription_info(s);
-    return;
-  end if;
+    if found then
+      return query select case when p_must_be_new then jsonb_build_object('code', 'queue_already_exists', 'queue', p_name, 'kind', 'subscription')
+        else subscription_differences(s, p_options) end, false, subscription_info(s);
+      return;
+    end if;
+    /* It was dropped between the two statements. */
+  end loop;
   perform set_subscription(s.id, p_options);
   perform set_position(s.id, w.seen, w.tick, w.sent);
   return query select null::jsonb, true, subscription_info(n) from subscription n where n.id = s.id;

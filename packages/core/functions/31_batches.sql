@@ -1,6 +1,6 @@
 /* Up to where the next window may reach: now, where that is not too far; else the farthest tick within so many events, or else the
-   next one. With p_before only what was ticked until then. Null: there is nothing yet. */
-create or replace function {schema}.window_end(p_stream int, p_tick bigint, p_sent bigint, p_max int, p_before timestamptz, out tick bigint, out seen int8multirange, out sent bigint)
+   next one. With p_before only what was ticked until then. Null: there is nothing yet. past: the last tick that now is past. */
+create or replace function {schema}.window_end(p_stream int, p_tick bigint, p_sent bigint, p_max int, p_before timestamptz, out tick bigint, out past bigint, out seen int8multirange, out sent bigint)
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 #variable_conflict use_column
 begin
@@ -8,14 +8,16 @@ begin
   if p_before is null and sent - p_sent <= p_max then
     tick := null;
   else
+    /* What was ticked below p_sent lies behind: without that bound each of those is looked at, again and again. */
     select t.id, t.seen, t.sent into tick, seen, sent from tick t
-     where t.stream = p_stream and t.sent <= p_sent + p_max and t.id > p_tick and (p_before is null or t.at <= p_before) order by t.sent desc, t.id desc limit 1;
+     where t.stream = p_stream and t.sent between p_sent and p_sent + p_max and t.id > p_tick and (p_before is null or t.at <= p_before) order by t.sent desc, t.id desc limit 1;
     if not found then
       select t.id, t.seen, t.sent into tick, seen, sent from tick t
-       where t.stream = p_stream and t.id > p_tick and (p_before is null or t.at <= p_before) order by t.id limit 1;
+       where t.stream = p_stream and t.sent > p_sent + p_max and t.id > p_tick and (p_before is null or t.at <= p_before) order by t.sent, t.id limit 1;
     end if;
   end if;
   if tick is null and p_before is null then
+    select t.id into past from tick t where t.stream = p_stream order by t.id desc limit 1;
     sent := published(p_stream);
     select seen_now() into seen;
   end if;
@@ -34,24 +36,25 @@ declare
   v_oldest timestamptz;
   v_root bigint;
 begin
+  n.base := b.seen;
+  n.events := 0;
   loop
-    select * into w from window_end(s.stream, n.tick, n.sent, p_max, p_before);
-    if w.seen is null then
-      return null;
-    end if;
-    n.tick := coalesce(w.tick, n.tick);
+    select * into w from window_end(s.stream, n.tick, n.sent, greatest(p_max, p_min), p_before);
+    exit when w.seen is null;
+    n.tick := greatest(n.tick, w.tick, w.past);
     n.sent := greatest(n.sent, w.sent);
     /* A tick may be older than a position that a reader took for itself. */
     if w.seen @> b.seen then
-      n.base := b.seen;
       n.seen := w.seen;
       n.txids := w.seen - b.seen;
       execute 'select count(*), min(id), max(id), min(at) from ' || events_of(s.stream) into n.events, n.from_id, n.to_id, v_oldest using n.txids;
-      exit when n.events > 0 or w.tick is null;
-    elsif w.tick is null then
-      return null;
     end if;
+    /* Up to one tick there may be too few, and up to a later one enough. */
+    exit when n.events >= p_min or w.tick is null;
   end loop;
+  if n.events = 0 and n.sent > b.sent + p_max then
+    perform skip_nothing(n, open_batches(b), p_now);
+  end if;
   if n.events = 0 or n.events < p_min and coalesce(v_oldest > p_now - p_max_wait, true) then
     return null;
   end if;
@@ -66,6 +69,12 @@ begin
   end if;
   return n;
 end
+$$
+-- next
+/* Past what was rolled back, else every call would go through its ticks again. */
+create or replace function {schema}.skip_nothing(n {schema}.batch, p_open bigint[], p_now timestamptz) returns void
+language sql volatile set search_path = {schema}, pg_temp as $$
+  insert into batch (subscription, at, seen, tick, sent, open, base, events) values (n.subscription, p_now, n.seen, n.tick, n.sent, p_open, n.seen, 0)
 $$
 -- next
 create or replace function {schema}.cut(s {schema}.subscription, n {schema}.batch, p_max int) returns void
@@ -106,14 +115,14 @@ language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mod
 declare
   n batch := b;
   v_held bigint[] := array(select unnest(retried) from batch where subscription = b.subscription and id = any (p_open));
-  v_alone boolean;
+  v_alone int;
 begin
-  select array_agg(id order by due, id), bool_or(alone) into n.retried, v_alone from (
+  select array_agg(id order by due, id), array_position(array_agg(alone order by due, id), true) into n.retried, v_alone from (
     select id, due, alone from event_retry where subscription = b.subscription and due <= p_now and not id = any (v_held) order by due, id limit p_max) d;
   if n.retried is null then
     return null;
-  elsif v_alone then
-    n.retried := n.retried[1:1];
+  elsif v_alone is not null then
+    n.retried := n.retried[1:greatest(v_alone - 1, 1)];
   end if;
   n.base := b.seen;
   n.root := nextval('batch_id');
@@ -126,8 +135,7 @@ end
 $$
 -- next
 /* A batch whose lease is over, with what it holds, for another reader: under a new id, so that its old holder finishes nothing. One
-   that is locked is just being finished. Null where there is none. Of one that nobody finished time and again the events come one by one,
-   unless it is to stay whole, as a forwarder's, which tells by it what it has copied. */
+   that is locked is just being finished. Null where there is none. Of one that nobody finished time and again the events come one by one. */
 create or replace function {schema}.take_over(s {schema}.subscription, b {schema}.batch, p_open bigint[], p_whole boolean, p_now timestamptz) returns {schema}.batch
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
@@ -143,7 +151,7 @@ begin
     continue when not found or exists (select from batch_end where subscription = o.subscription and batch = o.id);
     insert into batch_end (subscription, batch, outcome, at, events) values (o.subscription, o.id, 'taken', p_now, 0);
     o.attempt := o.attempt - (l.until is not null and l.owner is null)::int;
-    if o.attempt >= least(s.max_attempts, 5) and not p_whole then
+    if o.attempt >= least(s.max_attempts - coalesce((select max(attempt) from event_retry where id = any (o.retried)), 0), 5) and not p_whole then
       perform set_apart(s, o, p_now);
       continue;
     end if;
@@ -172,16 +180,23 @@ end
 $$
 -- next
 /* What there is to hand out: what another left, events to be retried, the rest of a window, the next window. Who shares a
-   subscription gets a batch beside those that are open, if they are shared too; else one at a time is out. */
+   subscription gets a batch beside those that are held, if they are shared too; else one at a time is out. */
 create or replace function {schema}.next_content(s {schema}.subscription, b {schema}.batch, p_shared boolean, p_whole boolean, p_max int, p_min int, p_max_wait interval, p_before timestamptz, p_now timestamptz)
 returns {schema}.batch
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
-  n batch := take_over(s, b, open_batches(b), p_whole, p_now);
+  n batch;
   v_open bigint[] := open_batches(b);
 begin
+  if exists (select from batch o where o.subscription = s.id and o.id = any (v_open) and not (p_shared and o.shared)
+      and coalesce((select l.until from batch_lease l where l.subscription = s.id and l.batch = o.id), o.until) > p_now) then
+    return null;
+  end if;
+  n := take_over(s, b, v_open, p_whole, p_now);
   b.attempt := 0;
   b.retried := null;
+  /* Those that are just being finished are left, and held. */
+  v_open := open_batches(b);
   if n.id is null and v_open <> '{}' and (not p_shared or exists (select from batch where subscription = s.id and id = any (v_open) and not shared)) then
     return null;
   end if;

@@ -1,22 +1,28 @@
 /* What is to be retried of a batch, or is dead: p_what tells of events {id, delay, error, dead}, the delay in milliseconds. Copies keep
-   id and time, and only this subscription gets them. The answer has the ids that are dead by now. */
+   id and time, and only this subscription gets them. Of two words on one event the last counts; one that the batch does not hold
+   is an error. The answer has the ids that are dead by now. */
 create or replace function {schema}.put_off(s {schema}.subscription, n {schema}.batch, p_what jsonb, p_now timestamptz) returns bigint[]
 language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
 declare
   v_dead bigint[];
+  v_all boolean;
 begin
-  execute 'with o as materialized (
-      select id, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, 0 as attempt, null::jsonb as errors, false as alone from ' || events_of(s.stream) || ' where id between $2 and $3
+  execute 'with wanted as materialized (
+      select distinct on (event) event, w from (select (w->>''id'')::bigint as event, w, place from jsonb_array_elements($8) with ordinality t(w, place)) d order by event, place desc),
+    o as materialized (
+      select id, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, 0 as attempt, null::jsonb as errors, false as alone from ' || events_of(s.stream) || '
+       where id between $2 and $3 and id = any (array(select event from wanted))
       union all
       select event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, attempt, errors, alone from event_retry where id = any ($4)),
     put as (
       insert into event_retry (subscription, due, attempt, alone, died_at, errors, event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4)
       select $5, d.due, case when w @> ''{"spared": true}'' then least(o.attempt + $6, ($9).max_attempts - 1) else o.attempt + $6 end, o.alone or w ? ''alone'', case when d.due = ''infinity'' then $7 end, with_error(o.errors, w->''error'', o.attempt + $6, $7),
              o.id, o.txid, o.at, o.type, o.key, o.data, o.headers, o.extra1, o.extra2, o.extra3, o.extra4
-        from jsonb_array_elements($8) w join o on o.id = (w->>''id'')::bigint, lateral (select retry_due($9, w, o.attempt + $6, $7) as due offset 0) d
+        from wanted join o on o.id = wanted.event, lateral (select retry_due($9, w, o.attempt + $6, $7) as due offset 0) d
        order by o.id returning event, due)
-    select array_agg(event) from put where due = ''infinity'''
-    into v_dead using n.txids, n.from_id, n.to_id, n.retried, s.id, n.attempt, p_now, p_what, s;
+    select array_agg(event) filter (where due = ''infinity''), count(distinct event) = (select count(*) from wanted) from put'
+    into v_dead, v_all using n.txids, n.from_id, n.to_id, n.retried, s.id, n.attempt, p_now, p_what, s;
+  perform raise_fault(argument_fault('retries', v_all));
   return v_dead;
 end
 $$

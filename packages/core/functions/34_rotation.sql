@@ -17,9 +17,9 @@ $$
 /* The streams that maintenance has something to do for: a tick, a segment to be emptied or changed. */
 create or replace function {schema}.due_streams() returns jsonb
 language sql volatile set search_path = {schema}, pg_temp as $$
-  select coalesce(jsonb_agg(jsonb_build_object('stream', q.name, 'tick', tick_is_due(t, c.now), 'rotate', rotation_is_due(t, c.now)) order by t.id), '[]')
-    from (select clock() as now offset 0) c, stream t join queue q on q.id = t.id
-   where q.dropped_at is null and (tick_is_due(t, c.now) or rotation_is_due(t, c.now))
+  select coalesce(jsonb_agg(jsonb_build_object('stream', name, 'tick', tick, 'rotate', rotate) order by id) filter (where tick or rotate), '[]')
+    from (select f.id, f.name, tick_is_due(f.t, f.now) as tick, rotation_is_due(f.t, f.now) as rotate
+            from (select t.id, q.name, t, clock() as now from stream t join queue q on q.id = t.id where q.dropped_at is null and hold_stream_if_free(t.id) offset 0) f) d
 $$
 -- next
 /* The subscriptions that have not done with some event of a segment, and sources that it has copies of. Expired ones hold nothing. */
@@ -129,7 +129,8 @@ declare
 begin
   for s in select * from subscription order by id loop
     b := newest_batch(s.id);
-    v_below := least(b.id, (select min(o) from unnest(open_batches(b)) o));
+    /* Of those that b names as open too: without its end one would be open again. */
+    v_below := least(b.id, (select min(o) from unnest(b.open) o));
     continue when not exists (select from batch where subscription = s.id and id < v_below order by id desc offset p_most);
     v_below := least(v_below, (select id from batch where subscription = s.id and id < v_below order by id desc offset 100 limit 1));
     delete from batch_end where subscription = s.id and batch < v_below;

@@ -15,8 +15,21 @@ language sql volatile set search_path = {schema}, pg_temp as $$
   select sum(pg_total_relation_size(own_relation(event_table(p_stream) || '_' || k)))::bigint from generate_series(0, 2) k
 $$
 -- next
-/* How far a subscription is behind: age of the oldest event that it has not done with, events, of which rolled-back ones may be
-   counted, and bytes, in proportion. */
+/* What a subscription has not done with, counted up to a limit. */
+create or replace function {schema}.count_waiting(s {schema}.subscription, p_limit int) returns int
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+declare
+  v_count int;
+begin
+  execute format('select count(*) from (select from waiting_parts($1) w, unnest(w.txids) r,
+      lateral (select from %I where txid >= coalesce(lower(r), 0) and txid < coalesce(upper(r), 9223372036854775807) and id between w.from_id and w.to_id limit $2) e limit $2) c',
+    event_table(s.stream)) into v_count using s, p_limit;
+  return v_count;
+end
+$$
+-- next
+/* How far a subscription is behind: age of the oldest event that it has not done with, events, exact where they are few, else with
+   rolled-back ones, and bytes, in proportion. */
 create or replace function {schema}.lag_of(s {schema}.subscription, p_now timestamptz, out age float8, out events bigint, out bytes bigint)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
@@ -24,6 +37,7 @@ declare
   b batch := newest_batch(s.id);
   v_published bigint := published(s.stream);
   v_stored bigint;
+  v_counted int;
 begin
   if v_oldest is null then
     age := 0;
@@ -32,9 +46,10 @@ begin
     return;
   end if;
   age := greatest(epoch_ms_of(p_now - v_oldest), 0);
-  events := greatest(v_published - b.sent, 0)
+  v_counted := count_waiting(s, 10000);
+  events := case when v_counted < 10000 then v_counted else greatest(v_counted, greatest(v_published - b.sent, 0)
     + coalesce((select sum(o.events) from batch o where o.subscription = s.id and o.id = any (open_batches(b)) and o.retried is null), 0)
-    + coalesce((select sum(p.events) from slice p where p.subscription = s.id and p.root = b.rest_root and p.number >= b.rest), 0);
+    + coalesce((select sum(p.events) from slice p where p.subscription = s.id and p.root = b.rest_root and p.number >= b.rest), 0)) end;
   v_stored := greatest(v_published - (select g.sent from stream_segment g where g.stream = s.stream and g.generation >= (newest_segment(s.stream)).generation - 2 order by g.generation limit 1), events, 1);
   bytes := (stream_bytes(s.stream)::numeric * events / v_stored)::bigint;
 end
@@ -60,10 +75,11 @@ begin
              from subscription s join stream t on t.id = s.stream join queue q on q.id = t.id
             where s.expired_at is null and cluster_fault() is null and (coalesce(s.lag_limit, t.lag_limit) is not null or s.stuck_at is not null) order by s.id
   loop
-    continue when not hold_stream((w.s).stream);
+    continue when not hold_stream_if_free((w.s).stream);
     select * into l from lag_of(w.s, v_now);
     if coalesce(beyond_limit(w.lag_limit, l.age, l.events, l.bytes), false) then
-      update subscription set stuck_at = coalesce(stuck_at, v_now), expired_at = case when w.what = 'expire' then v_now end where id = (w.s).id and expired_at is null;
+      update subscription set stuck_at = coalesce(stuck_at, v_now), expired_at = case when w.what = 'expire' then v_now end 
+       where id = (w.s).id and expired_at is null and (stuck_at is null or w.what = 'expire');
       return query select w.name, (w.s).name, l.age, l.events, l.bytes, w.what = 'expire';
     elsif (w.s).stuck_at is not null then
       update subscription set stuck_at = null where id = (w.s).id;

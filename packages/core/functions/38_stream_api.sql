@@ -6,7 +6,8 @@ begin
   perform raise_fault(coalesce(
     argument_fault('name', name ~ '^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$'),
     subscription_options_fault(options),
-    argument_fault('start', start in ('"latest"', '"earliest"') or jsonb_typeof(start->'tick') = 'number' or jsonb_typeof(start->'time') = 'number')));
+    argument_fault('start', start in ('"latest"', '"earliest"') or partition_measure('id', start->'tick') > 0
+      or jsonb_typeof(start->'time') = 'number' and (start->>'time')::numeric between -62135596800000 and 253402300799999)));
   select * into v from try_create_subscription(stream, name, options, start, false);
   perform raise_fault(v.fault);
   return v.created;
@@ -20,7 +21,7 @@ language sql immutable set search_path = {schema}, pg_temp as $$
     else coalesce(
       (select argument_fault(key, false) from jsonb_object_keys(p_options) key where key not in ('lease', 'maxAttempts', 'backoff', 'lagLimit', 'whenStuck') order by key limit 1),
       argument_fault('lease', not p_options ? 'lease' or partition_measure('time', p_options->'lease') > 0),
-      argument_fault('maxAttempts', coalesce(jsonb_typeof(p_options->'maxAttempts'), 'null') = 'null' or jsonb_typeof(p_options->'maxAttempts') = 'number' and (p_options->>'maxAttempts')::numeric > 0),
+      argument_fault('maxAttempts', coalesce(jsonb_typeof(p_options->'maxAttempts'), 'null') = 'null' or partition_measure('id', p_options->'maxAttempts') between 1 and 2147483647),
       argument_fault('backoff', coalesce(jsonb_typeof(p_options->'backoff'), 'null') = 'null' or backoff_wanted(p_options->'backoff') is not null),
       argument_fault('lagLimit', lag_fine(p_options->'lagLimit')),
       argument_fault('whenStuck', coalesce(p_options->>'whenStuck', 'block') in ('block', 'expire')))
@@ -65,6 +66,7 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   v record;
 begin
+  perform raise_fault(argument_fault('max_events', max_events > 0));
   for v in select * from try_batch_events(stream, subscription, batch, token, coalesce(after, 0), max_events) loop
     perform raise_fault(v.fault);
     return query select v.id, v.at, v.type, v.key, v.data, v.headers, v.extra1, v.extra2, v.extra3, v.extra4, v.attempt;
@@ -101,7 +103,8 @@ create or replace function {schema}.finish_batch(stream text, subscription text,
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 begin
   perform raise_fault(argument_fault('retries', jsonb_typeof(retries) = 'array' and not exists (
-    select from jsonb_array_elements(retries) w where jsonb_typeof(w) <> 'object' or not w->>'id' ~ '^[0-9]{1,18}$' or w ? 'delay' and jsonb_typeof(w->'delay') <> 'number')));
+    select from jsonb_array_elements(case jsonb_typeof(retries) when 'array' then retries else '[]' end) w
+     where (w->>'id' ~ '^[0-9]{1,18}$') is not true or jsonb_typeof(w->'delay') not in ('number', 'null') or jsonb_typeof(w->'dead') <> 'boolean')));
   perform raise_fault((select fault from try_finish_batch(stream, subscription, batch, token, retries)));
 end
 $$

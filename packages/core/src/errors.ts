@@ -110,12 +110,14 @@ export class WrongKindError extends SluiceError {
   readonly actual: string
 
   constructor(queue: string, expected: string, actual: string) {
-    super("wrong_kind", `"${queue}" is of kind ${actual}, not ${expected}.`)
+    super("wrong_kind", `"${queue}" is ${inWords(actual)}, not ${inWords(expected)}.`)
     this.queue = queue
     this.expected = expected
     this.actual = actual
   }
 }
+
+const inWords = (kind: string): string => (kind === "work" ? "a queue" : `a ${kind}`)
 
 /** A name that no queue or stream can have. Thrown before any SQL. */
 export class InvalidNameError extends SluiceError {

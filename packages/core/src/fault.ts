@@ -54,6 +54,7 @@ interface Fault {
   readonly external: boolean
   readonly field: string
   readonly table: string
+  readonly tables: readonly string[]
   readonly reason: string
 }
 
@@ -127,7 +128,7 @@ export function errorFromFault(text: string): SluiceError {
     case "subscription_expired":
       return new SubscriptionExpiredError(fault.stream, fault.subscription, new Date(fault.at))
     case "stream_in_use":
-      return new StreamInUseError(fault.stream, fault.subscriptions)
+      return new StreamInUseError(fault.stream, fault.subscriptions, fault.tables)
     case "stream_closed":
       return new StreamClosedError(fault.stream)
     case "transaction_limit":

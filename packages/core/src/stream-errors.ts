@@ -50,15 +50,19 @@ export class SubscriptionExpiredError extends SluiceError {
   }
 }
 
-/** `dropStream` without `force` met subscriptions. */
+/** `dropStream` without `force` met subscriptions, or tables that are captured into the stream. */
 export class StreamInUseError extends SluiceError {
   readonly stream: string
   readonly subscriptions: readonly string[]
+  /** Tables that are captured into it. */
+  readonly tables: readonly string[]
 
-  constructor(stream: string, subscriptions: readonly string[]) {
-    super("stream_in_use", `The stream "${stream}" has subscriptions: ${subscriptions.join(", ")}. Drop it all the same with { force: true }.`)
+  constructor(stream: string, subscriptions: readonly string[], tables: readonly string[]) {
+    const uses = [...(subscriptions.length > 0 ? [`has subscriptions: ${subscriptions.join(", ")}`] : []), ...(tables.length > 0 ? [`records the changes of ${tables.join(", ")}`] : [])]
+    super("stream_in_use", `The stream "${stream}" ${uses.join(", and ")}. Drop it all the same with { force: true }.`)
     this.stream = stream
     this.subscriptions = subscriptions
+    this.tables = tables
   }
 }
 

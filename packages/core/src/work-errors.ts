@@ -56,15 +56,17 @@ export class WorkerStateError extends SluiceError {
   }
 }
 
-/** `start` of a worker whose transactional handlers may take all connections of the pool, and leave none to keep leases with. */
+/** `start` of a worker or subscriber whose transactional handlers may take all connections of the pool, and leave none to keep leases with. */
 export class PoolTooSmallError extends SluiceError {
   readonly concurrency: number
   readonly maxConnections: number
 
-  constructor(concurrency: number, maxConnections: number) {
+  constructor(concurrency: number, maxConnections: number, of: "worker" | "subscriber" = "worker") {
+    const most = Math.max(1, maxConnections - 1)
+    const less = of === "worker" ? `the worker a concurrency of ${most}` : `the subscriber ${most} member(s)`
     super(
       "pool_too_small",
-      `${concurrency} transactional handler(s) at once hold ${concurrency} connection(s), and the worker needs one more; the driver has ${maxConnections}. Give its pool ${concurrency + 1} connections or more, or the worker a concurrency of ${Math.max(1, maxConnections - 1)}.`,
+      `${concurrency} transactional handler(s) at once hold ${concurrency} connection(s), and the ${of} needs one more; the driver has ${maxConnections}. Give its pool ${concurrency + 1} connections or more, or ${less}.`,
     )
     this.concurrency = concurrency
     this.maxConnections = maxConnections

@@ -30,6 +30,7 @@ describe("docs/sql.md", () => {
       { name: "emails", length: "3", visible: "2", in_flight: "0", delayed: "1", total: "5" },
     ])
     const popped = results.find(({ fields }) => fields?.[1]?.name === "payload" && fields.length === 2)!
+    expect(await rows("select type, data from audit_log")).toEqual([{ type: "order.paid", data: { orderId: 7 } }])
     expect(popped.rows.map(({ payload }: any) => payload)).toEqual([{ to: "di@example.com" }, { order: 1 }])
   })
 

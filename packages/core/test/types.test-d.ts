@@ -7,6 +7,7 @@ import { Pool, type PoolClient } from "pg"
 import postgres from "postgres"
 import { expectTypeOf, test } from "vitest"
 
+declare const OrderPaid: StandardSchema<{ id: number }>
 declare const Email: StandardSchema<{ to: string; at?: string }, { to: string; at: Date }>
 
 const pool = new Pool()
@@ -24,6 +25,20 @@ test("a schema's input is what is sent, its output what is read", () => {
   void emails.send({ to: 7 })
   // @ts-expect-error: an item of a batch carries its payload
   void emails.sendBatch([{ to: "a" }])
+})
+
+test("each type of event has its schema: its input is what is published, its output what is read", () => {
+  const orders = overPg.stream("orders", { events: { "email.due": Email, "order.paid": OrderPaid } })
+  void orders.publish("email.due", { to: "a" })
+  void orders.publishBatch([{ type: "order.paid", data: { id: 7 } }])
+  // @ts-expect-error: the data of another type
+  void orders.publish("order.paid", { to: "a" })
+  // @ts-expect-error: no such type
+  void orders.publish("order.lost", { id: 7 })
+  overPg.subscriber(orders, "mail", { "email.due": ({ data }) => expectTypeOf(data).toEqualTypeOf<{ to: string; at: Date }>() })
+  overPg.subscriber(orders, "mail", (event) => {
+    if (event.type === "order.paid") expectTypeOf(event.data).toEqualTypeOf<{ id: number }>()
+  })
 })
 
 test("without a schema the type is taken on trust", () => {

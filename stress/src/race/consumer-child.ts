@@ -1,9 +1,11 @@
 // Forked by start-child.ts, and killed: a process that consumes.
 import { createClient } from "@sluice/core"
 import { pgDriver } from "@sluice/pg"
+import { openPool } from "../open-pool.ts"
 import { createRandom } from "../random.ts"
+import type { Job } from "../start-child.ts"
 import { consume } from "./consumer.ts"
-import { type Job, openPool, QUEUE } from "./settings.ts"
+import { QUEUE } from "./settings.ts"
 
 const stop = new AbortController()
 process.on("SIGINT", () => {}) // a Ctrl-C is for the parent, who says when to end

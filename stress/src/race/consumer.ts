@@ -1,5 +1,6 @@
 import { type Message, type Queue, type SettleResult, StaleLeaseError } from "@sluice/core"
 import type { Pool, PoolClient } from "pg"
+import { hasCode } from "../has-code.ts"
 import { onConnection } from "../on-connection.ts"
 import { pause } from "../pause.ts"
 import type { Random } from "../random.ts"
@@ -72,19 +73,12 @@ async function settleInTransaction(consumer: Consumer, messages: Held[], how: Ho
     })
   } catch (error) {
     // Somebody has moved or taken one of them since the snapshot: the caller's to try again.
-    if (!strict || !isSerializationFailure(error)) throw error
+    if (!strict || !hasCode(error, "40001")) throw error
     await ledger.note(pool, "serialization failures")
   }
   if (!undone) return
   await ledger.note(pool, "settles rolled back", messages.length)
   if (!mortal && random.chance(0.5)) await settle(consumer, messages, how)
-}
-
-function isSerializationFailure(error: unknown): boolean {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if ("code" in cause && cause.code === "40001") return true
-  }
-  return false
 }
 
 async function giveBack({ pool, queue, random, mortal }: Consumer, messages: Held[]): Promise<void> {

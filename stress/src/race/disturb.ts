@@ -1,18 +1,11 @@
 import type { Pool } from "pg"
 import { onConnection } from "../on-connection.ts"
+import { nowAndThen } from "../now-and-then.ts"
 import { pause } from "../pause.ts"
 import type { Random } from "../random.ts"
+import type { Child } from "../start-child.ts"
 import { ledger } from "./ledger.ts"
 import { MAINTAINER } from "./settings.ts"
-import type { Child } from "./start-child.ts"
-
-/** Does something every so often until the signal fires. */
-async function nowAndThen(random: Random, from: number, to: number, signal: AbortSignal, act: () => Promise<void>): Promise<void> {
-  while (!signal.aborted) {
-    await pause(random.integer(from, to), signal)
-    if (!signal.aborted) await act()
-  }
-}
 
 /** A session with a snapshot that it keeps: until it is let go no dead row can be vacuumed away. */
 export async function pinHorizon(pool: Pool): Promise<() => Promise<void>> {

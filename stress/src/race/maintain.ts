@@ -1,7 +1,8 @@
 import { type Client, ConnectionError, createClient, type MaintenanceReport } from "@sluice/core"
 import { pgDriver } from "@sluice/pg"
 import type { PoolClient } from "pg"
-import { MAINTAINER, maintenanceOptions, openPool } from "./settings.ts"
+import { openPool } from "../open-pool.ts"
+import { MAINTAINER, maintenanceOptions } from "./settings.ts"
 
 /** Starts maintenance on a connection of its own. That this is terminated now and then is no error. */
 export function maintain(url: string, onReport: (report: MaintenanceReport) => void, onError: (error: unknown) => void): { stop(): Promise<void> } {

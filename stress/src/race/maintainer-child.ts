@@ -1,6 +1,7 @@
 // Forked by start-child.ts, and killed: a process that maintains.
+import type { Job } from "../start-child.ts"
 import { maintain } from "./maintain.ts"
-import type { Job, Told } from "./settings.ts"
+import type { Told } from "./settings.ts"
 
 const tell = (told: Told): void => void process.send?.(told)
 process.on("SIGINT", () => {}) // a Ctrl-C is for the parent, who says when to end

@@ -1,15 +1,16 @@
 import { createClient, type MaintenanceReport, type Queue } from "@sluice/core"
 import { pgDriver } from "@sluice/pg"
 import type { Pool, PoolClient } from "pg"
+import { openPool } from "../open-pool.ts"
 import { pause } from "../pause.ts"
+import { type Child, type Job, startChild } from "../start-child.ts"
 import { type Outcome, storageOptions, type StressOptions } from "../stress.ts"
 import { consume } from "./consumer.ts"
 import { dumpNowAndThen, killChildren, pinHorizon, terminateMaintainers } from "./disturb.ts"
 import { makeLedger, type Payload } from "./ledger.ts"
 import { maintain } from "./maintain.ts"
 import { produce } from "./producer.ts"
-import { type Job, openPool, QUEUE, type Told } from "./settings.ts"
-import { type Child, startChild } from "./start-child.ts"
+import { QUEUE, type Told } from "./settings.ts"
 import { outstanding, verify } from "./verify.ts"
 
 const PRODUCERS = 6
@@ -98,7 +99,7 @@ function startHelpers({ url, random, totals }: Load): { readonly children: reado
   const seeds = random.fork()
   const nextJob = (): Job => ({ url, seed: seeds.integer(0, 2 ** 31) })
   const maintenance = maintain(url, add, (error) => totals.errors.push(String(error)))
-  const children = ["consumer-child.ts", "consumer-child.ts", "maintainer-child.ts"].map((script) => startChild(script, nextJob, listen))
+  const children = ["race/consumer-child.ts", "race/consumer-child.ts", "race/maintainer-child.ts"].map((script) => startChild(script, nextJob, listen))
   return { children, stop: async () => void (await Promise.all([maintenance.stop(), ...children.map((child) => child.stop())])) }
 }
 

@@ -2,10 +2,11 @@ import { createClient } from "@sluice/core"
 import { drizzleDriver, type DrizzleLike } from "@sluice/drizzle"
 import { and, count, eq, gte, like, sql } from "drizzle-orm"
 import { drizzle as drizzleOverPg } from "drizzle-orm/node-postgres"
-import { bigint, integer, type PgDatabase, type PgQueryResultHKT, pgSchema, text } from "drizzle-orm/pg-core"
+import { bigint, boolean, integer, type PgDatabase, type PgQueryResultHKT, pgSchema, text } from "drizzle-orm/pg-core"
 import { drizzle as drizzleOverPostgresJs } from "drizzle-orm/postgres-js"
 import { Pool } from "pg"
 import postgres from "postgres"
+import { openEvents } from "../events.ts"
 import type { Orders } from "../orders.ts"
 import { openQueues } from "../queues.ts"
 import { shopSchema, sluiceSchema } from "../tables.ts"
@@ -34,8 +35,26 @@ const shipmentTable = shop.table("shipments", {
 
 const reportTable = shop.table("reports", { shop: text().notNull(), shipped: integer().notNull() })
 
+const reservationTable = shop.table("reservations", {
+  orderId: text("order_id").primaryKey(),
+  sku: text().notNull(),
+  quantity: integer().notNull(),
+  paid: boolean().notNull().default(false),
+})
+
+const bookTable = shop.table("order_book", { orderId: text("order_id").primaryKey(), status: text().notNull(), steps: integer().notNull() })
+
+const auditTable = shop.table("audit_log", {
+  id: bigint({ mode: "number" }).primaryKey().generatedAlwaysAsIdentity(),
+  eventId: bigint("event_id", { mode: "bigint" }).notNull(),
+  type: text().notNull(),
+  orderId: text("order_id").notNull(),
+  data: text().notNull(),
+  delivery: integer().notNull(),
+})
+
 /** What the queries below need of a transaction, whichever library Drizzle runs on. */
-type Tx = Pick<PgDatabase<PgQueryResultHKT>, "insert" | "select" | "update">
+type Tx = Pick<PgDatabase<PgQueryResultHKT>, "delete" | "insert" | "select" | "update">
 
 const orders: Orders<Tx> = {
   async insertOrder(tx, order) {
@@ -59,6 +78,22 @@ const orders: Orders<Tx> = {
     const [sales] = await tx.select({ shipped: count() }).from(shipmentTable).where(like(shipmentTable.orderId, `${name}-__`))
     await tx.insert(reportTable).values({ shop: name, shipped: sales!.shipped })
   },
+  async insertReservation(tx, { id, sku, quantity }) {
+    await tx.insert(reservationTable).values({ orderId: id, sku, quantity })
+  },
+  async payReservation(tx, orderId) {
+    await tx.update(reservationTable).set({ paid: true }).where(eq(reservationTable.orderId, orderId))
+  },
+  async deleteReservation(tx, orderId) {
+    await tx.delete(reservationTable).where(eq(reservationTable.orderId, orderId))
+  },
+  async countStep(tx, orderId, status) {
+    const again = { target: bookTable.orderId, set: { status, steps: sql`${bookTable.steps} + 1` } }
+    await tx.insert(bookTable).values({ orderId, status, steps: 1 }).onConflictDoUpdate(again)
+  },
+  async insertAuditEntry(tx, { eventId, attempt, ...entry }) {
+    await tx.insert(auditTable).values({ ...entry, eventId: BigInt(eventId), delivery: attempt })
+  },
 }
 
 function openDrizzle<T extends Tx>(db: DrizzleLike<T>, name: string, end: () => Promise<void>): OpenShop<T> {
@@ -67,6 +102,7 @@ function openDrizzle<T extends Tx>(db: DrizzleLike<T>, name: string, end: () => 
     orders,
     sluice,
     ...openQueues(sluice, name),
+    events: openEvents(sluice, name),
     transaction: (work) => db.transaction(work),
     close: async () => {
       await sluice.close()

@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process"
 import { join } from "node:path"
 
-export type Moment = "paid, not settled" | "shipped, not settled"
+export type Moment = "paid, not settled" | "read, not finished" | "shipped, not settled"
 
 export interface DoomedJob {
   readonly adapter: string
@@ -12,8 +12,8 @@ export interface DoomedJob {
 }
 
 export interface DoomedWorker {
-  /** Has it take its payments, and one shipment when there is one. Resolves when it hangs with all the payments. */
-  takePayments(job: DoomedJob): Promise<void>
+  /** Has it take its payments, read events, and take one shipment when there is one. Resolves when it hangs with all but the shipment. */
+  begin(job: DoomedJob): Promise<void>
   /** Ends it with SIGKILL when it hangs with its shipment too. */
   kill(): Promise<void>
 }
@@ -25,17 +25,17 @@ export function forkDoomed(signal: AbortSignal): DoomedWorker {
   child.stderr?.setEncoding("utf8").on("data", (text: string) => (complaint += text))
   child.on("error", () => {}) // what ends it too early shows in how it closed
   const closed = new Promise<void>((resolve) => child.on("close", () => resolve()))
-  const said = { paid: saying(child, "paid, not settled"), shipped: saying(child, "shipped, not settled") }
-  const orClosed = async (moment: Promise<void>): Promise<void> => {
+  const said = { paid: saying(child, "paid, not settled"), read: saying(child, "read, not finished"), shipped: saying(child, "shipped, not settled") }
+  const orClosed = async (moment: Promise<unknown>): Promise<void> => {
     const early = closed.then(() => {
       throw new Error(`The worker that was to be killed ended by itself.\n${complaint}`)
     })
     await Promise.race([moment, early])
   }
   return {
-    takePayments: async (job) => {
+    begin: async (job) => {
       child.send(job, () => {}) // not in argv: the URL holds a password
-      await orClosed(said.paid)
+      await orClosed(Promise.all([said.paid, said.read]))
     },
     kill: async () => {
       await orClosed(said.shipped)

@@ -1,6 +1,7 @@
 import { createClient, sqlState } from "@sluice/core"
 import { pgDriver } from "@sluice/pg"
 import { createDatabase } from "@sluice/testkit"
+import { createEvents } from "../events.ts"
 import { createQueues } from "../queues.ts"
 import { createTables, shopSchema, sluiceSchema } from "../tables.ts"
 import { withPool } from "./with-pool.ts"
@@ -24,13 +25,16 @@ export async function openDatabase(serverUrl: string, log: (line: string) => voi
   }
 }
 
-/** Creates the shop's tables, Sluice, and the queues of each shop, with leases that the demo can wait for. */
+/** Creates the shop's tables, Sluice, and the queues and the stream of each shop, with leases that the demo can wait for. */
 export async function install(url: string, shops: readonly string[]): Promise<void> {
   await withPool(url, async (pool) => {
     await pool.query(createTables)
     const { admin } = createClient(pgDriver(pool), { schema: sluiceSchema })
     await admin.install()
-    for (const shop of shops) await createQueues(admin, shop, "3s")
+    for (const shop of shops) {
+      await createQueues(admin, shop, "3s")
+      await createEvents(admin, shop)
+    }
   })
 }
 

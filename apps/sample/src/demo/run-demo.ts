@@ -3,11 +3,12 @@ import { pathToFileURL } from "node:url"
 import type { DeadMessage } from "@sluice/core"
 import { resolveServer } from "@sluice/testkit"
 import { audit } from "./audit.ts"
+import { auditStreams } from "./audit-streams.ts"
 import { createProgress, type Progress } from "./create-progress.ts"
 import { explainError } from "./explain-error.ts"
 import type { Flow } from "./flows.ts"
 import { formatDeadLetter } from "./format-dead-letter.ts"
-import { formatSummary, type SummaryRow } from "./format-summary.ts"
+import { formatLog, formatStreams, formatSummary, type SummaryRow } from "./format-summary.ts"
 import { install, openDatabase } from "./open-database.ts"
 import { planOrders } from "./plan-orders.ts"
 import { runFlow } from "./run-flow.ts"
@@ -64,31 +65,36 @@ async function runAudited(flow: Flow, url: string, progress: Progress, stop: Abo
   let failure: unknown
   const dead = await runFlow(flow, planned, url, (stage) => progress.stage(flow.name, stage), stop).catch((error: unknown) => void (failure = error))
   stop.throwIfAborted()
-  const result = await audit(planned, flow.key, url)
-  const problems = failure === undefined ? result.problems : [...result.problems, `${flow.name} did not finish: ${explainError(failure)}`]
+  const [result, streams] = await Promise.all([audit(planned, flow.key, url), auditStreams(planned, url)])
+  const found = [...result.problems, ...streams.problems]
+  const problems = failure === undefined ? found : [...found, `${flow.name} did not finish: ${explainError(failure)}`]
   const seconds = (performance.now() - started) / 1000
   const ok = problems.length === 0
-  const outcome = ok ? `${result.orders - result.cancelled} orders shipped` : `${result.lost} lost, ${result.duplicates} handled twice`
+  const [lost, twice] = [result.lost + streams.bookLost + streams.logLost, result.duplicates + streams.bookTwice + streams.logTwice]
+  const outcome = ok ? `${result.orders - result.cancelled} orders shipped, ${streams.published + streams.captured} events read by both` : `${lost} lost, ${twice} handled twice`
   progress.done(flow.name, `${outcome}, ${seconds.toFixed(1)} s`, ok)
-  return { ...result, problems, name: flow.name, dead: dead ?? undefined }
+  return { ...result, streams, problems, name: flow.name, dead: dead ?? undefined }
 }
 
 function report(rows: readonly FlowRow[]): boolean {
   const problems = rows.flatMap((row) => row.problems)
-  console.log(`\n${formatSummary(rows)}\n`)
+  console.log(`\n${formatSummary(rows)}\n\n${formatStreams(rows)}\n`)
   if (problems.length > 0) {
     console.log(`This should not be:\n${problems.map((problem) => `  ${problem}`).join("\n")}`)
     return false
   }
-  const { name, dead } = rows[0]!
+  const { name, dead, streams } = rows[0]!
   console.log(`A payment that died, as it lay in the dead-letter queue before the provider was repaired and it was redriven (${name}):\n`)
   console.log(`${formatDeadLetter(dead!)}\n`)
+  console.log("What the audit log has of its first order, half of it published by the shop, half captured by a trigger on a table:\n")
+  console.log(`${formatLog(streams.log)}\n`)
   console.log(proved)
   return true
 }
 
 const proved = `Every order that was placed was paid and shipped once, and every order that was rolled back or cancelled was not, though in
 each flow a worker was killed with SIGKILL between its effects and their settles, a reader outlived its lease and was refused,
-and the payment provider failed. The nightly report says so too. Lost and duplicates are counted in the tables, not by the workers.
+and the payment provider failed. The nightly report says so too. Every event came to both subscriptions once, though with that worker
+died a reader of each, in the middle of its batch. Lost and duplicates are counted in the tables, not by the workers.
 
-Read on: apps/sample/src/orders.ts, payments.ts and shipping.ts (no driver in sight), apps/sample/src/adapters, README.md.`
+Read on: apps/sample/src/orders.ts, payments.ts, shipping.ts, events.ts and order-book.ts (no driver in sight), apps/sample/src/adapters, README.md.`

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises"
-import type { DeadMessage, Handler, Queue, Worker } from "@sluice/core"
+import type { DeadMessage, Handler, Queue, Subscriber, Worker } from "@sluice/core"
 import type { OpenShop } from "../adapters/open-shop.ts"
+import { keepAuditLog } from "../audit-log.ts"
+import { keepOrderBook } from "../order-book.ts"
 import { OutOfStockError, placeOrder } from "../orders.ts"
 import { takePayments } from "../payments.ts"
 import { reportSales, scheduleReports } from "../sales-report.ts"
@@ -14,7 +16,7 @@ import { outstayLease } from "./outstay-lease.ts"
 import type { Fate, PlannedOrder } from "./plan-orders.ts"
 import { redriveUnpaid } from "./redrive-unpaid.ts"
 
-const patience = 30_000
+const patience = 60_000
 
 /** Places the orders with one adapter and has workers fulfil them with another, with everything going wrong on the way. Returns the payment that died. */
 export async function runFlow(flow: Flow, planned: readonly PlannedOrder[], url: string, onStage: (stage: string) => void, stop: AbortSignal): Promise<DeadMessage> {
@@ -23,12 +25,17 @@ export async function runFlow(flow: Flow, planned: readonly PlannedOrder[], url:
   const signal = AbortSignal.any([stop, over.signal])
   const [counter, office] = await Promise.all([flow.placedWith, flow.fulfilledWith].map((adapter) => openShop(adapter, url, flow.key)))
   const doomed = forkDoomed(signal)
-  const workers: Worker[] = []
+  const workers: (Worker | Subscriber)[] = []
   const employ = (name: string, ...handlers: Handler[]): Worker => {
     const worker = office!.sluice.worker(handlers, { name: `${flow.key}.${name}`, concurrency: 4, pollInterval: "100ms" })
     worker.on("error", ({ error }) => over.abort(error))
     workers.push(worker)
     return worker
+  }
+  const read = async (...subscribers: Subscriber[]): Promise<void> => {
+    workers.push(...subscribers)
+    for (const subscriber of subscribers) subscriber.on("error", ({ error }) => over.abort(error))
+    await Promise.all(subscribers.map((subscriber) => subscriber.start()))
   }
   onStage(`placing ${planned.length} orders`)
   const placing = placeAll(counter!, planned)
@@ -36,9 +43,9 @@ export async function runFlow(flow: Flow, planned: readonly PlannedOrder[], url:
     const messages = await orAborted(placing, signal)
     const messageOf = (fate: Fate): string => messages.get(planned.find((order) => order.fate === fate)!.id)!
     await counter!.payments.cancel(messageOf("withdrawn"))
-    onStage("killing a worker, keeping a reader from settling in time")
-    await orAborted(doomed.takePayments({ adapter: flow.placedWith, url, shop: flow.key, payments: 3 }), signal)
-    return await fulfil({ key: flow.key, counter: counter!, office: office!, unanswered: messageOf("unanswered"), doomed, provider: createProvider(planned), employ, onStage, signal })
+    onStage("killing a worker and two subscribers, keeping a reader from settling in time")
+    await orAborted(doomed.begin({ adapter: flow.placedWith, url, shop: flow.key, payments: 3 }), signal)
+    return await fulfil({ key: flow.key, counter: counter!, office: office!, unanswered: messageOf("unanswered"), doomed, provider: createProvider(planned), employ, read, onStage, signal })
   } finally {
     clearTimeout(timer)
     over.abort(new Error("The flow is over."))
@@ -58,11 +65,12 @@ interface Stage {
   readonly doomed: DoomedWorker
   readonly provider: DemoProvider
   employ(name: string, ...handlers: Handler[]): Worker
+  read(...subscribers: Subscriber[]): Promise<void>
   onStage(stage: string): void
   readonly signal: AbortSignal
 }
 
-async function fulfil({ key, counter, office, unanswered, doomed, provider, employ, onStage, signal }: Stage): Promise<DeadMessage> {
+async function fulfil({ key, counter, office, unanswered, doomed, provider, employ, read, onStage, signal }: Stage): Promise<DeadMessage> {
   const cashier = employ("cashier", takePayments(office, provider))
   const cancelled = new Promise<void>((resolve, reject) => {
     cashier.on("start", ({ message }) => {
@@ -70,6 +78,7 @@ async function fulfil({ key, counter, office, unanswered, doomed, provider, empl
     })
   })
   await cashier.start()
+  await read(keepOrderBook(office), keepAuditLog(counter))
   await Promise.all([orAborted(doomed.kill(), signal), orAborted(cancelled, signal), outstayLease(counter, office, signal)])
   onStage("shipping; a payment is to die and come back")
   await employ("warehouse", shipOrders(office), reportSales(office)).start()
@@ -77,6 +86,7 @@ async function fulfil({ key, counter, office, unanswered, doomed, provider, empl
   await untilEmpty([office.payments, office.shipping], signal)
   await runNight(counter, office, key)
   await untilEmpty([office.reports], signal)
+  await untilRead(office, signal)
   return dead
 }
 
@@ -106,5 +116,14 @@ async function runNight(counter: OpenShop, office: OpenShop, shop: string): Prom
 async function untilEmpty(queues: readonly Pick<Queue, "metrics">[], signal: AbortSignal): Promise<void> {
   for (const queue of queues) {
     while ((await queue.metrics()).length > 0) await sleep(50, undefined, { signal })
+  }
+}
+
+/** Until every subscription has done with every event, those in somebody's batch included. */
+async function untilRead({ sluice, events }: OpenShop, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    const infos = await sluice.admin.listSubscriptions(events.name)
+    if (infos.every(({ lag, pendingEvents, retries, batches }) => lag + pendingEvents + retries + batches.length === 0)) return
+    await sleep(200, undefined, { signal })
   }
 }

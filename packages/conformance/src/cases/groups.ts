@@ -11,6 +11,10 @@ import { coreErrorCases } from "./queue/core-errors.ts"
 import { fencingCases } from "./queue/fencing.ts"
 import { joinedGroupCases, queueCases } from "./queue/groups.ts"
 import { scheduleCases } from "./queue/schedules.ts"
+import { streamBudgetCases } from "./stream/budget.ts"
+import { streamCases } from "./stream/groups.ts"
+import { subscriberCases } from "./subscriber/handling.ts"
+import { transactionalSubscriberCases } from "./subscriber/transactional.ts"
 import { transactionCases } from "./transaction.ts"
 import { workerBudgetCases } from "./worker/budget.ts"
 import { transactionalWorkerCases, workerCases } from "./worker/groups.ts"
@@ -19,7 +23,8 @@ import { wireCases } from "./wire.ts"
 export type GroupName =
   | "wire" | "errors" | "transaction" | "listen" | "isolation" | "lifecycle" | "budget"
   | "queue" | "fencing" | "core errors" | "joined" | "concurrency" | "schedules" | "once" | "queue budget"
-  | "worker" | "transactional worker" | "worker budget"
+  | "stream" | "stream budget"
+  | "worker" | "transactional worker" | "worker budget" | "subscriber" | "transactional subscriber"
 
 /** Every case of the kit, in the order in which a driver grows. */
 export const groups: readonly (ConformanceGroup & { readonly name: GroupName })[] = [
@@ -38,7 +43,11 @@ export const groups: readonly (ConformanceGroup & { readonly name: GroupName })[
   { name: "schedules", cases: scheduleCases },
   { name: "once", cases: onceCases },
   { name: "queue budget", cases: queueBudgetCases },
+  { name: "stream", cases: streamCases },
+  { name: "stream budget", cases: streamBudgetCases },
   { name: "worker", cases: workerCases },
   { name: "transactional worker", cases: transactionalWorkerCases },
   { name: "worker budget", cases: workerBudgetCases },
+  { name: "subscriber", cases: subscriberCases },
+  { name: "transactional subscriber", cases: transactionalSubscriberCases },
 ]

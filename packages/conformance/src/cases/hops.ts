@@ -2,6 +2,7 @@ import { type Client, type Driver, type Handler, type Message, outcome } from "@
 import { equal, inTime, ok, rejects, sleep } from "../assert.ts"
 import type { DriverUnderTest } from "../harness.ts"
 import type { Rule } from "../rules.ts"
+import { streamHops } from "./stream/hops.ts"
 
 /** One end of a hop. */
 export interface HopSide {
@@ -44,7 +45,7 @@ const samples: readonly (readonly [string, unknown])[] = [
 
 const headers = { "trace-id": "00-ab", attempt: 3, nested: { list: ["ü", null] } }
 
-export const hopCases: readonly HopCase[] = [
+const queueHops: readonly HopCase[] = [
   ...samples.map<HopCase>(([name, payload]) => ({
     name: `${name}: sent, read and deleted outside of a transaction`,
     rule,
@@ -197,6 +198,9 @@ export const hopCases: readonly HopCase[] = [
     },
   },
 ]
+
+/** Every payload by every way of sending it, then streams. */
+export const hopCases: readonly HopCase[] = [...queueHops, ...streamHops(samples, headers)]
 
 async function drain(side: HopSide, handler: Handler): Promise<void> {
   const worker = side.client.worker([handler], { maintenance: false })

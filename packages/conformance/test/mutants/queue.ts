@@ -206,8 +206,8 @@ export const queueMutants: readonly QueueMutant[] = [
     name: "an unknown queue is an error of the server",
     caughtBy: "in the caller's transaction: unknown queue from every call, and it still inserts and commits",
     within: "queue_fault",
-    from: "jsonb_build_object('code', 'queue_not_found', 'queue', p_queue))",
-    to: "jsonb_build_object('code', 1 / (length(p_queue) - length(p_queue))))",
+    from: "case p_kind when 'stream' then 'stream_not_found' else 'queue_not_found' end",
+    to: "(1 / (length(p_queue) - length(p_queue)))::text",
   },
   {
     name: "reads join any level of isolation",

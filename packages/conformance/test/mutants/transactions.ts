@@ -186,4 +186,7 @@ export const transactionMutants: readonly Mutant[] = [
   replacing("runs savepoint() without a savepoint, to a worker", "batch: one fails in its savepoint, the others stay", () => ({
     savepoint: (tx, work) => work(tx),
   })),
+  replacing("publishes outside of the transaction", "publish and publishBatch in a transaction that rolls back never was", (driver) => ({
+    within: () => driver,
+  })),
 ]

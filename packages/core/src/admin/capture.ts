@@ -4,8 +4,8 @@ import type { Session } from "../session.ts"
 import type { TxOption } from "../types.ts"
 
 /**
- * What is recorded of a table, with the options of PgQ's triggers. Expressions are SQL over the columns of the row, the old one of a delete; they run as
- * the owner of Sluice's schema, with its search_path: they are code of yours, never a user's input.
+ * What is recorded of a table, with the options of PgQ's triggers. Expressions are SQL over the columns of the row, the old one of a delete. They run in every
+ * change, as whoever makes it, like any trigger, with nothing but `pg_catalog` on the search_path: functions of yours need their schema's name.
  */
 export interface CaptureOptions<Tx> extends TxOption<Tx> {
   readonly stream: string
@@ -13,7 +13,7 @@ export interface CaptureOptions<Tx> extends TxOption<Tx> {
   readonly ignore?: readonly string[]
   /** Only rows of which this expression is true. */
   readonly when?: string
-  /** Columns that name a row, for the event's key: the text of one, of more the JSON array of their texts. Default: the primary key. `[]` for none. */
+  /** Columns that name a row, for the event's key: the text of one, of more the JSON array of their texts; of an update as they were before it. Default: the primary key. `[]` for none. */
   readonly key?: readonly string[]
   /** Only these columns are recorded. Default: all. */
   readonly columns?: readonly string[]
@@ -21,7 +21,7 @@ export interface CaptureOptions<Tx> extends TxOption<Tx> {
   readonly old?: boolean
   /** Expressions that replace parts of the event: its type (`orders.insert`), its data (JSON), and `extra[0]` (`public.orders`) to `extra[3]`. */
   readonly expressions?: { readonly [Part in "type" | "data" | "extra1" | "extra2" | "extra3" | "extra4"]?: string }
-  /** Records the change instead of making it. Default false. */
+  /** Records the change instead of making it; what is not recorded is made. Default false. */
   readonly skip?: boolean
   /** Refuses every change with an error (SQLSTATE SL022). Default false. */
   readonly deny?: boolean
@@ -30,11 +30,13 @@ export interface CaptureOptions<Tx> extends TxOption<Tx> {
 export interface CaptureAdmin<Tx> {
   /**
    * Records what happens to a table's rows as events of a stream, in the transactions that do it: `orders.insert`, `orders.update`, `orders.delete`,
-   * `orders.truncate`, with the row as data, bigint and numeric as strings. By triggers, which the caller must be allowed to make; where there are some for this
-   * stream they are replaced. The table is `name`, `schema.name` or a quoted form. Returns whether it was captured before.
+   * `orders.truncate`, with the row as data, bigint and numeric as strings. By triggers, which the caller must be allowed to make, and who writes to the table
+   * needs no right for; where there are some for this stream they are replaced. A table that is renamed goes on under its name of now. A write fails
+   * where the stream refuses its event; where the stream was dropped by force nothing is recorded. Sessions of
+   * `session_replication_role` `local` or `replica` record nothing. The table is `name`, `schema.name` or a quoted form. Returns whether it was captured before.
    */
   captureTable(table: string, options: CaptureOptions<Tx>): Promise<boolean>
-  /** Removes what `captureTable` made. Returns whether there was something. */
+  /** Removes what `captureTable` made, also for a stream that was dropped since. Returns whether there was something. */
   releaseTable(table: string, options: { readonly stream: string } & TxOption<Tx>): Promise<boolean>
 }
 

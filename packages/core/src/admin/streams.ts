@@ -6,9 +6,10 @@ import type { TxOption } from "../types.ts"
 
 /** How far a subscription may lag behind before `whenStuck` decides; what is left out is unlimited. */
 export interface LagLimit {
-  /** Age of the oldest event that it has not done with. */
+  /** Age of the oldest event that it has not done with, those in open batches included. */
   readonly age?: Duration
   readonly events?: number
+  /** Of storage, in proportion to the events: an estimate. */
   readonly bytes?: number
 }
 
@@ -23,7 +24,7 @@ export interface LagOptions {
 export interface StreamOptions extends LagOptions {
   /** How long a segment takes new events before the next one does. Events live in three segments, and are gone with theirs, at once and without a trace, when all subscriptions have done with it. Default "2h". */
   readonly rotationPeriod?: Duration
-  /** How long events are kept at least, subscriptions or not: for those that begin in the past. Default 0: as long as subscriptions need them; without any, until the second rotation. */
+  /** How long events are kept at least, subscriptions or not: for those that begin in the past. Default 0: as long as subscriptions need them; without any, until the next rotation. */
   readonly retention?: Duration
   /** A tick after so many events. Ticks mark the ends of batches for who lags behind; no delivery waits for one. Default 500. */
   readonly tickerMaxCount?: number
@@ -61,6 +62,7 @@ export interface StreamState extends StreamInfo {
   readonly eventsPerSecond: number
   /** Published since the last tick. */
   readonly newEvents: number
+  /** Its id. */
   readonly lastTick: string | null
   /** Milliseconds since the last tick. */
   readonly tickerLag: number | null
@@ -87,6 +89,7 @@ const statements = {
   create: { name: "create_stream", text: "select fault::text as fault, created, info::text as info from {schema}.try_create_stream($1::text, $2::text::jsonb, $3::bool)" },
   update: { name: "update_stream", text: "select fault::text as fault, info::text as info from {schema}.try_update_stream($1::text, $2::text::jsonb)" },
   drop: { name: "drop_stream", text: "select fault::text as fault, existed from {schema}.try_drop_stream($1::text, $2::bool)" },
+  get: { name: "get_stream", text: "select fault::text as fault, info::text as info from {schema}.try_get_stream($1::text)" },
   info: { name: "stream_info", text: "select fault::text as fault, info::text as info from {schema}.try_stream_info($1::text)" },
   list: { name: "list_streams", text: "select info::text as info from {schema}.try_list_streams($1::text, $2::int4)" },
   tick: { name: "tick", text: "select fault::text as fault, tick::text as tick from {schema}.try_tick($1::text, true, $2::text::bigint, to_timestamp($3::float8 / 1000))" },
@@ -96,29 +99,23 @@ const statements = {
 export interface StreamsAdmin<Tx> {
   /** Creates a stream or finds it. Throws `QueueOptionsDifferError` where it exists with other options, `WrongKindError` where a queue has the name. */
   createStream(name: string, options?: CreateStreamOptions<Tx>): Promise<StreamInfo & { readonly created: boolean }>
+  /** Changes what the patch has, and leaves the rest; returns all options. Throws `StreamNotFoundError`. */
   updateStream(name: string, patch: StreamOptions, options?: TxOption<Tx>): Promise<StreamInfo>
   /** Throws `StreamNotFoundError`. */
   getStream(name: string, options?: TxOption<Tx>): Promise<StreamInfo>
   /** All streams, in order of name. */
   listStreams(options?: TxOption<Tx>): Promise<StreamInfo[]>
-  /** Returns whether there was one. Throws `StreamInUseError` while it has subscriptions, unless forced; these are dropped with it. Waits for transactions that have published to it. */
+  /** Returns whether there was one. Throws `StreamInUseError` while it has subscriptions or captured tables, unless forced: subscriptions are dropped with it, and the tables record nothing any more. Waits for transactions that have published to it. */
   dropStream(name: string, options?: { readonly force?: boolean } & TxOption<Tx>): Promise<boolean>
   /** Options, rates, ticks and storage. Estimates where they say so. */
   getStreamInfo(name: string, options?: TxOption<Tx>): Promise<StreamState>
-  /** Ticks now, and returns the id of the tick. In a transaction of its own. */
+  /** Ticks now, due or paused, and returns the id of the tick. In a transaction of its own. Throws `InvalidOptionError` where the stream has `externalTicker`. */
   forceTick(name: string): Promise<string>
-  /** Ticks with an id and a time from elsewhere, where the stream has `externalTicker`. Returns the id; null where it is not above the last one. */
+  /** Ticks with an id and a time from elsewhere, where the stream has `externalTicker`. Returns the id; null where it is not above the last one. Throws `InvalidOptionError` where the stream ticks by itself. */
   externalTick(name: string, tick: ExternalTick<Tx>): Promise<string | null>
 }
 
 export function streamsAdmin<Tx>(session: Session<Tx>): StreamsAdmin<Tx> {
-  const state = async (name: string, options: TxOption<Tx>): Promise<StreamState> => {
-    validateName(name, "stream")
-    checkOptions(options, ["tx"], "options")
-    const rows = await session.run<{ info: string }>(statements.info, [name], options)
-    const { segmentSince, ...info } = JSON.parse(rows[0]!.info) as StoredStream & { segmentSince: number }
-    return { ...decodeStream(info), segmentSince: new Date(segmentSince) } as StreamState
-  }
   return {
     createStream: async (name, options = {}) => {
       validateName(name, "stream")
@@ -135,8 +132,10 @@ export function streamsAdmin<Tx>(session: Session<Tx>): StreamsAdmin<Tx> {
       return decodeStream(JSON.parse(rows[0]!.info) as StoredStream)
     },
     getStream: async (name, options = {}) => {
-      const { published: _1, eventsPerSecond: _2, newEvents: _3, lastTick: _4, tickerLag: _5, segment: _6, segmentSince: _7, bytes: _8, subscriptions: _9, heldBy: _10, ...info } = await state(name, options)
-      return info
+      validateName(name, "stream")
+      checkOptions(options, ["tx"], "options")
+      const rows = await session.run<{ info: string }>(statements.get, [name], options)
+      return decodeStream(JSON.parse(rows[0]!.info) as StoredStream)
     },
     listStreams: async (options = {}) => {
       checkOptions(options, ["tx"], "options")
@@ -154,7 +153,13 @@ export function streamsAdmin<Tx>(session: Session<Tx>): StreamsAdmin<Tx> {
       const rows = await session.run<{ existed: boolean }>(statements.drop, [name, force], options)
       return rows[0]!.existed
     },
-    getStreamInfo: async (name, options = {}) => state(name, options),
+    getStreamInfo: async (name, options = {}) => {
+      validateName(name, "stream")
+      checkOptions(options, ["tx"], "options")
+      const rows = await session.run<{ info: string }>(statements.info, [name], options)
+      const { segmentSince, ...info } = JSON.parse(rows[0]!.info) as StoredStream & { segmentSince: number }
+      return { ...decodeStream(info), segmentSince: new Date(segmentSince) } as StreamState
+    },
     forceTick: async (name) => {
       validateName(name, "stream")
       const rows = await session.run<{ tick: string }>(statements.tick, [name, null, null])

@@ -9,8 +9,8 @@ import type { AttemptError } from "./inspect.ts"
 import { checkTick, decodeLag, encodeLag, type LagLimit, type LagOptions, type StoredLag } from "./streams.ts"
 
 /**
- * Where a subscription stands: `"latest"` is now, what is committed later is still to come; `"earliest"` the oldest event that is stored; a tick; or a
- * time, which means the last tick before it, so that some events before that time may come too.
+ * Where a subscription stands: `"latest"` is now, and what commits later is still to come, of transactions that are open, too; `"earliest"` the oldest event that
+ * is stored; a tick; or a time, which means the last tick before it, so that some events before that time may come too, or the oldest event where there is no such tick.
  */
 export type Position = "latest" | "earliest" | { readonly tick: string } | { readonly time: Date }
 
@@ -24,7 +24,7 @@ export interface SubscriptionSettings extends LagOptions {
 }
 
 export interface CreateSubscriptionOptions<Tx> extends SubscriptionSettings, TxOption<Tx> {
-  /** Where it begins, if it is new. Default `"latest"`. */
+  /** Where it begins, if it is new; one that is there is not moved, see `reposition`. Default `"latest"`. */
   readonly from?: Position
   /** `"error"` throws `QueueAlreadyExistsError` where there is one. Default `"keep"`: found is as good as created, and stays where it is. */
   readonly ifExists?: "keep" | "error"
@@ -54,8 +54,9 @@ export interface OpenBatchInfo {
 export interface SubscriptionInfo extends SubscriptionSetup {
   /** Milliseconds: the age of the oldest event that it has not done with; 0 where there is none. */
   readonly lag: number
-  /** How many are to come; an estimate, which counts rolled-back ones. */
+  /** How many events it has not done with: exact below 10,000; from there on an estimate, which counts rolled-back ones. */
   readonly pendingEvents: number
+  /** Their share of what the stream has on disk. */
   readonly pendingBytes: number
   /** Finished within the last minute. */
   readonly eventsPerSecond: number
@@ -101,8 +102,9 @@ const statements = {
 export interface SubscriptionsAdmin<Tx> {
   /** Creates a subscription or finds it. Throws `QueueOptionsDifferError` where it exists with other options, `TickNotFoundError`. READ COMMITTED. */
   createSubscription(stream: string, name: string, options?: CreateSubscriptionOptions<Tx>): Promise<SubscriptionSetup & { readonly created: boolean }>
+  /** Changes what the patch has, and leaves the rest; for batches from the next one on. Returns all options. */
   updateSubscription(stream: string, name: string, patch: SubscriptionSettings, options?: TxOption<Tx>): Promise<SubscriptionSetup>
-  /** Forgets the subscription with what it was to retry and its dead events. Returns whether there was one. */
+  /** Forgets the subscription with what it was to retry and its dead events; its readers get `SubscriptionNotFoundError`. Returns whether there was one. */
   dropSubscription(stream: string, name: string, options?: TxOption<Tx>): Promise<boolean>
   /** In order of name, with their states. */
   listSubscriptions(stream: string, options?: TxOption<Tx>): Promise<SubscriptionInfo[]>
@@ -111,7 +113,7 @@ export interface SubscriptionsAdmin<Tx> {
   reposition(stream: string, name: string, options: { readonly to: Position } & TxOption<Tx>): Promise<void>
   /** The newest first; `before` is the `place` of the last one of the page before. */
   deadEvents(stream: string, name: string, options?: { readonly before?: string; readonly limit?: number } & TxOption<Tx>): Promise<DeadEvent[]>
-  /** Dead events come again, their attempts counted from 0; all of them unless `ids` says which. Returns their ids. */
+  /** Dead events come again, now, with their errors, their attempts counted from 0; all of them unless `ids` says which. Returns their ids; those that are not dead are passed over. */
   redriveEvents(stream: string, name: string, options?: { readonly ids?: readonly string[] } & TxOption<Tx>): Promise<string[]>
 }
 

@@ -14,7 +14,7 @@ const look = {
   text: `select to_regclass('{schema}.migration') is not null as installed, array_to_string(array(
       select relname::text from pg_class
        where relnamespace = to_regnamespace('{schema}') and relkind in ('r', 'p', 'v', 'm', 'f') and not relispartition
-         and relname <> all ($1::text::text[]) and relname !~ '^(message|archive)_s[0-9]+$' order by 1), ', ') as others`,
+         and relname <> all ($1::text::text[]) and relname !~ '^(message|archive|event)_s[0-9]+$' order by 1), ', ') as others`,
 }
 
 /** The tables of this version, as an array literal. */

@@ -17,7 +17,7 @@ const storages = { name: "storage_differences", text: "select line from {schema}
 
 /**
  * Compares tables, columns, indexes, constraints and functions with what this version should have, then those of dedicated
- * storages, where the role may call what looks at them. Reads only.
+ * storages and streams, where the role may call what looks at them. Reads only.
  */
 export async function verify<Tx>(session: Session<Tx>, options: TxOption<Tx>): Promise<Verification> {
   checkOptions(options, ["tx"], "options")

@@ -12,7 +12,7 @@ export function warnOfStuck(): (stuck: StuckSubscription) => void {
     const now = performance.now()
     if (now < (warned.get(key) ?? 0)) return
     warned.set(key, now + EVERY)
-    const behind = `The subscription "${subscription}" of "${stream}" is behind by ${events} event(s), the oldest ${formatDuration(Math.round(age / 1000) * 1000)} old`
+    const behind = `The subscription "${subscription}" of "${stream}" is behind by ${events} event(s), the oldest ${formatDuration(Math.max(1000, Math.round(age / 1000) * 1000))} old`
     const text = expired ? `${behind}, and has expired.` : `${behind}: nothing of what it lacks can be removed. Let it read, drop it, or set whenStuck.`
     process?.emitWarning?.(text, { type: "SluiceWarning", code: "SLUICE_STUCK" })
   }

@@ -28,7 +28,7 @@ export interface Batch<Types extends EventTypes = EventTypes, Tx = unknown> {
   readonly id: string
   readonly stream: string
   readonly subscription: string
-  /** How many events it holds. */
+  /** How many events it holds: one at least. */
   readonly count: number
   /** Which delivery of these events it is; the first is 1. */
   readonly attempt: number
@@ -37,21 +37,21 @@ export interface Batch<Types extends EventTypes = EventTypes, Tx = unknown> {
   readonly openedAt: Date
   /** Aborts when the lease is found to be lost, with a `StaleBatchError`. Only a batch of `batches` or a subscriber is renewed, and looked after. */
   readonly signal: AbortSignal
-  /** Its events in order of id, fetched chunk by chunk. Throws `StaleBatchError` where it is another's by now. */
+  /** Its events in order of id, fetched chunk by chunk, over a connection of their own: not that of your transaction. May be read again. Throws `StaleBatchError` where a chunk is asked for and it is another's by now. */
   events(): AsyncIterableIterator<StreamEvent<Types>>
   /** All of them at once. */
   list(): Promise<StreamEvent<Types>[]>
-  /** This event comes again, to this subscription alone, with its id and time; at its limit of attempts it is dead. Decided again, the last word counts. */
+  /** This event comes again, to this subscription alone, with its id and time; at its limit of attempts it is dead. No I/O: it takes effect with `finish`. Decided again, the last word counts. Throws `InvalidOptionError` for an event that was not read from this batch. */
   retry(event: Pick<StreamEvent, "id">, options?: EventRetryOptions): void
   /** This event does not come again, and is kept for `admin.deadEvents`. */
   deadLetter(event: Pick<StreamEvent, "id">, options?: Pick<EventRetryOptions, "error">): void
   /** Takes back what was decided of an event: it is done. */
   done(event: Pick<StreamEvent, "id">): void
-  /** Done: the subscription goes on behind it. With `{ tx }` that commits with what the events did. Throws `StaleBatchError`. Any isolation level. */
+  /** Done, but for events that are to be retried or dead: the subscription goes on behind it. With `{ tx }` that commits with what the events did, at any isolation level. Throws `StaleBatchError`, and has changed nothing then: roll back. */
   finish(options?: TxOption<Tx>): Promise<FinishResult>
   /** Gives it back at once, for whoever asks next; the attempt is not charged. */
   release(): Promise<void>
-  /** Holds it for its lease from now. Throws `StaleBatchError`. */
+  /** Holds it for its lease from now; not needed more often than every third of it. Throws `StaleBatchError`. */
   renew(): Promise<void>
 }
 
@@ -66,17 +66,17 @@ export interface OpenBatch extends Batch {
   decide(event: Pick<StreamEvent, "id">, decision: Omit<Decision, "id"> | undefined): void
   /** The transaction that it was finished in did not commit. */
   forgetEnd(): void
-  /** Comes again event by event, each alone: of many that failed together nobody knows which is to blame. */
-  setApart(error: ErrorDocument | undefined, delay: number | undefined): void
   lose(): void
 }
 
-export interface Decision {
+interface Decision {
   readonly id: string
   readonly delay?: number | undefined
   readonly error?: ErrorDocument | undefined
   readonly dead?: true
+  /** Comes again in a batch of its own: of many that failed together nobody knows which is to blame. */
   readonly alone?: true
+  /** Its attempt is not its last. */
   readonly spared?: boolean
 }
 
@@ -104,6 +104,7 @@ export function createBatch<Tx>({ session, reader: { stream, subscription }, eve
   const ids = new Set<string>()
   let first: Promise<StreamEvent[]> | undefined
   let ended = false
+  let finishing = 0
 
   async function* events(): AsyncGenerator<StreamEvent> {
     first ??= decodeEvents(firstRows, reader)
@@ -127,13 +128,15 @@ export function createBatch<Tx>({ session, reader: { stream, subscription }, eve
 
   async function finish(options: TxOption<unknown> = {}): Promise<FinishResult> {
     checkOptions(options, ["tx"], "options")
-    const [row] = await session.run<{ dead: string | null }>(statements.finish, [...name, JSON.stringify([...decisions.values()])], options as TxOption<Tx>)
+    finishing++
+    const [row] = await session.run<{ dead: string | null }>(statements.finish, [...name, JSON.stringify([...decisions.values()])], options as TxOption<Tx>).finally(() => finishing--)
     ended = true
     return { dead: row!.dead === null ? [] : row!.dead.slice(1, -1).split(",").filter(Boolean) }
   }
 
+  // Of a batch that is just being finished a renewal may hear it first.
   function lose(): void {
-    if (!ended) controller.abort(new StaleBatchError(stream, subscription, head.id))
+    if (!ended && finishing === 0) controller.abort(new StaleBatchError(stream, subscription, head.id))
   }
 
   async function hold(ms: number | null): Promise<void> {
@@ -171,9 +174,6 @@ export function createBatch<Tx>({ session, reader: { stream, subscription }, eve
       decide(event, { dead: true, error: encodeError(options.error) })
     },
     done: (event) => decide(event, undefined),
-    setApart: (error, delay) => {
-      for (const id of ids) decisions.set(id, { id, error, alone: true, spared: head.count > 1, ...(delay !== undefined && { delay }) })
-    },
     finish,
     release: async () => {
       await hold(null)

@@ -2,7 +2,7 @@ import { type SchemaIssue, type StandardSchema, verdictOf } from "../standard-sc
 import type { JsonObject } from "../types.ts"
 
 /** The schema of each type of event. */
-export type EventSchemas = Readonly<Record<string, StandardSchema<never, unknown>>>
+export type EventSchemas = Readonly<Record<string, StandardSchema>>
 
 /** What is published of a type, and what readers get. Without schemas anything goes. */
 export type EventTypes = Readonly<Record<string, { readonly input: unknown; readonly output: unknown }>>
@@ -25,6 +25,7 @@ export interface EventOf<Type extends string, Data> {
   readonly headers: JsonObject
   /** Up to four texts beside the data, PgQ's extra1 to extra4. Of a captured table: its name, and the row before an update. */
   readonly extra: readonly [string | null, string | null, string | null, string | null]
+  /** When it was published, by the clock of the server; the commit comes later. */
   readonly publishedAt: Date
   /** Which delivery to this subscription it is; the first is 1. */
   readonly attempt: number
@@ -67,7 +68,7 @@ export async function decodeEvents(rows: readonly EventRow[], reader: EventReade
 
 async function decodeEvent(row: EventRow, { stream, schemas, installation }: EventReader): Promise<StreamEvent> {
   const stored: unknown = row.data === null ? null : JSON.parse(row.data)
-  const schema = schemas !== undefined && Object.hasOwn(schemas, row.type) ? (schemas[row.type] as StandardSchema) : undefined
+  const schema = schemas !== undefined && Object.hasOwn(schemas, row.type) ? schemas[row.type] : undefined
   const verdict = schema === undefined ? { value: stored } : await verdictOf(schema, stored)
   return {
     id: row.id,

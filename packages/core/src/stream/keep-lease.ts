@@ -1,4 +1,5 @@
 import { StaleBatchError } from "../stream-errors.ts"
+import { quietTimer } from "../timer.ts"
 import type { OpenBatch } from "./batch.ts"
 
 /** Renews the lease of a batch every third of it until told to stop. Without a connection it tries again: the lease may hold that long. */
@@ -8,7 +9,7 @@ export function keepLease(batch: OpenBatch): () => void {
   let stopped = false
 
   function plan(): void {
-    timer = setTimeout(() => void renew(), every)
+    timer = quietTimer(() => void renew(), every)
   }
 
   async function renew(): Promise<void> {

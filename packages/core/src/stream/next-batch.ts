@@ -10,13 +10,13 @@ export interface BatchLimits {
   readonly maxEvents?: number
   /** None before there are so many, or `maxWait` is over. Default 1. */
   readonly minEvents?: number
-  /** How long the oldest event waits for `minEvents` at most. Default: as long as it takes. */
+  /** How long the oldest event waits for `minEvents` at most, from when it was published. Default: as long as it takes. */
   readonly maxWait?: Duration
   /** Only events that were committed this long ago. Costs a tick now and then. Default 0. */
   readonly minLag?: Duration
-  /** How long the batch is held unless it is renewed. Default: the subscription's lease. */
+  /** How long the batch is held unless it is renewed; loops and subscribers do so every third of it. Default: the subscription's lease. */
   readonly lease?: Duration
-  /** Events fetched at once, 1 to 10,000. Default 1000. */
+  /** Events fetched in one statement, 1 to 10,000; the first ones come with the batch. Default 1000. */
   readonly chunk?: number
 }
 

@@ -2,17 +2,17 @@ import { checkOptions, describe } from "../check.ts"
 import { InvalidOptionError, PayloadInvalidError } from "../errors.ts"
 import { checkBytes, encodeJson } from "../json.ts"
 import type { Session } from "../session.ts"
-import { issuePath, type StandardSchema } from "../standard-schema.ts"
+import { issuePath } from "../standard-schema.ts"
 import type { JsonObject, TxOption } from "../types.ts"
 import type { EventSchemas, EventTypes } from "./event.ts"
 
 /** What may be said of an event beside its data. */
 export interface EventOptions {
-  /** Names what the event is about, up to 500 characters; `map` and handlers may split by it. */
+  /** Names what the event is about, such as the id of an order; up to 500 characters. Nothing is unique about it, and nothing is ordered or filtered by it. */
   readonly key?: string
   /** Carried beside the data, for tracing and routing. */
   readonly headers?: JsonObject
-  /** Up to four texts, PgQ's extra1 to extra4. */
+  /** Up to four texts, PgQ's extra1 to extra4; those left out are null. */
   readonly extra?: readonly (string | null)[]
 }
 
@@ -70,7 +70,7 @@ export async function encodeEvent<Tx>(session: Session<Tx>, schemas: EventSchema
 async function validate(schemas: EventSchemas | undefined, type: string, data: unknown, where: string, index: number | undefined): Promise<void> {
   if (schemas === undefined) return
   if (!Object.hasOwn(schemas, type)) throw new InvalidOptionError(index === undefined ? "type" : `${where}.type`, type, `is no event of this stream; there are ${Object.keys(schemas).join(", ")}`)
-  const verdict = await (schemas[type] as StandardSchema)["~standard"].validate(data)
+  const verdict = await schemas[type]!["~standard"].validate(data)
   const issue = verdict.issues?.[0]
   if (issue !== undefined) throw new PayloadInvalidError(issuePath(issue, "data"), issue.message, { index, issues: verdict.issues })
 }

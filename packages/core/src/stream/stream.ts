@@ -23,12 +23,13 @@ export interface Stream<Types extends EventTypes = EventTypes, Tx = unknown> {
   readonly name: string
   /**
    * Appends an event and returns its id. With `{ tx }` it is there when that commits, or never was; subscriptions get it after the commit,
-   * however late. Throws `PayloadInvalidError`, `PayloadTooLargeError`, `InvalidOptionError` before any SQL; `StreamClosedError`, `TransactionLimitError`.
+   * however late, at whatever isolation level. Outside a transaction, and in one of `client.transaction`, it wakes readers; after a commit of your own `client.wake` does.
+   * Throws `PayloadInvalidError`, `PayloadTooLargeError`, `InvalidOptionError` before any SQL, which leaves your transaction as it was; `StreamNotFoundError`, `StreamClosedError`, `TransactionLimitError`.
    */
   publish<Type extends keyof Types & string>(type: Type, data: Types[Type]["input"], options?: PublishOptions<Tx>): Promise<string>
-  /** Appends many in one statement, in order, all or nothing, and returns their ids. At most 64 MiB together. */
+  /** Appends many in one statement, in order, all or nothing, and returns their ids; what is wrong with one is told with its index. At most 64 MiB together. */
   publishBatch(items: readonly PublishItem<Types>[], options?: TxOption<Tx>): Promise<string[]>
-  /** A reader of a subscription, made with `admin.createSubscription`. No I/O. */
+  /** A reader of a subscription, which `admin.createSubscription` has made. No I/O. */
   subscription(name: string, options?: SubscriptionOptions): Subscription<Types, Tx>
   /** @internal */
   readonly schemas: EventSchemas | undefined
@@ -60,8 +61,16 @@ export function createStream<Types extends EventTypes, Tx>(session: Session<Tx>,
   }
 }
 
-export function checkSchemas(schemas: unknown): void {
-  if (schemas === undefined) return
+export function checkTypes(types: { readonly events?: unknown } = {}): void {
+  const isSchema = (value: unknown): boolean => typeof value === "object" && value !== null && "~standard" in value
+  if (isSchema(types) || (typeof types === "object" && types !== null && Object.entries(types).some(([key, value]) => key !== "events" && isSchema(value)))) {
+    throw new InvalidOptionError("types", types, 'has schemas where it should have their types: pass { events: { "order.paid": schema } }')
+  }
+  checkOptions(types, ["events"], "types")
+  if (types.events !== undefined) checkSchemas(types.events)
+}
+
+function checkSchemas(schemas: unknown): void {
   if (typeof schemas !== "object" || schemas === null || "~standard" in schemas) throw new InvalidOptionError("events", schemas, `must be an object with a schema for each type of event, got ${describe(schemas)}`)
   for (const [type, schema] of Object.entries(schemas) as [string, { "~standard"?: { validate?: unknown } } | null][]) {
     if (typeof schema?.["~standard"]?.validate !== "function") throw new InvalidOptionError(`events.${type}`, schema, `must be a Standard Schema (zod, valibot, arktype …), got ${describe(schema)}`)

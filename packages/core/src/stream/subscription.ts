@@ -11,8 +11,8 @@ import { type BatchLimits, batchLimitKeys, checkLimits, checkLoop, type CheckedL
 
 export interface SubscriptionOptions {
   /**
-   * Who reads. The same owner gets the batch back that it has open; another waits for the end of its lease. Default: one that no other
-   * process has; of a member, one that no other has.
+   * Who reads, up to 500 characters. The same owner gets the batch back that it has open, at once, after a restart too; another waits for the end of its lease.
+   * So no two readers at the same time may have one. Default: one that no other process has; of a member, one that no other has.
    */
   readonly owner?: string
   /** Shares the subscription with its other members: each gets whole batches of its own, at the same time. Order holds within a batch only. Default false: one batch at a time is out. */
@@ -33,7 +33,7 @@ export interface Subscription<Types extends EventTypes = EventTypes, Tx = unknow
   nextBatch(options?: BatchLimits): Promise<Batch<Types, Tx> | null>
   /** Batch after batch, waiting where there is none, each renewed while the body runs. One that the body has not ended is finished when the loop goes on; breaking off leaves it open. */
   batches(options?: LoopOptions): AsyncIterableIterator<Batch<Types, Tx>>
-  /** Event after event. A batch is finished when an event is asked for after its last one; breaking off leaves it open. */
+  /** Event after event. A batch is finished when an event is asked for after its last one; breaking off, after its last one too, leaves it open, and all of it comes again. */
   events(options?: LoopOptions): AsyncIterableIterator<StreamEvent<Types>>
   /**
    * Copies batch after batch, in order, into a stream or queue of the same or another database: each in one transaction there, with how far it has come, so
@@ -89,8 +89,8 @@ export function createSubscription<Types extends EventTypes, Tx>(session: Sessio
   async function* events(how: LoopOptions = {}): AsyncGenerator<StreamEvent> {
     for await (const batch of batches(how)) {
       for await (const event of batch.events()) {
-        yield event
         if (how.signal?.aborted) return
+        yield event
         if (batch.signal.aborted) throw batch.signal.reason as StaleBatchError
       }
     }

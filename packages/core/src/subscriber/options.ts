@@ -19,7 +19,7 @@ export interface SubscriberOptions extends BatchLimits {
   readonly timeout?: Duration
   /** The wait after a failed attempt; the first is 1. Default: the subscription's backoff. */
   readonly backoff?: (attempt: number, error: unknown) => Duration
-  /** Decides by the error what becomes of the event: `outcome.retry`, `deadLetter` or `done`. Default, and where it returns nothing: another attempt. */
+  /** Decides by the error what becomes of the event: `outcome.retry`, `outcome.deadLetter` or `outcome.done`. Default, and where it returns nothing: another attempt. */
   readonly onError?: (error: unknown, event: StreamEvent) => HandlerOutcome | undefined | void
   /** What becomes of an event that the schema refuses: it is dead at once (default), or fails, and is retried. */
   readonly onInvalid?: "deadLetter" | "raise"
@@ -76,5 +76,5 @@ export function checkSubscriber(options: SubscriberOptions): CheckedSubscriber {
 /** A transaction holds its connection, and the other members' next batches need one too. Alone, with a pool of one, the batch is locked. */
 export function checkPool<Tx>({ maxConnections }: Driver<Tx>, { transactional, members }: CheckedSubscriber): void {
   if (maxConnections === undefined || !transactional || members + 1 <= maxConnections || (maxConnections === 1 && members === 1)) return
-  throw new PoolTooSmallError(members, maxConnections)
+  throw new PoolTooSmallError(members, maxConnections, "subscriber")
 }

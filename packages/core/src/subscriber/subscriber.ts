@@ -1,21 +1,25 @@
+import { throwIfAborted } from "../abort.ts"
 import { checkOptions } from "../check.ts"
 import { type Duration, milliseconds } from "../duration.ts"
 import { createEmitter, type Emitter } from "../emitter.ts"
-import { ConnectionError, InvalidOptionError } from "../errors.ts"
+import { InvalidOptionError } from "../errors.ts"
 import { createMaintenance } from "../maintenance/maintenance.ts"
-import { errorDocument } from "../queue/attempt-error.ts"
 import type { Session } from "../session.ts"
 import { sleep, within } from "../sleep.ts"
 import type { OpenBatch } from "../stream/batch.ts"
 import type { EventSchemas } from "../stream/event.ts"
 import { keepLease } from "../stream/keep-lease.ts"
+import type { Reader } from "../stream/next-batch.ts"
+import { StreamNotFoundError, SubscriptionExpiredError, SubscriptionNotFoundError } from "../stream-errors.ts"
 import { openNext } from "../stream/subscription.ts"
 import type { Transactions } from "../transactions.ts"
 import type { WakeHub } from "../wake-hub.ts"
 import { WorkerStoppedError } from "../work-errors.ts"
 import type { StopOptions } from "../worker/worker.ts"
+import type { Attempt } from "./attempt.ts"
 import { type SubscriberEvents, subscriberEvents } from "./events.ts"
-import { handleBatch, isLost } from "./handle-batch.ts"
+import { giveUp, type Memory } from "./give-up.ts"
+import { handleBatch } from "./handle-batch.ts"
 import { chooser } from "./handlers.ts"
 import { checkPool, checkSubscriber, type SubscriberOptions } from "./options.ts"
 
@@ -62,10 +66,10 @@ export function createSubscriber<Tx>({ session, hub, transactions, wake, stream,
   const onError = (error: unknown): void => emit("error", { error })
   const stopping = new AbortController()
   const hurry = new AbortController()
+  const hurried = new Promise<void>((resolve) => hurry.signal.addEventListener("abort", () => resolve()))
   const maintenance = createMaintenance(session, { onError }, () => false, wake)
-  const host = { session, transactions, choose, options: checked, emitter, hurry: hurry.signal }
-  const base = crypto.randomUUID().slice(0, 8)
-  const owners = Array.from({ length: members }, (_, i) => `${(globalThis as { process?: { pid?: number } }).process?.pid ?? "subscriber"}-${base}-${i + 1}`)
+  const host = { session, transactions, choose, options: checked, emitter, stopping: stopping.signal, hurry: hurry.signal }
+  const owners = ownersFor(members)
   /** What has happened so far; a member that finds nothing tells when it looked. */
   let happened = 0
   const idleAt = owners.map(() => -1)
@@ -75,83 +79,80 @@ export function createSubscriber<Tx>({ session, hub, transactions, wake, stream,
   let ending: Promise<void> | undefined
   let loops: Promise<unknown> = Promise.resolve()
 
-  /** Handles a batch to its end, whatever that is. */
-  async function serve(batch: OpenBatch): Promise<void> {
+  /** Handles a batch as far as it goes; false: it is still open, and fails for no reason of its own. */
+  async function serve(batch: OpenBatch, memory: Memory): Promise<boolean> {
     const started = performance.now()
+    const attempt: Attempt = { told: [], undone: false }
     const letGo = keepLease(batch)
     emit("batch", { id: batch.id, count: batch.count, attempt: batch.attempt })
     try {
-      await handleBatch(batch, host)
+      await handleBatch(batch, host, attempt)
+      memory.failed = undefined
       emit("finished", { id: batch.id, count: batch.count, ms: performance.now() - started })
+      return true
     } catch (error) {
-      await giveUp(batch, error)
+      return await giveUp(batch, host, attempt, error, memory)
     } finally {
       letGo()
     }
   }
 
-  /** The batch whose connection was lost the last time: once is nobody's fault. */
-  let lastCut: string | undefined
-
-  /** Why a batch as a whole was not finished decides who gets it next. */
-  async function giveUp(batch: OpenBatch, error: unknown): Promise<void> {
-    if (isLost(error) || batch.signal.aborted) return emit("lost", { id: batch.id })
+  async function take(reader: Reader, memory: Memory): Promise<Turn> {
+    let batch: OpenBatch | null
     try {
-      if (stopping.signal.aborted && (hurry.signal.aborted || error instanceof ConnectionError)) return await batch.release()
+      batch = await openNext(session, reader, schemas, limits)
+    } catch (error) {
       onError(error)
-      const known = batch.head.root === lastCut
-      lastCut = batch.head.root
-      if (error instanceof ConnectionError && !known) return
-      // The transaction of all could not be committed: each has one of its own next.
-      await batch.list()
-      batch.setApart(errorDocument(error, subscription), undefined)
-      await batch.finish()
-    } catch (again) {
-      if (isLost(again)) emit("lost", { id: batch.id })
-      else onError(again)
+      return isGone(error) ? "gone" : "refused"
     }
+    if (batch === null) return "nothing"
+    if (!stopping.signal.aborted) return (await serve(batch, memory)) ? "served" : "failed"
+    await batch.release().catch(onError)
+    return "served"
   }
 
   async function loop(member: number): Promise<void> {
     const waker = hub.subscribe(stream)
     const reader = { stream, subscription, owner: owners[member]!, shared }
+    const memory: Memory = {}
     for (let pause = FIRST_PAUSE, failures = 0; !stopping.signal.aborted; ) {
       waker.reset()
       const mark = happened
       busy++
-      let batch: OpenBatch | null = null
-      try {
-        batch = await openNext(session, reader, schemas, limits)
-        failures = 0
-      } catch (error) {
-        failures++
-        onError(error)
-      }
-      if (batch !== null) {
-        pause = FIRST_PAUSE
-        if (stopping.signal.aborted) await batch.release().catch(onError)
-        else await serve(batch)
-        happened++
-      }
+      const turn = await take(reader, memory)
       busy--
-      if (batch !== null) continue
-      if (failures === 0) tellIdle(member, mark)
-      await waker.wait(failures > 0 ? Math.min(500 * 2 ** failures, LONGEST_ERROR_PAUSE) : pause, stopping.signal)
-      pause = Math.min(pause * 2, longestPause)
+      failures = turn === "served" || turn === "nothing" ? 0 : failures + 1
+      if (turn === "served" || turn === "failed") happened++
+      else if (turn !== "refused") tellIdle(member, mark)
+      if (turn === "served") pause = FIRST_PAUSE
+      else if (turn === "failed") await sleep(errorPause(failures), stopping.signal)
+      else {
+        await waker.wait(failures > 0 ? errorPause(failures) : pause, stopping.signal)
+        pause = Math.min(pause * 2, longestPause)
+      }
     }
     waker.close()
+    if (memory.failed?.hasEnded() === false) await memory.failed.release().catch(onError)
   }
+
+  let calledAt = -1
 
   function tellIdle(member: number, mark: number): void {
     idleAt[member] = mark
     emit("idle", { member: owners[member]! })
-    if (busy === 0 && idleAt.every((at) => at === happened)) onQuiet?.()
+    if (busy > 0 || onQuiet === undefined) return
+    if (idleAt.every((at) => at === happened)) return onQuiet()
+    // Others that wait have not looked since; called once, so that one that cannot look does not make the rest busy.
+    if (calledAt === happened) return
+    calledAt = happened
+    hub.wakeLocal(stream)
   }
 
   async function begin(): Promise<void> {
     checkPool(session.driver, checked)
-    signal?.throwIfAborted()
+    throwIfAborted(signal)
     await session.run(probe, [stream, subscription])
+    if (signal?.aborted) onAbort()
     if (stopping.signal.aborted) return
     signal?.addEventListener("abort", onAbort)
     if (checked.maintenance) maintenance.start()
@@ -174,8 +175,10 @@ export function createSubscriber<Tx>({ session, hub, transactions, wake, stream,
     signal?.removeEventListener("abort", onAbort)
     const begun = await starting?.then(() => true, () => false)
     if (begun !== true) return
-    await loops
-    await maintenance.stop()
+    const over = Promise.all([loops, maintenance.stop()]).catch(onError)
+    await Promise.race([over, hurried])
+    // A handler in a transaction that does not end is not waited for.
+    await within(over, GRACE)
     emit("stopped", { subscription })
   }
 
@@ -183,9 +186,9 @@ export function createSubscriber<Tx>({ session, hub, transactions, wake, stream,
     checkOptions(how, ["timeout"], "options")
     const timeout = milliseconds(how.timeout === undefined ? "30s" : how.timeout, "timeout")
     ending ??= end()
+    // Whoever asks again may be in more of a hurry.
     await within(ending, timeout)
     hurry.abort(new WorkerStoppedError(subscription))
-    await within(ending, GRACE)
     return ending
   }
 
@@ -195,11 +198,12 @@ export function createSubscriber<Tx>({ session, hub, transactions, wake, stream,
     start,
     stop,
     drain: async () => {
+      // A look that found nothing says nothing of what was published since.
       happened++
       const quiet = new Promise<void>((resolve) => (onQuiet = resolve))
       await start()
       hub.wakeLocal(stream)
-      await Promise.race([quiet, new Promise<void>((resolve) => stopping.signal.addEventListener("abort", () => resolve()))])
+      await Promise.race([quiet, loops])
       await stop()
     },
     runFor: async (budget, how) => {
@@ -210,6 +214,18 @@ export function createSubscriber<Tx>({ session, hub, transactions, wake, stream,
     },
     on: emitter.on,
   }
+}
+
+/** What came of a look: `refused` could not look, `failed` has a batch that stays open, `gone` has no subscription to read. */
+type Turn = "served" | "nothing" | "refused" | "failed" | "gone"
+
+const isGone = (error: unknown): boolean => error instanceof StreamNotFoundError || error instanceof SubscriptionNotFoundError || error instanceof SubscriptionExpiredError
+
+const errorPause = (failures: number): number => Math.min(500 * 2 ** failures, LONGEST_ERROR_PAUSE)
+
+function ownersFor(members: number): string[] {
+  const base = `${(globalThis as { process?: { pid?: number } }).process?.pid ?? "subscriber"}-${crypto.randomUUID().slice(0, 8)}`
+  return Array.from({ length: members }, (_, i) => `${base}-${i + 1}`)
 }
 
 /** Says early what is not there. */

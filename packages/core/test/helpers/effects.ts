@@ -11,8 +11,8 @@ type At = (point: Point, tx?: unknown) => Promise<unknown> | undefined
 export interface Effects {
   readonly client: Client
   readonly driver: Driver
-  /** What a handler does: a row that commits with its message, or never was. */
-  effect(message: Message, tx: unknown): Promise<void>
+  /** What a handler does: a row that commits with its message, or its event, or never was. */
+  effect(message: Pick<Message, "queue" | "payload">, tx: unknown): Promise<void>
   end(): Promise<void>
 }
 
@@ -47,14 +47,14 @@ function withPoints(driver: Driver, at: At): Driver {
     ...driver,
     query: async (...statement) => {
       const rows = await driver.query(...statement)
-      if (statement[2]?.name?.endsWith("_read")) await at("claimed")
+      if (/_(read|next_batch)$/.test(statement[2]?.name ?? "")) await at("claimed")
       return rows as never
     },
     within: (tx) => ({
       query: async (...statement) => {
         const rows = await driver.within(tx).query(...statement)
-        if (statement[2]?.name?.endsWith("_lock")) await at("locked", tx)
-        if (statement[2]?.name?.endsWith("_finish")) await at("settled", tx)
+        if (/_lock(_batch)?$/.test(statement[2]?.name ?? "")) await at("locked", tx)
+        if (/_finish(_batch)?$/.test(statement[2]?.name ?? "")) await at("settled", tx)
         return rows as never
       },
     }),

@@ -1,7 +1,12 @@
 import { type ChildProcess, fork } from "node:child_process"
 import { once } from "node:events"
 import { join } from "node:path"
-import type { Job } from "./settings.ts"
+
+/** What a child is told when it starts. */
+export interface Job {
+  readonly url: string
+  readonly seed: number
+}
 
 export interface Child {
   /** SIGKILL, and another in its place. */
@@ -10,7 +15,7 @@ export interface Child {
   stop(): Promise<void>
 }
 
-/** Keeps one child process of a script of this folder running, and forks another when it is killed. */
+/** Keeps one child process of a script running, named by its path from here, and forks another when it is killed. */
 export function startChild(script: string, nextJob: () => Job, onMessage: (message: unknown) => void): Child {
   let complaint = ""
   let child = start()
