@@ -189,7 +189,7 @@ declare
   v_open bigint[] := open_batches(b);
 begin
   if exists (select from batch o where o.subscription = s.id and o.id = any (v_open) and not (p_shared and o.shared)
-      and coalesce((select l.until from batch_lease l where l.subscription = s.id and l.batch = o.id), o.until) > p_now) then
+      and leased_until(o) > p_now) then
     return null;
   end if;
   n := take_over(s, b, v_open, p_whole, p_now);
@@ -214,7 +214,13 @@ begin
 end
 $$
 -- next
-/* The batch that this owner holds, or the next one; null where there is none for him now. Under the lock of the subscription. */
+/* Until when a batch is held: as it was handed out, renewed, or given back. */
+create or replace function {schema}.leased_until(o {schema}.batch) returns timestamptz
+language sql stable set search_path = {schema}, pg_temp as $$
+  select coalesce((select l.until from batch_lease l where l.subscription = o.subscription and l.batch = o.id), o.until)
+$$
+-- next
+/* The batch that this owner holds, under the lease that he has, since who asks again may be one who was killed by it, or the next one; null where there is none for him now. Under the lock of the subscription. */
 create or replace function {schema}.hand_out(s {schema}.subscription, p_owner text, p_shared boolean, p_whole boolean, p_lease interval, p_max int, p_min int, p_max_wait interval, p_before timestamptz)
 returns {schema}.batch
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
@@ -223,10 +229,9 @@ declare
   b batch := newest_batch(s.id);
   n batch;
 begin
-  select o.* into n from batch o where o.subscription = s.id and o.id = any (open_batches(b)) and o.owner = p_owner
-     and (select l.owner is null from batch_lease l where l.subscription = s.id and l.batch = o.id) is not true order by o.id limit 1;
+  select o.* into n from batch o where o.subscription = s.id and o.id = any (open_batches(b)) and o.owner = p_owner and leased_until(o) > v_now order by o.id limit 1;
   if found then
-    perform renew(n, v_now, p_lease);
+    n.until := leased_until(n);
     return n;
   end if;
   n := next_content(s, b, p_shared, p_whole, p_max, p_min, p_max_wait, p_before, v_now);
@@ -245,10 +250,10 @@ begin
 end
 $$
 -- next
-create or replace function {schema}.batch_info(n {schema}.batch, p_max_attempts int) returns jsonb
+create or replace function {schema}.batch_info(n {schema}.batch, p_max_attempts int, p_lease interval, p_now timestamptz) returns jsonb
 language sql stable set search_path = {schema}, pg_temp as $$
   select jsonb_build_object('id', n.id::text, 'lease', n.lease::text, 'root', n.root::text, 'slice', n.slice, 'count', n.events, 'attempt', n.attempt, 'maxAttempts', p_max_attempts,
-    'retried', n.retried is not null, 'openedAt', epoch_ms(n.at), 'leasedUntil', epoch_ms(n.until), 'owner', n.owner)
+    'retried', n.retried is not null, 'openedAt', epoch_ms(n.at), 'leaseFor', epoch_ms_of(p_lease), 'left', epoch_ms_of(n.until - p_now), 'leasedUntil', epoch_ms(n.until), 'owner', n.owner)
 $$
 -- next
 /* Not before a third of it is over, so that asking again and again leaves no dead rows. */
@@ -286,7 +291,7 @@ begin
   end if;
   n := hand_out(s, p_owner, p_shared, p_durable, coalesce(p_lease, s.lease), p_max, p_min, p_max_wait, case when p_min_lag > '0' then clock() - p_min_lag end);
   if n.id is not null then
-    batch := batch_info(n, s.max_attempts);
+    batch := batch_info(n, s.max_attempts, coalesce(p_lease, s.lease), clock());
     return next;
     return query select null::jsonb, null::jsonb, e.* from events_in_batch(s.stream, n, 0, p_chunk) e;
   end if;

@@ -36,14 +36,14 @@ const classes: Record<Kind | "everybody" | "nobody", string> = {
     flip_wanted flipping forget_subscription forget_ticks forward_holders forward_state forward_waits found_elsewhere goes_round grant_role
     group_left group_of hand_out has_floor held_batch held_of hold_batch hold_if_free hold_storage hold_stream hold_stream_if_free
     holders_of insert_message isolation_fault items_fault keep keep_results key_holder key_text lag_fine lag_of lag_wanted last_sent
-    leaf_settings left_queue limits_fault lock_child lock_group lock_grouped lock_key lock_ready lock_space lock_subscription look_below
-    maintained_lately make_range make_tick message_info message_leaf message_state message_table messages_of missing_queue_fault new_lease
-    newest_batch newest_segment next_content next_group next_slice oldest_waiting open_batches open_window options_fault other_leaf own
-    own_relation own_schema partition_fault partition_measure partition_steps partitioned priority_fault publish_fault published put_off
-    queue_fault queue_info queue_left raise_fault range_bound range_may_go rate_left rate_per rate_wanted reading_fault ready_again ready_at
-    record_change redrive_fault regroup release_children release_dependants renew reopen replace_message retry_due role_functions
-    rotation_is_due schedule_fault schedule_info schedule_timing schedule_wanted searches_arrays seen_now send_item send_run set_apart
-    set_limits set_position set_queue set_role set_segments set_storage set_stream set_subscription skip_nothing stale_batch_fault
+    leaf_settings leased_until left_queue limits_fault lock_child lock_group lock_grouped lock_key lock_ready lock_space lock_subscription
+    look_below maintained_lately make_range make_tick message_info message_leaf message_state message_table messages_of missing_queue_fault
+    new_lease newest_batch newest_segment next_content next_group next_slice oldest_waiting open_batches open_window options_fault
+    other_leaf own own_relation own_schema partition_fault partition_measure partition_steps partitioned priority_fault publish_fault
+    published put_off queue_fault queue_info queue_left raise_fault range_bound range_may_go rate_left rate_per rate_wanted reading_fault
+    ready_again ready_at record_change redrive_fault regroup release_children release_dependants renew reopen replace_message retry_due
+    role_functions rotation_is_due schedule_fault schedule_info schedule_timing schedule_wanted searches_arrays seen_now send_item send_run
+    set_apart set_limits set_position set_queue set_role set_segments set_storage set_stream set_subscription skip_nothing stale_batch_fault
     stale_fault stamp_worker start_of storage_functions storage_info storage_of storage_wanted stream_bytes stream_differences
     stream_in_use_fault stream_info stream_of stream_options_fault subscription_differences subscription_fault subscription_info
     subscription_of subscription_options_fault subscription_state sweep sweep_level take_copies take_key take_over take_turn tick_for_lag

@@ -5968,7 +5968,7 @@ declare
   v_open bigint[] := open_batches(b);
 begin
   if exists (select from batch o where o.subscription = s.id and o.id = any (v_open) and not (p_shared and o.shared)
-      and coalesce((select l.until from batch_lease l where l.subscription = s.id and l.batch = o.id), o.until) > p_now) then
+      and leased_until(o) > p_now) then
     return null;
   end if;
   n := take_over(s, b, v_open, p_whole, p_now);
@@ -5992,7 +5992,12 @@ begin
   return n;
 end
 $$`,
-  `/* The batch that this owner holds, or the next one; null where there is none for him now. Under the lock of the subscription. */
+  `/* Until when a batch is held: as it was handed out, renewed, or given back. */
+create or replace function {schema}.leased_until(o {schema}.batch) returns timestamptz
+language sql stable set search_path = {schema}, pg_temp as $$
+  select coalesce((select l.until from batch_lease l where l.subscription = o.subscription and l.batch = o.id), o.until)
+$$`,
+  `/* The batch that this owner holds, under the lease that he has, since who asks again may be one who was killed by it, or the next one; null where there is none for him now. Under the lock of the subscription. */
 create or replace function {schema}.hand_out(s {schema}.subscription, p_owner text, p_shared boolean, p_whole boolean, p_lease interval, p_max int, p_min int, p_max_wait interval, p_before timestamptz)
 returns {schema}.batch
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
@@ -6001,10 +6006,9 @@ declare
   b batch := newest_batch(s.id);
   n batch;
 begin
-  select o.* into n from batch o where o.subscription = s.id and o.id = any (open_batches(b)) and o.owner = p_owner
-     and (select l.owner is null from batch_lease l where l.subscription = s.id and l.batch = o.id) is not true order by o.id limit 1;
+  select o.* into n from batch o where o.subscription = s.id and o.id = any (open_batches(b)) and o.owner = p_owner and leased_until(o) > v_now order by o.id limit 1;
   if found then
-    perform renew(n, v_now, p_lease);
+    n.until := leased_until(n);
     return n;
   end if;
   n := next_content(s, b, p_shared, p_whole, p_max, p_min, p_max_wait, p_before, v_now);
@@ -6022,10 +6026,10 @@ begin
   return n;
 end
 $$`,
-  `create or replace function {schema}.batch_info(n {schema}.batch, p_max_attempts int) returns jsonb
+  `create or replace function {schema}.batch_info(n {schema}.batch, p_max_attempts int, p_lease interval, p_now timestamptz) returns jsonb
 language sql stable set search_path = {schema}, pg_temp as $$
   select jsonb_build_object('id', n.id::text, 'lease', n.lease::text, 'root', n.root::text, 'slice', n.slice, 'count', n.events, 'attempt', n.attempt, 'maxAttempts', p_max_attempts,
-    'retried', n.retried is not null, 'openedAt', epoch_ms(n.at), 'leasedUntil', epoch_ms(n.until), 'owner', n.owner)
+    'retried', n.retried is not null, 'openedAt', epoch_ms(n.at), 'leaseFor', epoch_ms_of(p_lease), 'left', epoch_ms_of(n.until - p_now), 'leasedUntil', epoch_ms(n.until), 'owner', n.owner)
 $$`,
   `/* Not before a third of it is over, so that asking again and again leaves no dead rows. */
 create or replace function {schema}.renew(n {schema}.batch, p_now timestamptz, p_lease interval) returns void
@@ -6061,7 +6065,7 @@ begin
   end if;
   n := hand_out(s, p_owner, p_shared, p_durable, coalesce(p_lease, s.lease), p_max, p_min, p_max_wait, case when p_min_lag > '0' then clock() - p_min_lag end);
   if n.id is not null then
-    batch := batch_info(n, s.max_attempts);
+    batch := batch_info(n, s.max_attempts, coalesce(p_lease, s.lease), clock());
     return next;
     return query select null::jsonb, null::jsonb, e.* from events_in_batch(s.stream, n, 0, p_chunk) e;
   end if;
@@ -6602,7 +6606,7 @@ begin
        select events, at from batch_end where subscription = s.id and outcome = 'finished' and at > p_now - interval '1 minute' order by batch desc limit 1000) e), 0),
     'lastSeenAt', (select epoch_ms(greatest((select max(at) from (select at from batch where subscription = s.id and lease is not null order by id desc limit 20) o),
        (select max(at) from (select at from batch_end where subscription = s.id order by batch desc limit 20) e)))),
-    'batches', coalesce((select jsonb_agg(batch_info(o, s.max_attempts) || jsonb_build_object('leasedUntil', epoch_ms(nullif(coalesce(r.until, o.until), '-infinity')), 'owner', case when r.until is null or r.owner is not null then o.owner end) order by o.id)
+    'batches', coalesce((select jsonb_agg(batch_info(o, s.max_attempts, s.lease, p_now) || jsonb_build_object('leasedUntil', epoch_ms(nullif(coalesce(r.until, o.until), '-infinity')), 'owner', case when r.until is null or r.owner is not null then o.owner end) order by o.id)
        from batch o left join batch_lease r on r.subscription = o.subscription and r.batch = o.id where o.subscription = s.id and o.id = any (open_batches(b))), '[]'),
     'retries', (select count(*) from event_retry where subscription = s.id and due < 'infinity'),
     'dead', (select count(*) from event_retry where subscription = s.id and due = 'infinity'));

@@ -29,7 +29,7 @@ export interface Subscription<Types extends EventTypes = EventTypes, Tx = unknow
   readonly stream: string
   readonly name: string
   readonly owner: string
-  /** The batch that this owner has open, or the next one; null where there is nothing for it now. Hold it longer than its lease with `batch.renew`. READ COMMITTED, in a transaction of its own. */
+  /** The batch that this owner has open, or the next one; null where there is nothing for it now. One that it had open keeps the lease that it has, and is another delivery once that is over. Hold it longer with `batch.renew`. READ COMMITTED, in a transaction of its own. */
   nextBatch(options?: BatchLimits): Promise<Batch<Types, Tx> | null>
   /** Batch after batch, waiting where there is none, each renewed while the body runs. One that the body has not ended is finished when the loop goes on; breaking off leaves it open. */
   batches(options?: LoopOptions): AsyncIterableIterator<Batch<Types, Tx>>
