@@ -105,7 +105,7 @@ describe("under a pinned horizon an idle nextBatch looks at no more pages", () =
 
   test("with minLag, after 300 ticks", async () => {
     const at = await idle()
-    const lag = { minLag: "1s" }
+    const lag = { minLag: "1s" } as const
     const fresh = await idlePages(pool, at.stream, lag)
     for (const n of range(1, 300)) {
       await publish(at.stream, [n])
