@@ -88,6 +88,19 @@
 -- column floor.swept_at: timestamp with time zone not null
 -- column floor.version: bigint not null generated always as identity
 -- column floor.vt: timestamp with time zone not null
+-- column forward_batch.batch: bigint not null
+-- column forward_batch.from_id: bigint not null
+-- column forward_batch.source: text not null
+-- column forward_batch.to_id: bigint not null
+-- column forward_batch.txid: bigint not null
+-- column forward_batch.txids: int8multirange not null
+-- column forward_position.at: timestamp with time zone not null
+-- column forward_position.batch: bigint not null
+-- column forward_position.place: text not null
+-- column forward_position.source: text not null
+-- column forward_position.subscriptions: jsonb not null
+-- column forward_stream.source: text not null
+-- column forward_stream.stream: integer not null
 -- column installation.cluster: text
 -- column installation.id: text not null default "right"(replace((gen_random_uuid())::text, '-'::text, ''::text), 16)
 -- column installation.only_one: boolean not null default true
@@ -258,6 +271,10 @@
 -- constraint dependency.dependency_pkey: PRIMARY KEY (queue, parent, child)
 -- constraint event_retry.event_retry_pkey: PRIMARY KEY (id)
 -- constraint floor.floor_pkey: PRIMARY KEY (storage, queue, priority, version)
+-- constraint forward_batch.forward_batch_pkey: PRIMARY KEY (source, batch)
+-- constraint forward_position.forward_position_pkey: PRIMARY KEY (source)
+-- constraint forward_stream.forward_stream_pkey: PRIMARY KEY (source, stream)
+-- constraint forward_stream.forward_stream_stream_fkey: FOREIGN KEY (stream) REFERENCES queue(id)
 -- constraint installation.installation_only_one_check: CHECK (only_one)
 -- constraint installation.installation_pkey: PRIMARY KEY (only_one)
 -- constraint message.message_pkey: PRIMARY KEY (queue, id, segment)
@@ -811,6 +828,8 @@ begin
     with gone as (delete from batch where subscription = s.id and id < v_below returning 1)
     select v_all + count(*) into v_all from gone;
   end loop;
+  /* Renewed while their subscription was just being dropped. */
+  delete from batch_lease l where not exists (select from subscription o where o.id = l.subscription);
   return v_all;
 end
 
@@ -2078,6 +2097,43 @@ end
 
 
 
+-- function forward_holders(p_stream integer, p_segment integer)
+returns text[] language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
+
+declare
+  w record;
+  v_holds boolean;
+  v_names text[] := '{}';
+begin
+  for w in select f.source, min(b.txid) as txid from forward_stream f join forward_batch b on b.source = f.source where f.stream = p_stream group by f.source order by f.source loop
+    execute format('select exists (select from only %I where txid >= $1)', event_table(p_stream) || '_' || p_segment) into v_holds using w.txid;
+    if v_holds then
+      v_names := v_names || w.source;
+    end if;
+  end loop;
+  return v_names;
+end
+
+
+
+-- function forward_state(p_stream integer, p_but integer)
+returns jsonb language sql stable search_path=<schema>, pg_temp as
+
+  select coalesce(jsonb_agg(jsonb_build_object('name', s.name, 'settings', to_jsonb(s),
+      'parts', (select coalesce(jsonb_agg(jsonb_build_object('txids', w.txids::text, 'from', w.from_id::text, 'to', w.to_id::text)), '[]') from waiting_parts(s) w where not isempty(w.txids)),
+      'retries', array(select event::text from event_retry where subscription = s.id and due < 'infinity' order by event)) order by s.name), '[]')
+    from subscription s where s.stream = p_stream and s.id <> p_but and s.expired_at is null
+
+
+
+-- function forward_waits(b forward_batch, p_subscriptions jsonb)
+returns boolean language sql stable search_path=<schema>, pg_temp as
+
+  select exists (select from jsonb_array_elements(p_subscriptions) s, jsonb_array_elements(s->'parts') w where (w->>'txids')::int8multirange && b.txids)
+      or exists (select from jsonb_array_elements(p_subscriptions) s, jsonb_array_elements_text(s->'retries') r where r::bigint between b.from_id and b.to_id)
+
+
+
 -- function found_elsewhere(q queue, p_blocks bigint)
 returns boolean language plpgsql volatile search_path=<schema>, pg_temp as
 
@@ -2146,7 +2202,7 @@ returns bigint language sql immutable as
 
 
 
--- function hand_out(s subscription, p_owner text, p_shared boolean, p_lease interval, p_max integer, p_min integer, p_max_wait interval, p_before timestamp with time zone)
+-- function hand_out(s subscription, p_owner text, p_shared boolean, p_whole boolean, p_lease interval, p_max integer, p_min integer, p_max_wait interval, p_before timestamp with time zone)
 returns batch language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
 
 declare
@@ -2160,7 +2216,7 @@ begin
     perform renew(n, v_now, p_lease);
     return n;
   end if;
-  n := next_content(s, b, p_shared, p_max, p_min, p_max_wait, p_before, v_now);
+  n := next_content(s, b, p_shared, p_whole, p_max, p_min, p_max_wait, p_before, v_now);
   if n.id is null then
     return null;
   end if;
@@ -2320,7 +2376,7 @@ begin
       v_names := v_names || s.name;
     end if;
   end loop;
-  return v_names;
+  return v_names || forward_holders(p_stream, p_segment);
 end
 
 
@@ -2893,6 +2949,23 @@ returns integer language sql immutable search_path=<schema>, pg_temp as
  select hashtext('sluice ' || p_purpose || ' ' || current_schema()) 
 
 
+-- function lock_subscription(p_stream text, p_name text)
+returns subscription language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  s subscription := subscription_of(p_stream, p_name);
+  v_locked int;
+begin
+  while s.id is distinct from v_locked loop
+    v_locked := s.id;
+    perform hold_stream(s.stream), pg_advisory_xact_lock(lock_space('subscription'), s.id) where s.id is not null;
+    s := subscription_of(p_stream, p_name);
+  end loop;
+  return s;
+end
+
+
+
 -- function look_below(q queue, p_live smallint[], p_level integer, p_floor timestamp with time zone, p_now timestamp with time zone)
 returns integer language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_bitmapscan=off, enable_hashjoin=off, enable_mergejoin=off, enable_sort=off, jit=off as
 
@@ -3212,7 +3285,7 @@ end
 
 
 
--- function next_content(s subscription, b batch, p_shared boolean, p_max integer, p_min integer, p_max_wait interval, p_before timestamp with time zone, p_now timestamp with time zone)
+-- function next_content(s subscription, b batch, p_shared boolean, p_whole boolean, p_max integer, p_min integer, p_max_wait interval, p_before timestamp with time zone, p_now timestamp with time zone)
 returns batch language plpgsql volatile search_path=<schema>, pg_temp as
 
 declare
@@ -3223,7 +3296,7 @@ begin
       and coalesce((select l.until from batch_lease l where l.subscription = s.id and l.batch = o.id), o.until) > p_now) then
     return null;
   end if;
-  n := take_over(s, b, v_open, p_now);
+  n := take_over(s, b, v_open, p_whole, p_now);
   b.attempt := 0;
   b.retried := null;
   /* Those that are just being finished are left, and held. */
@@ -3312,7 +3385,7 @@ end
 returns bigint[] language sql stable search_path=<schema>, pg_temp, enable_seqscan=off as
 
   select array(select o from unnest(b.open || case when b.lease is not null then array[b.id] else '{}' end) o
-                where (select true from batch_end e where e.subscription = b.subscription and e.batch = o) is null order by o)
+                where (select e.batch from batch_end e where e.subscription = b.subscription and e.batch = o) is null order by o)
 
 
 
@@ -3548,6 +3621,22 @@ returns jsonb language sql immutable as
 
   select jsonb_strip_nulls(jsonb_build_object(
     'code', 'priority', 'queue', q.name, 'actual', p_priority, 'levels', q.levels, 'index', p_index))
+
+
+
+-- function promote_stream(name text)
+returns bigint language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  v record;
+  v_all bigint := 0;
+begin
+  for v in select * from try_promote_stream(name) loop
+    perform raise_fault(v.fault);
+    v_all := v_all + v.events;
+  end loop;
+  return v_all;
+end
 
 
 
@@ -4131,10 +4220,10 @@ returns timestamp with time zone language sql volatile search_path=<schema>, pg_
 returns text[] language sql immutable as
 
   select case p_kind
-    when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_send_with,try_edit,try_cancel,results_of,insert_event,try_publish}'
-    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule,try_progress,once,try_once,keep_once,expire_once,installation_id,try_next_batch,reading_probe,try_batch_events,try_lock_batch,try_renew_batch,try_finish_batch,next_batch,batch_events,renew_batch,release_batch,finish_batch,try_tick,due_streams,rotate_step,clear_batches,check_lags}'
+    when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_send_with,try_edit,try_cancel,results_of,insert_event,try_publish,try_forward}'
+    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule,try_progress,once,try_once,keep_once,expire_once,installation_id,try_next_batch,reading_probe,try_batch_events,try_lock_batch,try_renew_batch,try_finish_batch,try_forward_source,next_batch,batch_events,renew_batch,release_batch,finish_batch,try_tick,due_streams,rotate_step,clear_batches,check_lags}'
     when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive,try_get_schedule,list_schedules,try_list_workers,try_count_workers,try_get_worker,try_worker_health,try_stream_info,try_get_stream,try_list_streams,try_list_subscriptions,try_list_dead_events}'
-    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule,suspend_worker,resume_worker,shutdown_worker,purge_workers,try_tell_worker,create_stream,update_stream,drop_stream,create_subscription,drop_subscription,force_tick,after_restore,try_create_stream,try_update_stream,try_drop_stream,try_create_subscription,try_update_subscription,try_reposition,try_drop_subscription,try_redrive_events,try_after_restore,capture,capture_plan,try_capture_table,capture_row,expression_fault}'
+    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule,suspend_worker,resume_worker,shutdown_worker,purge_workers,try_tell_worker,create_stream,update_stream,drop_stream,create_subscription,drop_subscription,force_tick,after_restore,promote_stream,try_promote_stream,try_create_stream,try_update_stream,try_drop_stream,try_create_subscription,try_update_subscription,try_reposition,try_drop_subscription,try_redrive_events,try_after_restore,capture,capture_plan,try_capture_table,capture_row,expression_fault}'
   end::text[]
 
 
@@ -4716,6 +4805,16 @@ returns jsonb language sql stable search_path=<schema>, pg_temp as
 
 
 
+-- function stream_in_use_fault(q queue)
+returns jsonb language sql stable search_path=<schema>, pg_temp as
+
+  select jsonb_build_object('code', 'stream_in_use', 'stream', q.name, 'subscriptions', subscriptions, 'tables', tables)
+    from (select array(select name from subscription where stream = q.id order by name),
+                 array(select distinct relation::regclass::text from captures_of(q.name) where stream = q.id and not inherited order by 1)) u(subscriptions, tables)
+   where subscriptions || tables <> '{}'
+
+
+
 -- function stream_info(q queue)
 returns jsonb language sql stable search_path=<schema>, pg_temp as
 
@@ -4913,6 +5012,25 @@ end
 
 
 
+-- function take_copies(s subscription, p_parts jsonb)
+returns bigint language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  v_count bigint;
+begin
+  execute format('insert into event_retry (subscription, due, attempt, event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4)
+    select $1, $2, 0, e.id, e.txid, e.at, e.type, e.key, e.data, e.headers, e.extra1, e.extra2, e.extra3, e.extra4
+      from %I e, lateral (select e.headers->''sluice''->>''source'' as source, (e.headers->''sluice''->>''id'')::bigint as id, (e.headers->''sluice''->>''txid'')::bigint as txid offset 0) h
+     where exists (select from jsonb_to_recordset($3) as p(source text, parts jsonb, retries jsonb) where p.source = h.source
+                      and (exists (select from jsonb_to_recordset(p.parts) as w(txids int8multirange, "from" bigint, "to" bigint) where h.txid <@ w.txids and h.id between w."from" and w."to")
+                        or p.retries ? h.id::text))
+     order by e.id', event_table(s.stream)) using s.id, clock(), p_parts;
+  get diagnostics v_count = row_count;
+  return v_count;
+end
+
+
+
 -- function take_key(q queue, p_key text, p_id bigint, p_now timestamp with time zone)
 returns void language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
 
@@ -4924,7 +5042,7 @@ end
 
 
 
--- function take_over(s subscription, b batch, p_open bigint[], p_now timestamp with time zone)
+-- function take_over(s subscription, b batch, p_open bigint[], p_whole boolean, p_now timestamp with time zone)
 returns batch language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
 
 declare
@@ -4940,7 +5058,7 @@ begin
     continue when not found or exists (select from batch_end where subscription = o.subscription and batch = o.id);
     insert into batch_end (subscription, batch, outcome, at, events) values (o.subscription, o.id, 'taken', p_now, 0);
     o.attempt := o.attempt - (l.until is not null and l.owner is null)::int;
-    if o.attempt >= least(s.max_attempts - coalesce((select max(attempt) from event_retry where id = any (o.retried)), 0), 5) then
+    if o.attempt >= least(s.max_attempts - coalesce((select max(attempt) from event_retry where id = any (o.retried)), 0), 5) and not p_whole then
       perform set_apart(s, o, p_now);
       continue;
     end if;
@@ -5112,6 +5230,7 @@ begin
     end loop;
     if not p_same_history then
       /* What was handed out after the dump had ids that others, such as targets of a forward, have seen. */
+      update forward_batch set txid = pg_current_xact_id()::text::bigint;
       perform setval('batch_id', nextval('batch_id') + 1000000000000);
     end if;
     update installation set cluster = (select system_identifier::text from pg_control_system());
@@ -5604,26 +5723,23 @@ returns TABLE(fault jsonb, existed boolean) language plpgsql volatile security d
 #variable_conflict use_column
 declare
   q queue;
-  v_subscriptions text[];
-  v_tables text[];
+  v_fault jsonb;
 begin
-  select * into q from queue where name = p_name and dropped_at is null for update;
-  if q.id is null then
-    return query select null::jsonb, false;
-    return;
-  elsif q.kind <> 'stream' then
-    return query select queue_fault(p_name, 'stream'), true;
+  select * into q from queue where name = p_name and dropped_at is null;
+  v_fault := case when q.kind <> 'stream' then queue_fault(p_name, 'stream') when not p_force then stream_in_use_fault(q) end;
+  if q.id is not null and v_fault is null then
+    /* Before the row: who publishes or subscribes has this one, and may come to the row. */
+    perform pg_advisory_xact_lock(lock_space('stream'), q.id);
+    select * into q from queue where id = q.id and dropped_at is null for update;
+    v_fault := case when not p_force then stream_in_use_fault(q) end;
+  end if;
+  if q.id is null or v_fault is not null then
+    return query select v_fault, q.id is not null;
     return;
   end if;
-  v_subscriptions := array(select name from subscription where stream = q.id order by name);
-  v_tables := array(select distinct relation::regclass::text from captures_of(p_name) where stream = q.id and not inherited order by 1);
-  if v_subscriptions || v_tables <> '{}' and not p_force then
-    return query select jsonb_build_object('code', 'stream_in_use', 'stream', p_name, 'subscriptions', v_subscriptions, 'tables', v_tables), true;
-    return;
-  end if;
-  perform pg_advisory_xact_lock(lock_space('stream'), q.id);
   perform forget_subscription(id) from subscription where stream = q.id order by id;
   delete from tick where stream = q.id;
+  delete from forward_stream where stream = q.id;
   delete from stream_segment where stream = q.id;
   delete from stream where id = q.id;
   execute format('drop table %I.%I', current_schema(), event_table(q.id));
@@ -5638,11 +5754,9 @@ end
 returns TABLE(fault jsonb, existed boolean) language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
 declare
-  s subscription := subscription_of(p_stream, p_name);
+  s subscription := lock_subscription(p_stream, p_name);
 begin
-  if s.id is not null then
-    perform forget_subscription(s.id);
-  end if;
+  perform forget_subscription(s.id) where s.id is not null;
   return query select case when s.id is null and stream_of(p_stream) is null then queue_fault(p_stream, 'stream') end, s.id is not null;
 end
 
@@ -5745,6 +5859,70 @@ begin
     delete from event_retry where id = any (n.retried);
   end if;
   return query select v_fault, v_dead;
+end
+
+
+
+-- function try_forward(p_source text, p_batch jsonb, p_streams text[], p_subscriptions jsonb)
+returns TABLE(fault jsonb, verdict text) language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off as
+
+#variable_conflict use_column
+declare
+  f forward_position;
+  b forward_batch;
+begin
+  insert into forward_position (source, batch, place, at, subscriptions) values (p_source, 0, '', clock(), '[]') on conflict do nothing;
+  select * into f from forward_position where source = p_source for update;
+  verdict := case when p_batch is null or f.place = p_batch->>'place' then 'copied' when f.batch >= (p_batch->>'id')::bigint then 'behind' else 'new' end;
+  if verdict = 'behind' then
+    return next;
+    return;
+  end if;
+  /* Else a crash might forget the copies after the source has finished the batch. */
+  if current_setting('synchronous_commit') = 'off' then
+    perform set_config('synchronous_commit', 'on', true);
+  end if;
+  if verdict = 'new' then
+    select coalesce(fault, queue_fault(n, 'stream')) into fault from unnest(p_streams) n where (stream_of(n)).id is null limit 1;
+    insert into forward_stream (source, stream) select p_source, (stream_of(n)).id from unnest(p_streams) n where fault is null on conflict do nothing;
+    insert into forward_batch (source, batch, txid, txids, from_id, to_id)
+      select p_source, (p_batch->>'id')::bigint, pg_current_xact_id()::text::bigint, (p_batch->>'range')::int8multirange, (p_batch->>'from')::bigint, (p_batch->>'to')::bigint where p_streams <> '{}';
+  end if;
+  update forward_position set batch = coalesce((p_batch->>'id')::bigint, batch), place = coalesce(p_batch->>'place', place), at = clock(), subscriptions = p_subscriptions where source = p_source;
+  for b in select * from forward_batch where source = p_source order by batch loop
+    exit when forward_waits(b, p_subscriptions);
+    delete from forward_batch where source = p_source and batch = b.batch;
+  end loop;
+  return next;
+end
+
+
+
+-- function try_forward_source(p_stream text, p_subscription text, p_batch bigint, p_lease bigint)
+returns TABLE(fault jsonb, info jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off, enable_hashjoin=off, enable_mergejoin=off as
+
+declare
+  s subscription := subscription_of(p_stream, p_subscription);
+  n batch;
+  v_txids jsonb;
+begin
+  fault := coalesce(isolation_fault(), reading_fault(s, p_stream, p_subscription));
+  if fault is null and p_batch is not null then
+    n := held_batch(s.id, p_batch, p_lease);
+    if n.id is null then
+      fault := stale_batch_fault(p_stream, p_subscription, p_batch);
+    elsif n.retried is not null then
+      v_txids := (select jsonb_object_agg(event, txid::text) from event_retry where id = any (n.retried));
+    else
+      execute 'select jsonb_object_agg(id, txid::text) from ' || events_of(s.stream) || ' where id between $2 and $3' into v_txids using n.txids, n.from_id, n.to_id;
+    end if;
+  end if;
+  if fault is null then
+    info := jsonb_build_object('source', installation_id() || ':' || p_stream || ':' || p_subscription, 'subscriptions', forward_state(s.stream, s.id),
+      'txids', v_txids, 'range', n.txids::text, 'from', n.from_id::text, 'to', n.to_id::text,
+      'place', concat_ws('/', n.root, n.slice, n.events, n.from_id, n.to_id));
+  end if;
+  return next;
 end
 
 
@@ -6005,14 +6183,12 @@ end
 returns TABLE(fault jsonb, batch jsonb, id bigint, at timestamp with time zone, type text, key text, data jsonb, headers jsonb, extra1 text, extra2 text, extra3 text, extra4 text, attempt integer) language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
 declare
-  s subscription := subscription_of(p_stream, p_subscription);
+  s subscription;
   n batch;
 begin
-  fault := coalesce(isolation_fault(), reading_fault(s, p_stream, p_subscription));
+  fault := isolation_fault();
   if fault is null then
-    perform pg_advisory_xact_lock(lock_space('subscription'), s.id);
-    /* It may be gone, or expired, by now. */
-    s := subscription_of(p_stream, p_subscription);
+    s := lock_subscription(p_stream, p_subscription);
     fault := reading_fault(s, p_stream, p_subscription);
   end if;
   if fault is not null then
@@ -6025,7 +6201,7 @@ begin
   if p_min_lag > '0' then
     perform tick_for_lag(s.stream, p_min_lag);
   end if;
-  n := hand_out(s, p_owner, p_shared, coalesce(p_lease, s.lease), p_max, p_min, p_max_wait, case when p_min_lag > '0' then clock() - p_min_lag end);
+  n := hand_out(s, p_owner, p_shared, p_durable, coalesce(p_lease, s.lease), p_max, p_min, p_max_wait, case when p_min_lag > '0' then clock() - p_min_lag end);
   if n.id is not null then
     batch := batch_info(n, s.max_attempts);
     return next;
@@ -6217,6 +6393,44 @@ begin
     return query insert into progress as p (id, value, note, at) values (p_id, p_value, p_note, clock())
       on conflict (id) do update set value = excluded.value, note = excluded.note, at = excluded.at returning null::jsonb, p.id;
   end if;
+end
+
+
+
+-- function try_promote_stream(p_stream text)
+returns TABLE(fault jsonb, subscription text, created boolean, events bigint) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+#variable_conflict use_column
+declare
+  q queue := stream_of(p_stream);
+  w record;
+  s subscription;
+begin
+  fault := case when q.id is null or not hold_stream(q.id) then queue_fault(p_stream, 'stream') else coalesce(isolation_fault(), cluster_fault()) end;
+  if fault is not null then
+    return next;
+    return;
+  end if;
+  perform pg_advisory_xact_lock_shared(lock_space('rotation'), q.id);
+  perform from forward_position where source in (select source from forward_stream where stream = q.id) order by source for update;
+  execute format('lock table %I in exclusive mode', event_table(q.id));
+  for w in select x->>'name' as name, (array_agg(x->'settings'))[1] as settings, jsonb_agg(x || jsonb_build_object('source', p.source)) as parts
+             from forward_stream f join forward_position p on p.source = f.source, jsonb_array_elements(p.subscriptions) x where f.stream = q.id group by 1 order by 1
+  loop
+    subscription := w.name;
+    events := 0;
+    insert into subscription (stream, name, created_at, lease, max_attempts, backoff, lag_limit, when_stuck)
+      select q.id, w.name, clock(), lease, max_attempts, backoff, lag_limit, when_stuck from jsonb_populate_record(null::subscription, w.settings)
+        on conflict (stream, name) do nothing returning * into s;
+    created := s.id is not null;
+    if created then
+      perform set_position(s.id, l.seen, l.tick, l.sent) from start_of(q.id, '"latest"') l;
+      events := take_copies(s, w.parts);
+    end if;
+    return next;
+  end loop;
+  delete from forward_stream where stream = q.id;
+  delete from forward_batch b where not exists (select from forward_stream f where f.source = b.source);
 end
 
 
@@ -6498,15 +6712,17 @@ end
 returns TABLE(fault jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
 declare
-  s subscription := subscription_of(p_stream, p_name);
+  s subscription;
   w record;
 begin
+  if isolation_fault() is null then
+    s := lock_subscription(p_stream, p_name);
+  end if;
   if s.id is null or isolation_fault() is not null or cluster_fault() is not null then
-    return query select case when s.id is null then subscription_fault(p_stream, p_name) else coalesce(isolation_fault(), cluster_fault()) end;
+    return query select coalesce(isolation_fault(), case when s.id is null then subscription_fault(p_stream, p_name) end, cluster_fault());
     return;
   end if;
   perform pg_advisory_xact_lock_shared(lock_space('rotation'), s.stream);
-  perform pg_advisory_xact_lock(lock_space('subscription'), s.id);
   select * into w from start_of(s.stream, p_from);
   if w.seen is null then
     return query select jsonb_build_object('code', 'tick_not_found', 'stream', p_stream, 'tick', p_from->'tick');
@@ -6954,8 +7170,11 @@ returns TABLE(fault jsonb, info jsonb) language plpgsql volatile security define
 declare
   q queue;
 begin
-  select * into q from queue where name = p_name and dropped_at is null for no key update;
-  if q.kind is distinct from 'stream' then
+  q := stream_of(p_name);
+  /* In the order of who drops it. */
+  perform hold_stream(q.id);
+  select * into q from queue where id = q.id and dropped_at is null for no key update;
+  if q.id is null then
     return query select queue_fault(p_name, 'stream'), null::jsonb;
     return;
   end if;
@@ -6971,10 +7190,10 @@ returns TABLE(fault jsonb, info jsonb) language plpgsql volatile security define
 declare
   s subscription := subscription_of(p_stream, p_name);
 begin
-  if s.id is not null then
-    perform set_subscription(s.id, p_patch);
-  end if;
-  return query select case when s.id is null then subscription_fault(p_stream, p_name) end, (select subscription_info(n) from subscription n where n.id = s.id);
+  perform set_subscription(s.id, p_patch);
+  info := (select subscription_info(n) from subscription n where n.id = s.id);
+  fault := case when info is null then subscription_fault(p_stream, p_name) end;
+  return next;
 end
 
 
@@ -7255,6 +7474,9 @@ returns boolean language sql stable as
 -- index event_retry_due: CREATE INDEX event_retry_due ON event_retry USING btree (subscription, due, id)
 -- index event_retry_pkey: CREATE UNIQUE INDEX event_retry_pkey ON event_retry USING btree (id)
 -- index floor_pkey: CREATE UNIQUE INDEX floor_pkey ON floor USING btree (storage, queue, priority, version)
+-- index forward_batch_pkey: CREATE UNIQUE INDEX forward_batch_pkey ON forward_batch USING btree (source, batch)
+-- index forward_position_pkey: CREATE UNIQUE INDEX forward_position_pkey ON forward_position USING btree (source)
+-- index forward_stream_pkey: CREATE UNIQUE INDEX forward_stream_pkey ON forward_stream USING btree (source, stream)
 -- index installation_pkey: CREATE UNIQUE INDEX installation_pkey ON installation USING btree (only_one)
 -- index message_claim: CREATE INDEX message_claim ON ONLY message USING btree (queue, priority, vt, id) WHERE (vt < 'infinity'::timestamp with time zone)
 -- index message_group_held: CREATE INDEX message_group_held ON ONLY message USING btree (queue, grp) WHERE ((grp IS NOT NULL) AND (lease IS NOT NULL))
@@ -7307,6 +7529,9 @@ returns boolean language sql stable as
 -- table dependency: 
 -- table event_retry: 
 -- table floor: 
+-- table forward_batch: 
+-- table forward_position: fillfactor=50
+-- table forward_stream: 
 -- table installation: 
 -- table message: LIST (segment)
 -- table message_0: FOR VALUES IN ('0') fillfactor=90, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0

@@ -23,7 +23,7 @@ describe("streams", () => {
     const { counts, violations, errors } = await run(6)
     expect(errors).toEqual([])
     expect(violations).toEqual(Object.fromEntries(Object.keys(violations).map((name) => [name, 0])))
-    for (const name of ["published", "rolled back", "savepoints rolled back", "put off", "taken over", "cut windows", "rotated", "truncated", "held", "finishes refused", "processes killed", "backends terminated"]) {
+    for (const name of ["published", "rolled back", "savepoints rolled back", "put off", "taken over", "cut windows", "batches cleared", "rotated", "truncated", "held", "finishes refused", "processes killed", "backends terminated"]) {
       expect(counts[name], name).toBeGreaterThan(0)
     }
   }, 120_000)

@@ -8,6 +8,6 @@ export function keepAuditLog<Tx>({ sluice, events, orders }: Shop<Tx>): Subscrib
     events,
     subscriptions.auditLog,
     ({ id, type, key, data, attempt }, { tx }) => orders.insertAuditEntry(tx, { eventId: id, type, orderId: key ?? "", data: JSON.stringify(data), attempt }),
-    { members: 2, transactional: true },
+    { members: 2, transactional: true, maintenance: false }, // a worker runs it
   )
 }

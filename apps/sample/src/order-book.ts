@@ -15,6 +15,6 @@ export function keepOrderBook<Tx>({ sluice, events, orders }: Shop<Tx>): Subscri
       "order.paid": ({ data }, { tx }) => orders.countStep(tx, data.orderId, "paid"),
       "order.shipped": ({ data }, { tx }) => orders.countStep(tx, data.orderId, "shipped"),
     },
-    { transactional: true },
+    { transactional: true, maintenance: false }, // a worker runs it
   )
 }

@@ -62,7 +62,7 @@ async function query<Row extends object>(url: string, ...statements: string[]): 
 }
 
 describe("pnpm demo", () => {
-  test("runs over every adapter and across them, and loses and repeats nothing", { timeout: 90_000 }, async () => {
+  test("runs over every adapter and across them, and loses and repeats nothing", { timeout: 180_000 }, async () => {
     const { code, output, rows, streams, deadLetter, log } = await runDemo({})
     expect({ code, output }).toMatchObject({ code: 0 })
     expect(rows.map((row) => row.adapter)).toEqual([

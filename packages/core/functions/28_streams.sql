@@ -134,8 +134,11 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   q queue;
 begin
-  select * into q from queue where name = p_name and dropped_at is null for no key update;
-  if q.kind is distinct from 'stream' then
+  q := stream_of(p_name);
+  /* In the order of who drops it. */
+  perform hold_stream(q.id);
+  select * into q from queue where id = q.id and dropped_at is null for no key update;
+  if q.id is null then
     return query select queue_fault(p_name, 'stream'), null::jsonb;
     return;
   end if;
@@ -144,32 +147,48 @@ begin
 end
 $$
 -- next
+/* The triggers that feed a stream, or fed one of this name; inherited: a partition has it from its parent. */
+create or replace function {schema}.captures_of(p_stream text) returns table (relation oid, name name, stream int, inherited boolean)
+language sql stable set search_path = {schema}, pg_temp as $$
+  select t.tgrelid, t.tgname, (o->>'id')::int, t.tgparentid <> 0
+    from pg_trigger t,
+         /* Other triggers have other arguments, or none; this is not to be evaluated for them. */
+         lateral (select case when t.tgfoid = any (array(select oid from pg_proc where pronamespace = own_schema() and proname in ('capture', 'capture_row')))
+           then convert_from(substr(t.tgargs, 1, length(t.tgargs) - 1), getdatabaseencoding())::jsonb end) a(o)
+   where o->>'stream' = p_stream
+$$
+-- next
+create or replace function {schema}.stream_in_use_fault(q {schema}.queue) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select jsonb_build_object('code', 'stream_in_use', 'stream', q.name, 'subscriptions', subscriptions, 'tables', tables)
+    from (select array(select name from subscription where stream = q.id order by name),
+                 array(select distinct relation::regclass::text from captures_of(q.name) where stream = q.id and not inherited order by 1)) u(subscriptions, tables)
+   where subscriptions || tables <> '{}'
+$$
+-- next
 /* Refused while there are subscriptions or captured tables, unless forced. Waits for every transaction that publishes to it. */
 create or replace function {schema}.try_drop_stream(p_name text, p_force boolean) returns table (fault jsonb, existed boolean)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 #variable_conflict use_column
 declare
   q queue;
-  v_subscriptions text[];
-  v_tables text[];
+  v_fault jsonb;
 begin
-  select * into q from queue where name = p_name and dropped_at is null for update;
-  if q.id is null then
-    return query select null::jsonb, false;
-    return;
-  elsif q.kind <> 'stream' then
-    return query select queue_fault(p_name, 'stream'), true;
+  select * into q from queue where name = p_name and dropped_at is null;
+  v_fault := case when q.kind <> 'stream' then queue_fault(p_name, 'stream') when not p_force then stream_in_use_fault(q) end;
+  if q.id is not null and v_fault is null then
+    /* Before the row: who publishes or subscribes has this one, and may come to the row. */
+    perform pg_advisory_xact_lock(lock_space('stream'), q.id);
+    select * into q from queue where id = q.id and dropped_at is null for update;
+    v_fault := case when not p_force then stream_in_use_fault(q) end;
+  end if;
+  if q.id is null or v_fault is not null then
+    return query select v_fault, q.id is not null;
     return;
   end if;
-  v_subscriptions := array(select name from subscription where stream = q.id order by name);
-  v_tables := array(select distinct relation::regclass::text from captures_of(p_name) where stream = q.id and not inherited order by 1);
-  if v_subscriptions || v_tables <> '{}' and not p_force then
-    return query select jsonb_build_object('code', 'stream_in_use', 'stream', p_name, 'subscriptions', v_subscriptions, 'tables', v_tables), true;
-    return;
-  end if;
-  perform pg_advisory_xact_lock(lock_space('stream'), q.id);
   perform forget_subscription(id) from subscription where stream = q.id order by id;
   delete from tick where stream = q.id;
+  delete from forward_stream where stream = q.id;
   delete from stream_segment where stream = q.id;
   delete from stream where id = q.id;
   execute format('drop table %I.%I', current_schema(), event_table(q.id));

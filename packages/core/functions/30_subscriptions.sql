@@ -1,8 +1,8 @@
-/* Those of its batches that are open. A look-up for each: what a join plans reads every batch that has ended. */
+/* Those of its batches that are open. Looked up one by one: a join may read all ends there ever were. */
 create or replace function {schema}.open_batches(b {schema}.batch) returns bigint[]
 language sql stable set search_path = {schema}, pg_temp set enable_seqscan = off as $$
   select array(select o from unnest(b.open || case when b.lease is not null then array[b.id] else '{}' end) o
-                where (select true from batch_end e where e.subscription = b.subscription and e.batch = o) is null order by o)
+                where (select e.batch from batch_end e where e.subscription = b.subscription and e.batch = o) is null order by o)
 $$
 -- next
 create or replace function {schema}.newest_batch(p_subscription int) returns {schema}.batch
@@ -138,10 +138,27 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   s subscription := subscription_of(p_stream, p_name);
 begin
-  if s.id is not null then
-    perform set_subscription(s.id, p_patch);
-  end if;
-  return query select case when s.id is null then subscription_fault(p_stream, p_name) end, (select subscription_info(n) from subscription n where n.id = s.id);
+  perform set_subscription(s.id, p_patch);
+  info := (select subscription_info(n) from subscription n where n.id = s.id);
+  fault := case when info is null then subscription_fault(p_stream, p_name) end;
+  return next;
+end
+$$
+-- next
+/* A subscription as it is under its lock, which follows that of its stream. One that was dropped and made anew while the lock was waited
+   for is another, with a lock of its own. */
+create or replace function {schema}.lock_subscription(p_stream text, p_name text) returns {schema}.subscription
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  s subscription := subscription_of(p_stream, p_name);
+  v_locked int;
+begin
+  while s.id is distinct from v_locked loop
+    v_locked := s.id;
+    perform hold_stream(s.stream), pg_advisory_xact_lock(lock_space('subscription'), s.id) where s.id is not null;
+    s := subscription_of(p_stream, p_name);
+  end loop;
+  return s;
 end
 $$
 -- next
@@ -149,15 +166,17 @@ $$
 create or replace function {schema}.try_reposition(p_stream text, p_name text, p_from jsonb) returns table (fault jsonb)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
-  s subscription := subscription_of(p_stream, p_name);
+  s subscription;
   w record;
 begin
+  if isolation_fault() is null then
+    s := lock_subscription(p_stream, p_name);
+  end if;
   if s.id is null or isolation_fault() is not null or cluster_fault() is not null then
-    return query select case when s.id is null then subscription_fault(p_stream, p_name) else coalesce(isolation_fault(), cluster_fault()) end;
+    return query select coalesce(isolation_fault(), case when s.id is null then subscription_fault(p_stream, p_name) end, cluster_fault());
     return;
   end if;
   perform pg_advisory_xact_lock_shared(lock_space('rotation'), s.stream);
-  perform pg_advisory_xact_lock(lock_space('subscription'), s.id);
   select * into w from start_of(s.stream, p_from);
   if w.seen is null then
     return query select jsonb_build_object('code', 'tick_not_found', 'stream', p_stream, 'tick', p_from->'tick');
@@ -187,11 +206,9 @@ $$
 create or replace function {schema}.try_drop_subscription(p_stream text, p_name text) returns table (fault jsonb, existed boolean)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
-  s subscription := subscription_of(p_stream, p_name);
+  s subscription := lock_subscription(p_stream, p_name);
 begin
-  if s.id is not null then
-    perform forget_subscription(s.id);
-  end if;
+  perform forget_subscription(s.id) where s.id is not null;
   return query select case when s.id is null and stream_of(p_stream) is null then queue_fault(p_stream, 'stream') end, s.id is not null;
 end
 $$

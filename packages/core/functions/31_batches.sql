@@ -136,7 +136,7 @@ $$
 -- next
 /* A batch whose lease is over, with what it holds, for another reader: under a new id, so that its old holder finishes nothing. One
    that is locked is just being finished. Null where there is none. Of one that nobody finished time and again the events come one by one. */
-create or replace function {schema}.take_over(s {schema}.subscription, b {schema}.batch, p_open bigint[], p_now timestamptz) returns {schema}.batch
+create or replace function {schema}.take_over(s {schema}.subscription, b {schema}.batch, p_open bigint[], p_whole boolean, p_now timestamptz) returns {schema}.batch
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
   n batch := b;
@@ -151,7 +151,7 @@ begin
     continue when not found or exists (select from batch_end where subscription = o.subscription and batch = o.id);
     insert into batch_end (subscription, batch, outcome, at, events) values (o.subscription, o.id, 'taken', p_now, 0);
     o.attempt := o.attempt - (l.until is not null and l.owner is null)::int;
-    if o.attempt >= least(s.max_attempts - coalesce((select max(attempt) from event_retry where id = any (o.retried)), 0), 5) then
+    if o.attempt >= least(s.max_attempts - coalesce((select max(attempt) from event_retry where id = any (o.retried)), 0), 5) and not p_whole then
       perform set_apart(s, o, p_now);
       continue;
     end if;
@@ -181,7 +181,7 @@ $$
 -- next
 /* What there is to hand out: what another left, events to be retried, the rest of a window, the next window. Who shares a
    subscription gets a batch beside those that are held, if they are shared too; else one at a time is out. */
-create or replace function {schema}.next_content(s {schema}.subscription, b {schema}.batch, p_shared boolean, p_max int, p_min int, p_max_wait interval, p_before timestamptz, p_now timestamptz)
+create or replace function {schema}.next_content(s {schema}.subscription, b {schema}.batch, p_shared boolean, p_whole boolean, p_max int, p_min int, p_max_wait interval, p_before timestamptz, p_now timestamptz)
 returns {schema}.batch
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
@@ -192,7 +192,7 @@ begin
       and coalesce((select l.until from batch_lease l where l.subscription = s.id and l.batch = o.id), o.until) > p_now) then
     return null;
   end if;
-  n := take_over(s, b, v_open, p_now);
+  n := take_over(s, b, v_open, p_whole, p_now);
   b.attempt := 0;
   b.retried := null;
   /* Those that are just being finished are left, and held. */
@@ -215,7 +215,7 @@ end
 $$
 -- next
 /* The batch that this owner holds, or the next one; null where there is none for him now. Under the lock of the subscription. */
-create or replace function {schema}.hand_out(s {schema}.subscription, p_owner text, p_shared boolean, p_lease interval, p_max int, p_min int, p_max_wait interval, p_before timestamptz)
+create or replace function {schema}.hand_out(s {schema}.subscription, p_owner text, p_shared boolean, p_whole boolean, p_lease interval, p_max int, p_min int, p_max_wait interval, p_before timestamptz)
 returns {schema}.batch
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
@@ -229,7 +229,7 @@ begin
     perform renew(n, v_now, p_lease);
     return n;
   end if;
-  n := next_content(s, b, p_shared, p_max, p_min, p_max_wait, p_before, v_now);
+  n := next_content(s, b, p_shared, p_whole, p_max, p_min, p_max_wait, p_before, v_now);
   if n.id is null then
     return null;
   end if;
@@ -266,14 +266,12 @@ create or replace function {schema}.try_next_batch(
 returns table (fault jsonb, batch jsonb, id bigint, at timestamptz, type text, key text, data jsonb, headers jsonb, extra1 text, extra2 text, extra3 text, extra4 text, attempt int)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
-  s subscription := subscription_of(p_stream, p_subscription);
+  s subscription;
   n batch;
 begin
-  fault := coalesce(isolation_fault(), reading_fault(s, p_stream, p_subscription));
+  fault := isolation_fault();
   if fault is null then
-    perform pg_advisory_xact_lock(lock_space('subscription'), s.id);
-    /* It may be gone, or expired, by now. */
-    s := subscription_of(p_stream, p_subscription);
+    s := lock_subscription(p_stream, p_subscription);
     fault := reading_fault(s, p_stream, p_subscription);
   end if;
   if fault is not null then
@@ -286,7 +284,7 @@ begin
   if p_min_lag > '0' then
     perform tick_for_lag(s.stream, p_min_lag);
   end if;
-  n := hand_out(s, p_owner, p_shared, coalesce(p_lease, s.lease), p_max, p_min, p_max_wait, case when p_min_lag > '0' then clock() - p_min_lag end);
+  n := hand_out(s, p_owner, p_shared, p_durable, coalesce(p_lease, s.lease), p_max, p_min, p_max_wait, case when p_min_lag > '0' then clock() - p_min_lag end);
   if n.id is not null then
     batch := batch_info(n, s.max_attempts);
     return next;

@@ -139,17 +139,6 @@ begin
 end
 $$
 -- next
-/* The triggers that feed a stream, or fed one of this name; inherited: a partition has it from its parent. */
-create or replace function {schema}.captures_of(p_stream text) returns table (relation oid, name name, stream int, inherited boolean)
-language sql stable set search_path = {schema}, pg_temp as $$
-  select t.tgrelid, t.tgname, (o->>'id')::int, t.tgparentid <> 0
-    from pg_trigger t,
-         /* Other triggers have other arguments, or none; this is not to be evaluated for them. */
-         lateral (select case when t.tgfoid = any (array(select oid from pg_proc where pronamespace = own_schema() and proname in ('capture', 'capture_row')))
-           then convert_from(substr(t.tgargs, 1, length(t.tgargs) - 1), getdatabaseencoding())::jsonb end) a(o)
-   where o->>'stream' = p_stream
-$$
--- next
 /* What of a capture cannot be meant: a table without a key that updates could name, columns that there are not. */
 create or replace function {schema}.capture_fault(p_stream text, p_table regclass, p_options jsonb) returns jsonb
 language plpgsql stable set search_path = {schema}, pg_temp as $$

@@ -55,8 +55,8 @@ export interface Client<Tx = unknown> {
   stream<Schemas extends EventSchemas>(name: string, types: { readonly events: Schemas }): Stream<TypesOf<Schemas>, Tx>
   stream(name: string, types?: { readonly events?: undefined }): Stream<EventTypes, Tx>
   /** A loop that has the events of a subscription handled, by a function for each type or one for all. `start` sets it to work. */
-  subscriber<Types extends EventTypes>(stream: string | Stream<Types, Tx>, subscription: string, handlers: EventHandlers<Types, EventTransactionContext<Tx>>, options: SubscriberOptions & { readonly transactional: true }): Subscriber
-  subscriber<Types extends EventTypes>(stream: string | Stream<Types, Tx>, subscription: string, handlers: EventHandlers<Types, EventContext>, options?: SubscriberOptions & { readonly transactional?: false }): Subscriber
+  subscriber<Types extends EventTypes = EventTypes>(stream: string | Stream<Types, Tx>, subscription: string, handlers: EventHandlers<NoInfer<Types>, EventTransactionContext<Tx>>, options: SubscriberOptions & { readonly transactional: true }): Subscriber
+  subscriber<Types extends EventTypes = EventTypes>(stream: string | Stream<Types, Tx>, subscription: string, handlers: EventHandlers<NoInfer<Types>, EventContext>, options?: SubscriberOptions & { readonly transactional?: false }): Subscriber
   /** A loop that has messages handled, of one queue or of many. `start` sets it to work. */
   worker(handlers: readonly Handler<Tx>[], options?: WorkerOptions): Worker
   /** Puts a reader that is no worker into the list of workers. Throws `QueueNotFoundError`. Plain sends and reads need no such thing, and leave no trace there. */
@@ -124,7 +124,7 @@ export function createClient<Tx>(driver: Driver<Tx>, options: ClientOptions = {}
       return createStream<TypesOf<Schemas>, Tx>(session, hub, transactions, name, types?.events)
     },
     subscriber: (stream: string | Pick<Stream, "name" | "schemas">, subscription: string, handlers: unknown, how?: SubscriberOptions) => {
-      const { name, schemas } = typeof stream === "string" ? { name: stream, schemas: undefined } : stream
+      const { name, schemas } = typeof stream === "object" && stream !== null ? stream : { name: stream, schemas: undefined }
       validateName(name, "stream")
       validateName(subscription, "subscription")
       const subscriber = createSubscriber({ session, hub, transactions, wake, stream: name, subscription, schemas }, handlers, how === undefined ? {} : how)

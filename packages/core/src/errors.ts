@@ -45,11 +45,11 @@ export class QueueOptionsDifferError extends SluiceError {
   readonly queue: string
   readonly differences: readonly OptionDifference[]
 
-  constructor(queue: string, differences: readonly OptionDifference[], kind: "queue" | "stream" | "subscription" = "queue") {
+  constructor(queue: string, differences: readonly OptionDifference[], kind: "queue" | "stream" | "subscription" = "queue", stream?: string) {
     const list = differences
       .map((d) => `${d.option} is ${JSON.stringify(d.stored)}, asked for was ${JSON.stringify(d.requested)}`)
       .join("; ")
-    const advice = differences.some(({ option }) => option === "storage") ? "Storage is fixed at creation; create another queue." : `To change them: client.admin.${updates[kind]}("${queue}", { … }).`
+    const advice = differences.some(({ option }) => option === "storage") ? "Storage is fixed at creation; create another queue." : `To change them: client.admin.${updates[kind]}(${stream === undefined ? "" : `"${stream}", `}"${queue}", { … }).`
     super("options_differ", `The ${kind} "${queue}" exists with other options: ${list}. ${advice}`)
     this.queue = queue
     this.differences = differences

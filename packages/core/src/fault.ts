@@ -92,7 +92,7 @@ export function errorFromFault(text: string): SluiceError {
     case "wrong_kind":
       return new WrongKindError(fault.queue, fault.expected, fault.actual)
     case "options_differ":
-      return new QueueOptionsDifferError(fault.queue, fault.differences.map(readable), fault.kind)
+      return new QueueOptionsDifferError(fault.queue, fault.differences.map(readable), fault.kind, fault.stream)
     case "dead_letter_cycle":
       return new DeadLetterCycleError(fault.queue, fault.path)
     case "storage_fixed":

@@ -1,4 +1,5 @@
-import { PayloadInvalidError, PayloadTooLargeError } from "./errors.ts"
+import { describe } from "./check.ts"
+import { InvalidOptionError, PayloadInvalidError, PayloadTooLargeError } from "./errors.ts"
 
 /** Limits of what may be stored in one message. */
 export interface PayloadLimits {
@@ -35,6 +36,13 @@ export function encodeJson(value: unknown, root: string, limits: Required<Payloa
   check(value, root, { limits, index, parents: new Set() })
   const text = JSON.stringify(value)
   checkBytes(text, limits.maxBytes, index === undefined ? root : `${root} of item ${index}`, index)
+  return text
+}
+
+/** Headers are an object, also once its `toJSON` has been at it. */
+export function encodeHeaders(headers: unknown, field: string, limits: Required<PayloadLimits>, index?: number): string {
+  const text = typeof headers === "object" && headers !== null && !Array.isArray(headers) ? encodeJson(headers, "headers", limits, index) : ""
+  if (!text.startsWith("{")) throw new InvalidOptionError(field, headers, `must be an object, got ${describe(headers)}`)
   return text
 }
 

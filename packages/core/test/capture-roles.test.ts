@@ -78,11 +78,13 @@ test("what a writer supplies is data: in values, and in what the search_path fin
   const { name: stream, news } = await freshStream(client)
   const notes = await table("notes", "id text primary key, note text")
   await owner.client.admin.captureTable(notes, { stream, old: true, when: "length(note) > 0", expressions: { type: "lower(id)", extra3: "upper(note)" } })
+  await pool.query(`create schema traps authorization "${writer.name}"`)
   const evil = `x'); drop table shop.notes; select ('$1' || $2 -- %s %I "`
   await inTransaction(writer.pool, async (tx) => {
-    await tx.query(`create temporary table queue (id int); create function pg_temp.lower(text) returns text language sql as 'select ''caught''';
-      create function pg_temp.to_jsonb(anyelement) returns jsonb language sql as 'select ''"caught"''::jsonb'; create function pg_temp.length(text) returns int language sql as 'select 0'`)
-    await tx.query("set local search_path = pg_temp, pg_catalog, public")
+    await tx.query(`create temporary table queue (id int); create function traps.lower(text) returns text language sql as $$ select 'caught' $$;
+      create function traps.to_jsonb(anyelement) returns jsonb language sql as $$ select '"caught"'::jsonb $$; create function traps.length(text) returns int language sql as 'select 0';
+      create function traps.set_config(text, text, boolean) returns text language sql as $$ select 'caught' $$`)
+    await tx.query("set local search_path = traps, pg_temp, pg_catalog, public")
     await tx.query(`insert into ${notes} values ($1, $1)`, [evil])
     await tx.query(`update ${notes} set note = 'n'`)
   })
@@ -105,7 +107,7 @@ test("a writer forges no event by the setting that the triggers share, and finds
   expect(await news()).toMatchObject([{ type: "forged.truncate", data: null, extra: ["shop.forged", null, null, null] }, { type: "forged.insert", data: { id: 1 } }])
 })
 
-test("a trigger in between that writes to a captured table, or one of the two that is gone, fails the write and loses nothing", async () => {
+test("where one of the two triggers is gone a write fails, and is not lost to the stream", async () => {
   const { name: stream } = await freshStream(client)
   const first = await table("half")
   await owner.client.admin.captureTable(first, { stream })

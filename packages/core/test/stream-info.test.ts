@@ -101,6 +101,13 @@ describe("getSubscriptionInfo, as PgQ's get_consumer_info", () => {
     expect(await client.admin.getSubscriptionInfo(name, "reader")).toMatchObject({ retries: 1, dead: 1, pendingEvents: 0, lag: 0 })
   })
 
+  test("one that exists with other options, and how they are changed", async () => {
+    const name = await freshStream()
+    await client.admin.createSubscription(name, "reader")
+    const error = await errorOf(client.admin.createSubscription(name, "reader", { lease: "5s" }))
+    expect(error.message).toContain(`client.admin.updateSubscription("${name}", "reader", { … })`)
+  })
+
   test("lists them in order of name, and says what is not there", async () => {
     const name = await freshStream()
     for (const subscription of ["b", "a", "c"]) await client.admin.createSubscription(name, subscription)

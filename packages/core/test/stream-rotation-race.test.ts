@@ -130,6 +130,26 @@ test("many processes that maintain at once do not harm each other", async () => 
   expect(rows[0]!.generations).toBeGreaterThan(5)
 })
 
+test("the loop of maintenance ticks, rotates and empties by itself, and tells of it", async () => {
+  const name = await freshStream({ rotationPeriod: "50ms", tickerMaxCount: 1 })
+  await publish(name, "a")
+  const told = { ticks: 0, rotated: 0, emptied: 0 }
+  const loop = client.maintenance({
+    interval: "10ms",
+    onReport: ({ ticks, rotated, emptied }) => {
+      told.ticks += ticks
+      told.rotated += rotated
+      told.emptied += emptied
+    },
+  })
+  loop.start()
+  await until(async () => (await stored(name)).every((count) => count === 0), "it is emptied")
+  await loop.stop()
+  expect(told.ticks).toBeGreaterThan(0)
+  expect(told.rotated).toBeGreaterThan(0)
+  expect(told.emptied).toBeGreaterThan(0)
+})
+
 test("a stream that is dropped meanwhile is no error of maintenance", async () => {
   const name = await freshStream()
   await publish(name, "a")

@@ -121,6 +121,10 @@ test("the attempts of an event are counted over its deliveries; at the limit it 
   expect(said().at(-1)).toBe("done 1")
 })
 
+const rejected = async (): Promise<never> => {
+  throw new Error("unhandled?")
+}
+
 test("backoff says how long, onError what; what they throw, or a promise, is an error kept with the event", async () => {
   const events = await stream()
   await publish(events, "backoff", "onError", "dead", "fine", "rejects", "late")
@@ -135,7 +139,7 @@ test("backoff says how long, onError what; what they throw, or a promise, is an 
       if (data === "onError") throw new Error("bad onError")
       if (data === "dead") return outcome.deadLetter(error)
       if (data === "fine") return outcome.done()
-      if (data === "rejects") return Promise.reject(new Error("unhandled?")) as never
+      if (data === "rejects") return rejected() as never
       return undefined
     },
   })

@@ -107,7 +107,9 @@ describe.each(driverNames)("over %s", (driver) => {
     const { client, driver: raw, effect, end } = openEffects(driver, url, 4)
     const { subscriber, said } = watchSubscriber(client.subscriber(name, "s", async (event, { tx }) => {
       await effect({ queue: name, payload: event.data }, tx)
-      if (Number(event.data) % 3 === 0) await raw.within(tx).query("select pg_terminate_backend(pg_backend_pid())")
+      if (Number(event.data) % 3 !== 0) return
+      const [backend] = await raw.within(tx).query<{ pid: number }>("select pg_backend_pid()::int4 as pid")
+      await pool.query("select pg_terminate_backend($1, 5000)", [backend!.pid])
     }, { transactional: true, members: 2, maxEvents: 3, maintenance: false, pollInterval: "20ms" }))
     await subscriber.drain()
     expect(said().filter((one) => !one.startsWith("retry")).toSorted()).toEqual(["dead 0", "dead 3", "done 1", "done 2", "done 4", "done 5"])

@@ -1,10 +1,11 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { gunzipSync } from "node:zlib"
-import { createClient } from "@sluice/core"
+import { createClient, WrongKindError } from "@sluice/core"
 import { pgDriver } from "@sluice/pg"
 import { databasePerFile } from "@sluice/testkit/vitest"
 import { afterAll, expect, test } from "vitest"
+import { errorOf } from "./helpers/error-of.ts"
 import { openPool } from "./helpers/harness.ts"
 
 interface OldMigration {
@@ -49,6 +50,16 @@ test("an installation of version 7 comes up to date with everything in it, and i
   expect((await queue.readBatch({ limit: 10 })).map(({ payload }) => payload)).toEqual([3, 4, 5])
   expect(await client.admin.archive.count({ queue: "old" })).toBe(1)
   expect(await client.maintenance().run()).toMatchObject({ ran: true, refused: 0 })
+
+  await client.admin.createStream("new")
+  await client.admin.createSubscription("new", "test")
+  await pool.query("create table noted (id bigint primary key)")
+  await client.admin.captureTable("noted", { stream: "new" })
+  await pool.query("insert into noted values (1)")
+  expect(await (await client.stream("new").subscription("test").nextBatch())!.list()).toMatchObject([{ type: "noted.insert", data: { id: "1" } }])
+  await client.admin.dropQueue("dead", { force: true })
+  expect(await errorOf(client.admin.createStream("old"))).toBeInstanceOf(WrongKindError)
+  expect(await client.admin.verify()).toEqual({ ok: true, differences: [] })
 })
 
 test("an upgrade brings new functions to dedicated storages too, and to the roles", async () => {

@@ -4,6 +4,7 @@ import { drizzle as overPg1 } from "drizzle-orm-1/node-postgres"
 import { drizzle as overPostgresJs1 } from "drizzle-orm-1/postgres-js"
 import { integer, pgTable } from "drizzle-orm/pg-core"
 import { integer as integer1, pgTable as pgTable1 } from "drizzle-orm-1/pg-core"
+import { createClient } from "@sluice/core"
 import { drizzleDriver } from "../src/index.ts"
 
 const orders = pgTable("orders", { id: integer() })
@@ -35,3 +36,14 @@ driver.within(db)
 driver1.within(db1)
 // @ts-expect-error nor is nothing
 driver.within(undefined)
+
+const client = createClient(driver)
+void client.subscriber("orders", "s", (_, { tx }) => tx.query.orders.findFirst(), { transactional: true })
+void createClient(driver1).subscriber("orders", "s", (_, { tx }) => tx.select().from(orders1), { transactional: true })
+void db.transaction((tx) => client.stream("orders").publish("paid", 1, { tx }))
+// @ts-expect-error without transactional there is none
+void client.subscriber("orders", "s", (_, { tx }) => tx)
+// @ts-expect-error a database is no transaction
+void client.stream("orders").publish("paid", 1, { tx: db })
+// @ts-expect-error nor is the transaction of another version
+void db1.transaction((tx) => client.stream("orders").publish("paid", 1, { tx }))

@@ -1,5 +1,5 @@
 import { Pool, type PoolClient } from "pg"
-import type { Driver } from "@sluice/core"
+import { createClient, type Driver } from "@sluice/core"
 import { pgDriver } from "../src/index.ts"
 
 const pool = new Pool()
@@ -29,3 +29,11 @@ driver.within(pool)
 driver.within(undefined)
 // @ts-expect-error neither pool nor URL nor config
 pgDriver(undefined)
+
+const client = createClient(driver)
+void client.subscriber("orders", "s", (_, { tx }) => tx.query("select 1").then(() => tx.release), { transactional: true })
+void client.transaction((tx) => client.stream("orders").publish("paid", 1, { tx }))
+// @ts-expect-error without transactional there is none
+void client.subscriber("orders", "s", (_, { tx }) => tx)
+// @ts-expect-error a pool is no transaction
+void client.stream("orders").publish("paid", 1, { tx: pool })

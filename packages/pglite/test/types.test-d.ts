@@ -1,5 +1,5 @@
 import type { PGlite, Transaction } from "@electric-sql/pglite"
-import type { Driver } from "@sluice/core"
+import { createClient, type Driver } from "@sluice/core"
 import { pgliteDriver } from "../src/index.ts"
 
 declare const db: PGlite
@@ -12,3 +12,10 @@ void driver.transaction(async (tx) => {
 driver.within(db)
 // @ts-expect-error nor is nothing
 driver.within(undefined)
+
+const client = createClient(driver)
+void client.subscriber("orders", "s", (_, { tx }) => tx.exec("select 1"), { transactional: true })
+// @ts-expect-error without transactional there is none
+void client.subscriber("orders", "s", (_, { tx }) => tx)
+// @ts-expect-error a database is no transaction
+void client.stream("orders").publish("paid", 1, { tx: db })

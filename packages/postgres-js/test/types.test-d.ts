@@ -1,5 +1,5 @@
 import type postgres from "postgres"
-import type { Driver } from "@sluice/core"
+import { createClient, type Driver } from "@sluice/core"
 import { postgresJsDriver } from "../src/index.ts"
 
 declare const sql: postgres.Sql<{ point: [number, number] }>
@@ -16,3 +16,11 @@ driver.within(sql)
 driver.within(undefined)
 // @ts-expect-error neither client nor URL
 postgresJsDriver(undefined)
+
+const client = createClient(driver)
+void client.subscriber("orders", "s", (_, { tx }) => tx`select 1`.then(() => tx.savepoint), { transactional: true })
+void client.transaction((tx) => client.stream("orders").publish("paid", 1, { tx }))
+// @ts-expect-error without transactional there is none
+void client.subscriber("orders", "s", (_, { tx }) => tx)
+// @ts-expect-error a client is no transaction
+void client.stream("orders").publish("paid", 1, { tx: sql })

@@ -7,12 +7,16 @@ import type { Child } from "../start-child.ts"
 import { ledger } from "./ledger.ts"
 import { READER, STREAM } from "./settings.ts"
 
-/** Ticks and rotates far more often than maintenance does. Two of these at a time must not harm each other. */
+/** Ticks, rotates and clears far more often than maintenance does. Two of these at a time must not harm each other. */
 export async function turn(pool: Pool, random: Random, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     await pool.query("select from sluice.try_tick($1, false, null, null)", [STREAM])
     const { rows: [row] } = await pool.query<{ did: string }>("select did from sluice.rotate_step($1)", [STREAM])
     if (row!.did !== "nothing") await ledger.note(pool, row!.did)
+    if (random.chance(0.1)) {
+      const { rows } = await pool.query<{ count: number }>("select sluice.clear_batches(10) as count")
+      await ledger.note(pool, "batches cleared", rows[0]!.count)
+    }
     await pause(random.integer(30, 100), signal)
   }
 }

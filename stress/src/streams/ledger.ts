@@ -1,7 +1,7 @@
 import type { StreamEvent } from "@sluice/core"
 import type { Pool, PoolClient } from "pg"
 
-/** What was really committed and done, in plain tables beside Sluice: written in the transaction that publishes, or that finishes. */
+/** What was really committed and done, in plain tables beside Sluice: written in the transaction that publishes, or that finishes. Of batches that are cleared triggers keep count. */
 const tables = `
   create schema ledger;
   create table ledger.sent (event bigint, tx text, n int, txid xid8 default pg_current_xact_id());
@@ -10,7 +10,14 @@ const tables = `
   create index on ledger.handled (subscription, event);
   create table ledger.begun (subscription text, before pg_snapshot, after pg_snapshot, stored bigint[]);
   create table ledger.fault (what text, batch text);
-  create table ledger.note (what text, count int);`
+  create table ledger.note (what text, count int);
+  create function ledger.keep_note() returns trigger language plpgsql as $$ begin
+    insert into ledger.note values (tg_argv[0], 1);
+    return null;
+  end $$;
+  create trigger ledger after insert on sluice.batch_end for each row when (new.outcome = 'taken') execute function ledger.keep_note('taken over');
+  create trigger batches after insert on sluice.batch for each row when (new.lease is not null) execute function ledger.keep_note('batches');
+  create trigger cuts after insert on sluice.batch for each row when (new.slice = 2 and new.attempt = 1) execute function ledger.keep_note('cut windows');`
 
 export type Payload = { tx: string; n: number }
 type Executor = Pool | PoolClient

@@ -21,7 +21,7 @@ export async function read(reader: Reader, signal: AbortSignal): Promise<void> {
   const newOwner = (): string => `${name}-${random.integer(0, 2 ** 31)}`
   for (let owner = newOwner(); !signal.aborted; ) {
     try {
-      const limits = { maxEvents: random.pick([4, 30, 100]), chunk: random.pick([2, 50]), lease: `${random.integer(300, 800)}ms` } as const
+      const limits = { maxEvents: random.pick([10, 50, 200]), chunk: random.pick([2, 50]), lease: `${random.integer(300, 800)}ms` } as const
       const batch = await stream.subscription(name, { owner, member }).nextBatch(limits)
       if (batch === null) await pause(random.integer(2, 30), signal)
       else if (random.chance(0.01)) owner = newOwner() // crashed, with the batch open

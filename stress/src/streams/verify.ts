@@ -27,13 +27,10 @@ const counts = {
   published: "select count(*) from ledger.sent",
   handled: "select count(*) from ledger.handled",
   "put off": "select count(*) from ledger.handled where put_off",
-  batches: "select count(*) from sluice.batch where lease is not null",
-  "taken over": "select count(*) from sluice.batch_end where outcome = 'taken'",
-  "cut windows": "select count(*) from (select from sluice.batch where slice = 2 and attempt = 1) b",
   ticks: "select max(id) from sluice.tick",
 }
 
-const noted = ["transactions", "rolled back", "savepoints rolled back", "serialization failures", "finishes refused", "connections cut", "processes killed", "backends terminated", "rotated", "truncated", "held", "refused"]
+const noted = ["batches", "taken over", "cut windows", "batches cleared", "transactions", "rolled back", "savepoints rolled back", "serialization failures", "finishes refused", "connections cut", "processes killed", "backends terminated", "rotated", "truncated", "held", "refused"]
 
 async function ask(pool: Pool, text: string): Promise<number> {
   const { rows } = await pool.query<Record<string, string | null>>(text)

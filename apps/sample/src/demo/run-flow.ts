@@ -16,7 +16,7 @@ import { outstayLease } from "./outstay-lease.ts"
 import type { Fate, PlannedOrder } from "./plan-orders.ts"
 import { redriveUnpaid } from "./redrive-unpaid.ts"
 
-const patience = 30_000
+const patience = 60_000
 
 /** Places the orders with one adapter and has workers fulfil them with another, with everything going wrong on the way. Returns the payment that died. */
 export async function runFlow(flow: Flow, planned: readonly PlannedOrder[], url: string, onStage: (stage: string) => void, stop: AbortSignal): Promise<DeadMessage> {
@@ -124,6 +124,6 @@ async function untilRead({ sluice, events }: OpenShop, signal: AbortSignal): Pro
   for (;;) {
     const infos = await sluice.admin.listSubscriptions(events.name)
     if (infos.every(({ lag, pendingEvents, retries, batches }) => lag + pendingEvents + retries + batches.length === 0)) return
-    await sleep(50, undefined, { signal })
+    await sleep(200, undefined, { signal })
   }
 }

@@ -1,7 +1,7 @@
 import { checkDate, checkInteger, checkOptions } from "../check.ts"
 import { type Duration, milliseconds } from "../duration.ts"
 import { InvalidOptionError, PayloadInvalidError } from "../errors.ts"
-import { encodeJson, type PayloadLimits } from "../json.ts"
+import { encodeHeaders, encodeJson, type PayloadLimits } from "../json.ts"
 import type { Session } from "../session.ts"
 import { issuePath, type StandardSchema } from "../standard-schema.ts"
 import type { JsonObject, TxOption } from "../types.ts"
@@ -83,11 +83,8 @@ export function encodeOptions(options: MessageOptions, where: string, limits: Re
     throw new InvalidOptionError(`${where}.at`, options.at, "cannot be given together with delay")
   }
   const { headers } = options
-  if (headers !== undefined && (typeof headers !== "object" || headers === null || Array.isArray(headers))) {
-    throw new InvalidOptionError(`${where}.headers`, headers, "must be an object")
-  }
   return {
-    headers: headers === undefined ? null : encodeJson(headers, "headers", limits, index),
+    headers: headers === undefined ? null : encodeHeaders(headers, `${where}.headers`, limits, index),
     delay: options.delay === undefined ? null : milliseconds(options.delay, `${where}.delay`),
     at: options.at === undefined ? null : checkDate(options.at, `${where}.at`),
     priority: options.priority === undefined ? null : checkInteger(options.priority, `${where}.priority`, 0, 15),

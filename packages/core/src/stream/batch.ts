@@ -69,7 +69,7 @@ export interface OpenBatch extends Batch {
   lose(): void
 }
 
-export interface Decision {
+interface Decision {
   readonly id: string
   readonly delay?: number | undefined
   readonly error?: ErrorDocument | undefined

@@ -6,7 +6,7 @@ import { type EventRow, eventColumns } from "./event.ts"
 
 /** What a batch is to hold. */
 export interface BatchLimits {
-  /** At most this many events, 1 to 100,000. Default 1000. */
+  /** At most this many events, 1 to 100,000. What was taken over, or cut for another reader, keeps its size. Default 1000. */
   readonly maxEvents?: number
   /** None before there are so many, or `maxWait` is over. Default 1. */
   readonly minEvents?: number

@@ -1,6 +1,6 @@
 import { checkOptions, describe } from "../check.ts"
 import { InvalidOptionError, PayloadInvalidError } from "../errors.ts"
-import { checkBytes, encodeJson } from "../json.ts"
+import { checkBytes, encodeHeaders, encodeJson } from "../json.ts"
 import type { Session } from "../session.ts"
 import { issuePath } from "../standard-schema.ts"
 import type { JsonObject, TxOption } from "../types.ts"
@@ -24,7 +24,7 @@ export type PublishItem<Types extends EventTypes> = { [Type in keyof Types & str
 /** All of a batch travels in one statement; jsonb itself ends at 256 MiB. */
 const MAX_BATCH_BYTES = 64 * 1024 * 1024
 
-const optionKeys = ["key", "headers", "extra"] as const
+export const eventKeys = ["key", "headers", "extra"] as const
 
 const statement = { name: "publish", text: "select fault::text as fault, id::text as id from {schema}.try_publish($1::text, $2::text::jsonb)" }
 
@@ -40,36 +40,34 @@ export async function encodeItems<Tx>(session: Session<Tx>, schemas: EventSchema
   if (!Array.isArray(items)) throw new InvalidOptionError("items", items, `must be an array, got ${describe(items)}`)
   const texts: string[] = []
   for (const [i, item] of items.entries() as ArrayIterator<[number, { type: string; data: unknown } & EventOptions]>) {
-    checkOptions(item, ["type", "data", ...optionKeys], `items[${i}]`)
-    const { type, data, ...options } = item
-    texts.push(await encodeEvent(session, schemas, type, data, options, `items[${i}]`, i))
+    checkOptions(item, ["type", "data", ...eventKeys], `items[${i}]`)
+    texts.push(await encodeEvent(session, schemas, item.type, item.data, item, i))
   }
   return texts
 }
 
 /** An event as `try_publish` takes it. The schema's *input* is stored: its output is made anew at every read. */
-export async function encodeEvent<Tx>(session: Session<Tx>, schemas: EventSchemas | undefined, type: string, data: unknown, options: EventOptions, where: string, index?: number): Promise<string> {
-  checkOptions(options, index === undefined ? [...optionKeys, "tx"] : optionKeys, where)
-  checkText(type, 1, 255, `${where}.type`.replace("options.", ""))
+export async function encodeEvent<Tx>(session: Session<Tx>, schemas: EventSchemas | undefined, type: string, data: unknown, options: EventOptions, index?: number): Promise<string> {
+  const where = index === undefined ? "" : `items[${index}].`
+  checkText(type, 1, 255, `${where}type`)
   const text = encodeJson(data, "data", session.limits, index)
-  await validate(schemas, type, data, where, index)
+  await validate(schemas, type, data, `${where}type`, index)
   const { key, headers, extra = [] } = options
-  if (key !== undefined) checkText(key, 0, 500, `${where}.key`)
-  if (headers !== undefined && (typeof headers !== "object" || headers === null || Array.isArray(headers))) throw new InvalidOptionError(`${where}.headers`, headers, "must be an object")
-  checkExtra(extra, `${where}.extra`)
+  if (key !== undefined) checkText(key, 0, 500, `${where}key`)
+  checkExtra(extra, `${where}extra`)
   const fields = [
     `"type":${JSON.stringify(type)}`,
     `"data":${text}`,
     ...(key === undefined ? [] : [`"key":${JSON.stringify(key)}`]),
-    ...(headers === undefined ? [] : [`"headers":${encodeJson(headers, "headers", session.limits, index)}`]),
+    ...(headers === undefined ? [] : [`"headers":${encodeHeaders(headers, `${where}headers`, session.limits, index)}`]),
     ...extra.map((value, i) => `"extra${i + 1}":${JSON.stringify(value)}`),
   ]
   return `{${fields.join(",")}}`
 }
 
-async function validate(schemas: EventSchemas | undefined, type: string, data: unknown, where: string, index: number | undefined): Promise<void> {
+async function validate(schemas: EventSchemas | undefined, type: string, data: unknown, field: string, index: number | undefined): Promise<void> {
   if (schemas === undefined) return
-  if (!Object.hasOwn(schemas, type)) throw new InvalidOptionError(index === undefined ? "type" : `${where}.type`, type, `is no event of this stream; there are ${Object.keys(schemas).join(", ")}`)
+  if (!Object.hasOwn(schemas, type)) throw new InvalidOptionError(field, type, `is no event of this stream; there are ${Object.keys(schemas).join(", ")}`)
   const verdict = await schemas[type]!["~standard"].validate(data)
   const issue = verdict.issues?.[0]
   if (issue !== undefined) throw new PayloadInvalidError(issuePath(issue, "data"), issue.message, { index, issues: verdict.issues })
@@ -77,7 +75,8 @@ async function validate(schemas: EventSchemas | undefined, type: string, data: u
 
 function checkExtra(extra: readonly (string | null)[], field: string): void {
   if (!Array.isArray(extra) || extra.length > 4) throw new InvalidOptionError(field, extra, `must be an array of up to four texts, got ${describe(extra)}`)
-  extra.forEach((value: unknown, i) => value !== null && checkText(value, 0, Number.MAX_SAFE_INTEGER, `${field}[${i}]`))
+  // A hole in the array is no null.
+  Array.from(extra).forEach((value: unknown, i) => value !== null && checkText(value, 0, Number.MAX_SAFE_INTEGER, `${field}[${i}]`))
 }
 
 function checkText(value: unknown, min: number, max: number, field: string): void {

@@ -5,7 +5,8 @@ import type { Transactions } from "../transactions.ts"
 import type { TxOption } from "../types.ts"
 import type { WakeHub } from "../wake-hub.ts"
 import type { EventSchemas, EventTypes } from "./event.ts"
-import { encodeEvent, encodeItems, publish, type PublishItem, type PublishOptions } from "./publish.ts"
+import { encodeEvent, eventKeys, encodeItems, publish, type PublishItem, type PublishOptions } from "./publish.ts"
+import type { Inlet } from "./forward.ts"
 import { createSubscription, type Subscription, type SubscriptionOptions } from "./subscription.ts"
 
 /** What `client.stream(name, …)` takes. */
@@ -32,26 +33,31 @@ export interface Stream<Types extends EventTypes = EventTypes, Tx = unknown> {
   subscription(name: string, options?: SubscriptionOptions): Subscription<Types, Tx>
   /** @internal */
   readonly schemas: EventSchemas | undefined
+  /** @internal */
+  readonly inlet: Inlet<Tx>
 }
 
 export function createStream<Types extends EventTypes, Tx>(session: Session<Tx>, hub: WakeHub, transactions: Transactions<Tx>, name: string, schemas: EventSchemas | undefined): Stream<Types, Tx> {
+  const publishBatch = async (items: readonly unknown[], options: TxOption<Tx> = {}): Promise<string[]> => {
+    checkOptions(options, ["tx"], "options")
+    const texts = await encodeItems(session, schemas, items)
+    if (texts.length === 0) return []
+    const ids = await publish(session, name, texts, options)
+    transactions.sent(name, options)
+    return ids
+  }
   return {
     name,
     schemas,
+    inlet: { kind: "stream", session, transactions, put: (items, tx) => publishBatch(items, { tx }) },
     publish: async (type, data, options = {}) => {
-      const text = await encodeEvent(session, schemas, type, data, options, "options")
+      checkOptions(options, [...eventKeys, "tx"], "options")
+      const text = await encodeEvent(session, schemas, type, data, options)
       const [id] = await publish(session, name, [text], options)
       transactions.sent(name, options)
       return id!
     },
-    publishBatch: async (items, options = {}) => {
-      checkOptions(options, ["tx"], "options")
-      const texts = await encodeItems(session, schemas, items)
-      if (texts.length === 0) return []
-      const ids = await publish(session, name, texts, options)
-      transactions.sent(name, options)
-      return ids
-    },
+    publishBatch,
     subscription: (subscription, options = {}) => createSubscription(session, hub, name, schemas, subscription, options),
   }
 }

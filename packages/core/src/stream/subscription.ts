@@ -5,6 +5,7 @@ import type { StaleBatchError } from "../stream-errors.ts"
 import type { WakeHub } from "../wake-hub.ts"
 import { type Batch, createBatch, type OpenBatch } from "./batch.ts"
 import type { EventSchemas, EventTypes, StreamEvent } from "./event.ts"
+import { forward, type ForwardOptions, type ForwardResult, type ForwardTarget } from "./forward.ts"
 import { keepLease } from "./keep-lease.ts"
 import { type BatchLimits, batchLimitKeys, checkLimits, checkLoop, type CheckedLimits, nextBatch, type Reader } from "./next-batch.ts"
 
@@ -34,6 +35,12 @@ export interface Subscription<Types extends EventTypes = EventTypes, Tx = unknow
   batches(options?: LoopOptions): AsyncIterableIterator<Batch<Types, Tx>>
   /** Event after event. A batch is finished when an event is asked for after its last one; breaking off, after its last one too, leaves it open, and all of it comes again. */
   events(options?: LoopOptions): AsyncIterableIterator<StreamEvent<Types>>
+  /**
+   * Copies batch after batch, in order, into a stream or queue of the same or another database: each in one transaction there, with how far it has come, so
+   * that whatever is killed nothing is lost, and nothing copied twice. One copies at a time, the next waits; nobody else should read this subscription. The header `sluice` of a copy has the
+   * source's `id`, `at` and `txid`. Resolves when the signal aborts; rejects with the first error, after which it may be called again. See `admin.promoteStream`.
+   */
+  forward(target: ForwardTarget, options?: ForwardOptions<Types>): Promise<ForwardResult>
 }
 
 const FIRST_PAUSE = 5
@@ -99,6 +106,11 @@ export function createSubscription<Types extends EventTypes, Tx>(session: Sessio
     },
     batches: (how) => batches(how) as AsyncGenerator<Batch<Types, Tx>>,
     events: (how) => events(how) as AsyncGenerator<StreamEvent<Types>>,
+    // Of its own name: two of one owner would share a batch.
+    forward: async (target, how = {}) => {
+      const forwarder: Reader = { stream, subscription: name, owner: `forward-${crypto.randomUUID()}`, shared: false }
+      return forward({ session, hub, reader: forwarder, schemas, open: (limits, by) => openNext(session, forwarder, by, limits, true) }, target, how)
+    },
   }
 }
 

@@ -5,12 +5,12 @@ import { StaleBatchError } from "../stream-errors.ts"
 import type { OpenBatch } from "../stream/batch.ts"
 import { failed } from "../worker/verdict.ts"
 import type { Verdict } from "../worker/outcome.ts"
+import { type Attempt, decide, tell } from "./attempt.ts"
 import { type BatchHost, verdictOf } from "./call-event.ts"
-import { type Attempt, decide, tell } from "./handle-batch.ts"
 
-/** What a member remembers of its last failure: once is nobody's fault. */
+/** The batch that a member did not finish the last time: once is nobody's fault. */
 export interface Memory {
-  batch?: string
+  failed?: OpenBatch | undefined
 }
 
 /** Decides what becomes of a batch that was not finished; false: it is still open, and should not be tried again at once. */
@@ -20,8 +20,8 @@ export async function giveUp<Tx>(batch: OpenBatch, host: BatchHost<Tx>, attempt:
   try {
     if (isLost(error) || batch.signal.aborted) throw batch.signal.aborted ? batch.signal.reason : error
     if (!hurry.aborted || error !== hurry.reason) emitter.emit("error", { error })
-    const known = memory.batch === batch.id
-    memory.batch = batch.id
+    const known = memory.failed?.id === batch.id
+    memory.failed = batch
     const blamed = attempt.undone && !hurry.aborted && (known || !mayPass(error))
     if (blamed) await setApart(batch, host, error)
     else if (stopping.aborted) await batch.release()
@@ -31,6 +31,7 @@ export async function giveUp<Tx>(batch: OpenBatch, host: BatchHost<Tx>, attempt:
       emitter.emit("error", { error: again })
       return false
     }
+    memory.failed = undefined
     emitter.emit("lost", { id: batch.id })
     return true
   }

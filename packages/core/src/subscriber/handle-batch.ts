@@ -1,24 +1,10 @@
 import { ConnectionError, SluiceError, StatementCancelledError } from "../errors.ts"
 import { follow } from "../follow.ts"
-import { errorDocument } from "../queue/attempt-error.ts"
 import { sleep } from "../sleep.ts"
 import type { FinishResult, OpenBatch } from "../stream/batch.ts"
-import type { StreamEvent } from "../stream/event.ts"
-import type { Verdict } from "../worker/outcome.ts"
+import { type Attempt, decide, tell } from "./attempt.ts"
 import { type BatchHost, callEvent } from "./call-event.ts"
 import { handleInTransaction } from "./handle-in-transaction.ts"
-
-/** One go at a batch, and what it decided so far. */
-export interface Attempt {
-  readonly told: Told[]
-  /** Its handlers were at work in a transaction, which did not commit. */
-  undone: boolean
-}
-
-interface Told {
-  readonly event: StreamEvent
-  readonly verdict: Pick<Verdict, "to" | "error">
-}
 
 const FIRST_PAUSE = 100
 const LONGEST_PAUSE = 3200
@@ -31,15 +17,6 @@ export async function handleBatch<Tx>(batch: OpenBatch, host: BatchHost<Tx>, att
     tell(await handle(batch, host, controller.signal, attempt), host, attempt)
   } finally {
     letGo()
-  }
-}
-
-/** What has become of the events of a batch that is finished. */
-export function tell<Tx>({ dead }: FinishResult, { emitter }: BatchHost<Tx>, { told }: Attempt): void {
-  const gone = new Set(dead)
-  for (const { event, verdict: { to, error } } of told) {
-    if (to === "done") emitter.emit("done", { event })
-    else emitter.emit(gone.has(event.id) ? "dead" : "retry", { event, error })
   }
 }
 
@@ -77,12 +54,4 @@ async function finishAtLast<Tx>(batch: OpenBatch, { emitter }: BatchHost<Tx>, ov
       await sleep(pause, over)
     }
   }
-}
-
-/** Takes effect when the batch is finished. */
-export function decide(batch: OpenBatch, event: StreamEvent, verdict: Verdict, { told }: Attempt, alone?: { readonly alone: true; readonly spared: boolean }): void {
-  const { to, delay, error } = verdict
-  told.push({ event, verdict })
-  if (to === "done") return batch.decide(event, undefined)
-  batch.decide(event, { ...alone, ...(error !== undefined && { error: errorDocument(error, batch.subscription) }), ...(delay !== undefined && { delay }), ...(to === "dead" && { dead: true }) })
 }

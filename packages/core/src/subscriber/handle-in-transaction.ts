@@ -4,8 +4,8 @@ import { isConnectionError, sqlState } from "../sql-state.ts"
 import type { FinishResult, OpenBatch } from "../stream/batch.ts"
 import type { StreamEvent } from "../stream/event.ts"
 import type { Verdict } from "../worker/outcome.ts"
+import { type Attempt, decide } from "./attempt.ts"
 import { type BatchHost, callEvent, verdictOf } from "./call-event.ts"
-import { type Attempt, decide } from "./handle-batch.ts"
 
 /** Each event in a savepoint: what a failing one did is undone, and that it failed commits with what the others did. */
 export async function handleInTransaction<Tx>(batch: OpenBatch, host: BatchHost<Tx>, over: AbortSignal, attempt: Attempt): Promise<FinishResult> {

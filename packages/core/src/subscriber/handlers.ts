@@ -1,6 +1,6 @@
 import { checkFunction, describe } from "../check.ts"
 import { InvalidOptionError } from "../errors.ts"
-import type { EventTypes, StreamEvent } from "../stream/event.ts"
+import type { EventOf, EventTypes, StreamEvent } from "../stream/event.ts"
 
 export interface EventContext {
   /** Fires when the work is for nothing or out of time: `StaleBatchError`, `HandlerTimeoutError`, `WorkerStoppedError`, or the error that ended the transaction, is its reason. */
@@ -18,9 +18,11 @@ export interface EventTransactionContext<Tx> extends EventContext {
 type Run<Event, Context> = (event: Event, context: Context) => unknown
 
 /** A function for each type of event, or one for all. Types without one are passed over, unless there is a `*`, which gets them. What a handler throws has its event retried. */
-export type EventHandlers<Types extends EventTypes, Context> =
-  | Run<StreamEvent<Types>, Context>
-  | ({ readonly [Type in keyof Types & string]?: Run<Extract<StreamEvent<Types>, { readonly type: Type }>, Context> } & { readonly "*"?: Run<StreamEvent<Types>, Context> })
+export type EventHandlers<Types extends EventTypes, Context> = Run<StreamEvent<Types>, Context> | HandlersByType<Types, Context>
+
+type HandlersByType<Types extends EventTypes, Context> = string extends keyof Types
+  ? { readonly [type: string]: Run<StreamEvent<Types>, Context> }
+  : { readonly [Type in keyof Types & string]?: Run<EventOf<Type, Types[Type]["output"]>, Context> } & { readonly "*"?: Run<StreamEvent<Types>, Context> }
 
 /** What to call for an event; undefined where nobody wants it. */
 export type Choose<Tx> = (event: StreamEvent) => Run<StreamEvent, EventTransactionContext<Tx>> | undefined

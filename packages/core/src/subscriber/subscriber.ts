@@ -16,9 +16,10 @@ import type { Transactions } from "../transactions.ts"
 import type { WakeHub } from "../wake-hub.ts"
 import { WorkerStoppedError } from "../work-errors.ts"
 import type { StopOptions } from "../worker/worker.ts"
+import type { Attempt } from "./attempt.ts"
 import { type SubscriberEvents, subscriberEvents } from "./events.ts"
 import { giveUp, type Memory } from "./give-up.ts"
-import { type Attempt, handleBatch } from "./handle-batch.ts"
+import { handleBatch } from "./handle-batch.ts"
 import { chooser } from "./handlers.ts"
 import { checkPool, checkSubscriber, type SubscriberOptions } from "./options.ts"
 
@@ -86,6 +87,7 @@ export function createSubscriber<Tx>({ session, hub, transactions, wake, stream,
     emit("batch", { id: batch.id, count: batch.count, attempt: batch.attempt })
     try {
       await handleBatch(batch, host, attempt)
+      memory.failed = undefined
       emit("finished", { id: batch.id, count: batch.count, ms: performance.now() - started })
       return true
     } catch (error) {
@@ -130,6 +132,7 @@ export function createSubscriber<Tx>({ session, hub, transactions, wake, stream,
       }
     }
     waker.close()
+    if (memory.failed?.hasEnded() === false) await memory.failed.release().catch(onError)
   }
 
   let calledAt = -1

@@ -23,7 +23,7 @@ export interface WatchedSubscriber {
 
 export interface SubscriberHarness extends Harness {
   /** A stream of a name that no other test uses, with a subscription "s". */
-  stream(options?: CreateSubscriptionOptions): Promise<Stream<EventTypes, PoolClient>>
+  stream(options?: CreateSubscriptionOptions<PoolClient>): Promise<Stream<EventTypes, PoolClient>>
   /** Publishes these data, one transaction each, of type "n". */
   publish(stream: { readonly name: string }, ...data: readonly unknown[]): Promise<string[]>
   /** A subscriber of "s" that is stopped after the test; not started. */
