@@ -25,7 +25,7 @@ export const streamMutants: Record<string, Mutant & { readonly finds: string }> 
     to: "int8multirange(int8range(0, pg_snapshot_xmax(s)::text::bigint))",
     finds: "missed",
   },
-  "two readers get a batch at once": { function: "try_next_batch", from: "pg_advisory_xact_lock(", to: "pg_advisory_xact_lock_shared(", finds: "duplicates" },
+  "two readers get a batch at once": { function: "lock_subscription", from: "pg_advisory_xact_lock(", to: "pg_advisory_xact_lock_shared(", finds: "duplicates" },
   "who loses a batch may finish it": { function: "take_over", from: /insert into batch_end [^;]*;/, to: "", finds: "duplicates" },
   "a retried event is kept": { function: "try_finish_batch", from: /delete from event_retry[^;]*;/, to: "null;", finds: "duplicates" },
   "events of an open batch are emptied": { function: "holders_of", from: "if v_holds then", to: "if false then", finds: "missed" },

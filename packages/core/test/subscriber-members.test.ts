@@ -125,9 +125,10 @@ test("an event that kills every process that handles it ends up dead, alone", as
   }
   expect(await given()).toEqual([1])
   const { subscriber } = watch(events, () => {})
-  await subscriber.drain()
-  const info = await client.admin.getSubscriptionInfo(events.name, "s")
-  expect([info.dead, info.retries]).toEqual([1, 0])
+  await subscriber.start()
+  // The last child is alive where the one to blame died without being read, and has the others, or has not.
+  await until(async () => (await client.admin.getSubscriptionInfo(events.name, "s")).retries === 0)
+  expect(await given()).toEqual([1])
 }, 60_000)
 
 test("a process whose subscriber has stopped, and whose client is closed, ends by itself", async () => {

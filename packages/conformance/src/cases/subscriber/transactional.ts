@@ -98,7 +98,7 @@ export const transactionalSubscriberCases: readonly ConformanceCase[] = [
     },
   },
   {
-    name: "a savepoint of the handler's own: what is undone in it is undone alone",
+    name: "a savepoint of an event handler's own: what is undone in it is undone alone",
     rule: "savepoint",
     async run(context) {
       const { client, stream } = await openStream(context)
