@@ -1501,7 +1501,7 @@ returns jsonb language sql volatile security definer search_path=<schema>, pg_te
 
 
 -- function due_retries(b batch, p_open bigint[], p_max integer, p_now timestamp with time zone)
-returns batch language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
+returns batch language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_custom_plan, enable_seqscan=off, enable_bitmapscan=off, enable_sort=off as
 
 declare
   n batch := b;
@@ -1656,6 +1656,17 @@ returns SETOF text language sql stable search_path=<schema>, pg_temp as
 
 
 
+-- function events_between(p_stream integer, p_from text, p_to text, p_where text)
+returns text language sql immutable search_path=<schema>, pg_temp defaults 'true'::text as
+
+  select format('unnest($1) r, lateral (
+      select * from %1$I i where upper(r) - lower(r) = 1 and i.txid = lower(r) and %2$s
+      union all
+      select * from %1$I i where upper(r) - lower(r) is distinct from 1 and i.txid >= coalesce(lower(r), 0) and i.txid < coalesce(upper(r), 9223372036854775807) and %2$s offset 0) e',
+    event_table(p_stream), format('i.id >= %s and i.id <= %s and %s', p_from, p_to, p_where))
+
+
+
 -- function events_in_batch(p_stream integer, n batch, p_after bigint, p_limit integer)
 returns TABLE(id bigint, at timestamp with time zone, type text, key text, data jsonb, headers jsonb, extra1 text, extra2 text, extra3 text, extra4 text, attempt integer) language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off, enable_hashjoin=off, enable_mergejoin=off as
 
@@ -1665,7 +1676,7 @@ begin
     return query select r.event, r.at, r.type, r.key, r.data, r.headers, r.extra1, r.extra2, r.extra3, r.extra4, r.attempt + n.attempt
       from event_retry r where r.id = any (n.retried) and r.event > p_after order by r.event limit p_limit;
   else
-    return query execute 'select id, at, type, key, data, headers, extra1, extra2, extra3, extra4, $5 from ' || events_of(p_stream, 'i.id > greatest($2, $3 - 1) and i.id <= $4')
+    return query execute 'select id, at, type, key, data, headers, extra1, extra2, extra3, extra4, $5 from ' || events_between(p_stream, 'greatest($2 + 1, $3)', '$4')
         || ' order by id limit $6'
       using n.txids, p_after, n.from_id, n.to_id, n.attempt, p_limit;
   end if;
@@ -3638,7 +3649,7 @@ begin
   execute 'with wanted as materialized (
       select distinct on (event) event, w from (select (w->>''id'')::bigint as event, w, place from jsonb_array_elements($8) with ordinality t(w, place)) d order by event, place desc),
     o as materialized (
-      select id, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, 0 as attempt, null::jsonb as errors, false as alone from ' || events_of(s.stream, 'i.id between $2 and $3 and i.id = any (array(select event from wanted))') || '
+      select id, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, 0 as attempt, null::jsonb as errors, false as alone from ' || events_between(s.stream, '$2', '$3', 'i.id = any (array(select event from wanted))') || '
       union all
       select event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, attempt, errors, alone from event_retry where id = any ($4)),
     put as (
