@@ -77,9 +77,15 @@ begin
   loop
     continue when not hold_stream_if_free((w.s).stream);
     select * into l from lag_of(w.s, v_now);
+    if coalesce(beyond_limit(w.lag_limit, l.age, l.events, l.bytes), false) or (w.s).stuck_at is not null then
+      /* Maintenance does not wait for who is just changing it. One that was changed, or repositioned, meanwhile is looked at in the next round. */
+      perform from subscription n where n.id = (w.s).id and n is not distinct from w.s for no key update skip locked;
+      continue when not found;
+      select * into l from lag_of(w.s, v_now);
+    end if;
     if coalesce(beyond_limit(w.lag_limit, l.age, l.events, l.bytes), false) then
-      update subscription set stuck_at = coalesce(stuck_at, v_now), expired_at = case when w.what = 'expire' then v_now end 
-       where id = (w.s).id and expired_at is null and (stuck_at is null or w.what = 'expire');
+      update subscription set stuck_at = coalesce(stuck_at, v_now), expired_at = case when w.what = 'expire' then v_now end
+       where id = (w.s).id and (stuck_at is null or w.what = 'expire');
       return query select w.name, (w.s).name, l.age, l.events, l.bytes, w.what = 'expire';
     elsif (w.s).stuck_at is not null then
       update subscription set stuck_at = null where id = (w.s).id;

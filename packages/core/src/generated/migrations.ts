@@ -6448,11 +6448,12 @@ begin
     v_below := least(b.id, (select min(o) from unnest(b.open) o));
     continue when not exists (select from batch where subscription = s.id and id < v_below order by id desc offset p_most);
     v_below := least(v_below, (select id from batch where subscription = s.id and id < v_below order by id desc offset 100 limit 1));
+    /* In the order of who drops it. */
+    with gone as (delete from batch where subscription = s.id and id < v_below returning 1)
+    select v_all + count(*) into v_all from gone;
     delete from batch_end where subscription = s.id and batch < v_below;
     delete from batch_lease where subscription = s.id and batch < v_below;
     delete from slice where subscription = s.id and root is distinct from b.rest_root and root < v_below;
-    with gone as (delete from batch where subscription = s.id and id < v_below returning 1)
-    select v_all + count(*) into v_all from gone;
   end loop;
   /* Renewed while their subscription was just being dropped. */
   delete from batch_lease l where not exists (select from subscription o where o.id = l.subscription);
@@ -6533,9 +6534,15 @@ begin
   loop
     continue when not hold_stream_if_free((w.s).stream);
     select * into l from lag_of(w.s, v_now);
+    if coalesce(beyond_limit(w.lag_limit, l.age, l.events, l.bytes), false) or (w.s).stuck_at is not null then
+      /* Maintenance does not wait for who is just changing it. One that was changed, or repositioned, meanwhile is looked at in the next round. */
+      perform from subscription n where n.id = (w.s).id and n is not distinct from w.s for no key update skip locked;
+      continue when not found;
+      select * into l from lag_of(w.s, v_now);
+    end if;
     if coalesce(beyond_limit(w.lag_limit, l.age, l.events, l.bytes), false) then
-      update subscription set stuck_at = coalesce(stuck_at, v_now), expired_at = case when w.what = 'expire' then v_now end 
-       where id = (w.s).id and expired_at is null and (stuck_at is null or w.what = 'expire');
+      update subscription set stuck_at = coalesce(stuck_at, v_now), expired_at = case when w.what = 'expire' then v_now end
+       where id = (w.s).id and (stuck_at is null or w.what = 'expire');
       return query select w.name, (w.s).name, l.age, l.events, l.bytes, w.what = 'expire';
     elsif (w.s).stuck_at is not null then
       update subscription set stuck_at = null where id = (w.s).id;
@@ -6993,7 +7000,7 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 begin
   perform raise_fault(argument_fault('retries', jsonb_typeof(retries) = 'array' and not exists (
     select from jsonb_array_elements(case jsonb_typeof(retries) when 'array' then retries else '[]' end) w
-     where (w->>'id' ~ '^[0-9]{1,18}$') is not true or jsonb_typeof(w->'delay') not in ('number', 'null') or jsonb_typeof(w->'dead') <> 'boolean')));
+     where (w->>'id' ~ '^[0-9]{1,18}$') is not true or jsonb_typeof(w->'delay') not in ('number', 'null') or (w->>'delay')::numeric not between 0 and 3153600000000 or jsonb_typeof(w->'dead') <> 'boolean')));
   perform raise_fault((select fault from try_finish_batch(stream, subscription, batch, token, retries)));
 end
 $$`,
