@@ -88,6 +88,19 @@
 -- column floor.swept_at: timestamp with time zone not null
 -- column floor.version: bigint not null generated always as identity
 -- column floor.vt: timestamp with time zone not null
+-- column forward_batch.batch: bigint not null
+-- column forward_batch.from_id: bigint not null
+-- column forward_batch.source: text not null
+-- column forward_batch.to_id: bigint not null
+-- column forward_batch.txid: bigint not null
+-- column forward_batch.txids: int8multirange not null
+-- column forward_position.at: timestamp with time zone not null
+-- column forward_position.batch: bigint not null
+-- column forward_position.place: text not null
+-- column forward_position.source: text not null
+-- column forward_position.subscriptions: jsonb not null
+-- column forward_stream.source: text not null
+-- column forward_stream.stream: integer not null
 -- column installation.cluster: text
 -- column installation.id: text not null default "right"(replace((gen_random_uuid())::text, '-'::text, ''::text), 16)
 -- column installation.only_one: boolean not null default true
@@ -258,6 +271,10 @@
 -- constraint dependency.dependency_pkey: PRIMARY KEY (queue, parent, child)
 -- constraint event_retry.event_retry_pkey: PRIMARY KEY (id)
 -- constraint floor.floor_pkey: PRIMARY KEY (storage, queue, priority, version)
+-- constraint forward_batch.forward_batch_pkey: PRIMARY KEY (source, batch)
+-- constraint forward_position.forward_position_pkey: PRIMARY KEY (source)
+-- constraint forward_stream.forward_stream_pkey: PRIMARY KEY (source, stream)
+-- constraint forward_stream.forward_stream_stream_fkey: FOREIGN KEY (stream) REFERENCES queue(id)
 -- constraint installation.installation_only_one_check: CHECK (only_one)
 -- constraint installation.installation_pkey: PRIMARY KEY (only_one)
 -- constraint message.message_pkey: PRIMARY KEY (queue, id, segment)
@@ -487,11 +504,11 @@ end
 
 
 
--- function batch_info(n batch, p_max_attempts integer)
+-- function batch_info(n batch, p_max_attempts integer, p_lease interval, p_now timestamp with time zone)
 returns jsonb language sql stable search_path=<schema>, pg_temp as
 
   select jsonb_build_object('id', n.id::text, 'lease', n.lease::text, 'root', n.root::text, 'slice', n.slice, 'count', n.events, 'attempt', n.attempt, 'maxAttempts', p_max_attempts,
-    'retried', n.retried is not null, 'openedAt', epoch_ms(n.at), 'leasedUntil', epoch_ms(n.until), 'owner', n.owner)
+    'retried', n.retried is not null, 'openedAt', epoch_ms(n.at), 'leaseFor', epoch_ms_of(p_lease), 'left', epoch_ms_of(n.until - p_now), 'leasedUntil', epoch_ms(n.until), 'owner', n.owner)
 
 
 
@@ -2098,6 +2115,43 @@ end
 
 
 
+-- function forward_holders(p_stream integer, p_segment integer)
+returns text[] language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
+
+declare
+  w record;
+  v_holds boolean;
+  v_names text[] := '{}';
+begin
+  for w in select f.source, min(b.txid) as txid from forward_stream f join forward_batch b on b.source = f.source where f.stream = p_stream group by f.source order by f.source loop
+    execute format('select exists (select from only %I where txid >= $1)', event_table(p_stream) || '_' || p_segment) into v_holds using w.txid;
+    if v_holds then
+      v_names := v_names || w.source;
+    end if;
+  end loop;
+  return v_names;
+end
+
+
+
+-- function forward_state(p_stream integer, p_but integer)
+returns jsonb language sql stable search_path=<schema>, pg_temp as
+
+  select coalesce(jsonb_agg(jsonb_build_object('name', s.name, 'settings', to_jsonb(s),
+      'parts', (select coalesce(jsonb_agg(jsonb_build_object('txids', w.txids::text, 'from', w.from_id::text, 'to', w.to_id::text)), '[]') from waiting_parts(s) w where not isempty(w.txids)),
+      'retries', array(select event::text from event_retry where subscription = s.id and due < 'infinity' order by event)) order by s.name), '[]')
+    from subscription s where s.stream = p_stream and s.id <> p_but and s.expired_at is null
+
+
+
+-- function forward_waits(b forward_batch, p_subscriptions jsonb)
+returns boolean language sql stable search_path=<schema>, pg_temp as
+
+  select exists (select from jsonb_array_elements(p_subscriptions) s, jsonb_array_elements(s->'parts') w where (w->>'txids')::int8multirange && b.txids)
+      or exists (select from jsonb_array_elements(p_subscriptions) s, jsonb_array_elements_text(s->'retries') r where r::bigint between b.from_id and b.to_id)
+
+
+
 -- function found_elsewhere(q queue, p_blocks bigint)
 returns boolean language plpgsql volatile search_path=<schema>, pg_temp as
 
@@ -2166,7 +2220,7 @@ returns bigint language sql immutable as
 
 
 
--- function hand_out(s subscription, p_owner text, p_shared boolean, p_lease interval, p_max integer, p_min integer, p_max_wait interval, p_before timestamp with time zone)
+-- function hand_out(s subscription, p_owner text, p_shared boolean, p_whole boolean, p_lease interval, p_max integer, p_min integer, p_max_wait interval, p_before timestamp with time zone)
 returns batch language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
 
 declare
@@ -2174,13 +2228,12 @@ declare
   b batch := newest_batch(s.id);
   n batch;
 begin
-  select o.* into n from batch o where o.subscription = s.id and o.id = any (open_batches(b)) and o.owner = p_owner
-     and (select l.owner is null from batch_lease l where l.subscription = s.id and l.batch = o.id) is not true order by o.id limit 1;
+  select o.* into n from batch o where o.subscription = s.id and o.id = any (open_batches(b)) and o.owner = p_owner and leased_until(o) > v_now order by o.id limit 1;
   if found then
-    perform renew(n, v_now, p_lease);
+    n.until := leased_until(n);
     return n;
   end if;
-  n := next_content(s, b, p_shared, p_max, p_min, p_max_wait, p_before, v_now);
+  n := next_content(s, b, p_shared, p_whole, p_max, p_min, p_max_wait, p_before, v_now);
   if n.id is null then
     return null;
   end if;
@@ -2340,7 +2393,7 @@ begin
       v_names := v_names || s.name;
     end if;
   end loop;
-  return v_names;
+  return v_names || forward_holders(p_stream, p_segment);
 end
 
 
@@ -2631,6 +2684,13 @@ end
 returns text language sql immutable as
 
   select 'with (fillfactor = 90, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0)'
+
+
+
+-- function leased_until(o batch)
+returns timestamp with time zone language sql stable search_path=<schema>, pg_temp as
+
+  select coalesce((select l.until from batch_lease l where l.subscription = o.subscription and l.batch = o.id), o.until)
 
 
 
@@ -3249,7 +3309,7 @@ end
 
 
 
--- function next_content(s subscription, b batch, p_shared boolean, p_max integer, p_min integer, p_max_wait interval, p_before timestamp with time zone, p_now timestamp with time zone)
+-- function next_content(s subscription, b batch, p_shared boolean, p_whole boolean, p_max integer, p_min integer, p_max_wait interval, p_before timestamp with time zone, p_now timestamp with time zone)
 returns batch language plpgsql volatile search_path=<schema>, pg_temp as
 
 declare
@@ -3257,10 +3317,10 @@ declare
   v_open bigint[] := open_batches(b);
 begin
   if exists (select from batch o where o.subscription = s.id and o.id = any (v_open) and not (p_shared and o.shared)
-      and coalesce((select l.until from batch_lease l where l.subscription = s.id and l.batch = o.id), o.until) > p_now) then
+      and leased_until(o) > p_now) then
     return null;
   end if;
-  n := take_over(s, b, v_open, p_now);
+  n := take_over(s, b, v_open, p_whole, p_now);
   b.attempt := 0;
   b.retried := null;
   /* Those that are just being finished are left, and held. */
@@ -3585,6 +3645,22 @@ returns jsonb language sql immutable as
 
   select jsonb_strip_nulls(jsonb_build_object(
     'code', 'priority', 'queue', q.name, 'actual', p_priority, 'levels', q.levels, 'index', p_index))
+
+
+
+-- function promote_stream(name text)
+returns bigint language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+declare
+  v record;
+  v_all bigint := 0;
+begin
+  for v in select * from try_promote_stream(name) loop
+    perform raise_fault(v.fault);
+    v_all := v_all + v.events;
+  end loop;
+  return v_all;
+end
 
 
 
@@ -4168,10 +4244,10 @@ returns timestamp with time zone language sql volatile search_path=<schema>, pg_
 returns text[] language sql immutable as
 
   select case p_kind
-    when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_send_with,try_edit,try_cancel,results_of,insert_event,try_publish}'
-    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule,try_progress,once,try_once,keep_once,expire_once,installation_id,try_next_batch,reading_probe,try_batch_events,try_lock_batch,try_renew_batch,try_finish_batch,next_batch,batch_events,renew_batch,release_batch,finish_batch,try_tick,due_streams,rotate_step,clear_batches,check_lags}'
+    when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_send_with,try_edit,try_cancel,results_of,insert_event,try_publish,try_forward}'
+    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule,try_progress,once,try_once,keep_once,expire_once,installation_id,try_next_batch,reading_probe,try_batch_events,try_lock_batch,try_renew_batch,try_finish_batch,try_forward_source,next_batch,batch_events,renew_batch,release_batch,finish_batch,try_tick,due_streams,rotate_step,clear_batches,check_lags}'
     when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive,try_get_schedule,list_schedules,try_list_workers,try_count_workers,try_get_worker,try_worker_health,try_stream_info,try_get_stream,try_list_streams,try_list_subscriptions,try_list_dead_events}'
-    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule,suspend_worker,resume_worker,shutdown_worker,purge_workers,try_tell_worker,create_stream,update_stream,drop_stream,create_subscription,drop_subscription,force_tick,after_restore,try_create_stream,try_update_stream,try_drop_stream,try_create_subscription,try_update_subscription,try_reposition,try_drop_subscription,try_redrive_events,try_after_restore,capture,capture_plan,try_capture_table,capture_row,expression_fault}'
+    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule,suspend_worker,resume_worker,shutdown_worker,purge_workers,try_tell_worker,create_stream,update_stream,drop_stream,create_subscription,drop_subscription,force_tick,after_restore,promote_stream,try_promote_stream,try_create_stream,try_update_stream,try_drop_stream,try_create_subscription,try_update_subscription,try_reposition,try_drop_subscription,try_redrive_events,try_after_restore,capture,capture_plan,try_capture_table,capture_row,expression_fault}'
   end::text[]
 
 
@@ -4873,7 +4949,7 @@ begin
        select events, at from batch_end where subscription = s.id and outcome = 'finished' and at > p_now - interval '1 minute' order by batch desc limit 1000) e), 0),
     'lastSeenAt', (select epoch_ms(greatest((select max(at) from (select at from batch where subscription = s.id and lease is not null order by id desc limit 20) o),
        (select max(at) from (select at from batch_end where subscription = s.id order by batch desc limit 20) e)))),
-    'batches', coalesce((select jsonb_agg(batch_info(o, s.max_attempts) || jsonb_build_object('leasedUntil', epoch_ms(nullif(coalesce(r.until, o.until), '-infinity')), 'owner', case when r.until is null or r.owner is not null then o.owner end) order by o.id)
+    'batches', coalesce((select jsonb_agg(batch_info(o, s.max_attempts, s.lease, p_now) || jsonb_build_object('leasedUntil', epoch_ms(nullif(coalesce(r.until, o.until), '-infinity')), 'owner', case when r.until is null or r.owner is not null then o.owner end) order by o.id)
        from batch o left join batch_lease r on r.subscription = o.subscription and r.batch = o.id where o.subscription = s.id and o.id = any (open_batches(b))), '[]'),
     'retries', (select count(*) from event_retry where subscription = s.id and due < 'infinity'),
     'dead', (select count(*) from event_retry where subscription = s.id and due = 'infinity'));
@@ -4960,6 +5036,25 @@ end
 
 
 
+-- function take_copies(s subscription, p_parts jsonb)
+returns bigint language plpgsql volatile search_path=<schema>, pg_temp as
+
+declare
+  v_count bigint;
+begin
+  execute format('insert into event_retry (subscription, due, attempt, event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4)
+    select $1, $2, 0, e.id, e.txid, e.at, e.type, e.key, e.data, e.headers, e.extra1, e.extra2, e.extra3, e.extra4
+      from %I e, lateral (select e.headers->''sluice''->>''source'' as source, (e.headers->''sluice''->>''id'')::bigint as id, (e.headers->''sluice''->>''txid'')::bigint as txid offset 0) h
+     where exists (select from jsonb_to_recordset($3) as p(source text, parts jsonb, retries jsonb) where p.source = h.source
+                      and (exists (select from jsonb_to_recordset(p.parts) as w(txids int8multirange, "from" bigint, "to" bigint) where h.txid <@ w.txids and h.id between w."from" and w."to")
+                        or p.retries ? h.id::text))
+     order by e.id', event_table(s.stream)) using s.id, clock(), p_parts;
+  get diagnostics v_count = row_count;
+  return v_count;
+end
+
+
+
 -- function take_key(q queue, p_key text, p_id bigint, p_now timestamp with time zone)
 returns void language plpgsql volatile search_path=<schema>, pg_temp, enable_seqscan=off as
 
@@ -4971,7 +5066,7 @@ end
 
 
 
--- function take_over(s subscription, b batch, p_open bigint[], p_now timestamp with time zone)
+-- function take_over(s subscription, b batch, p_open bigint[], p_whole boolean, p_now timestamp with time zone)
 returns batch language plpgsql volatile search_path=<schema>, pg_temp, plan_cache_mode=force_generic_plan, enable_seqscan=off as
 
 declare
@@ -4987,7 +5082,7 @@ begin
     continue when not found or exists (select from batch_end where subscription = o.subscription and batch = o.id);
     insert into batch_end (subscription, batch, outcome, at, events) values (o.subscription, o.id, 'taken', p_now, 0);
     o.attempt := o.attempt - (l.until is not null and l.owner is null)::int;
-    if o.attempt >= least(s.max_attempts - coalesce((select max(attempt) from event_retry where id = any (o.retried)), 0), 5) then
+    if o.attempt >= least(s.max_attempts - coalesce((select max(attempt) from event_retry where id = any (o.retried)), 0), 5) and not p_whole then
       perform set_apart(s, o, p_now);
       continue;
     end if;
@@ -5159,6 +5254,7 @@ begin
     end loop;
     if not p_same_history then
       /* What was handed out after the dump had ids that others, such as targets of a forward, have seen. */
+      update forward_batch set txid = pg_current_xact_id()::text::bigint;
       perform setval('batch_id', nextval('batch_id') + 1000000000000);
     end if;
     update installation set cluster = (select system_identifier::text from pg_control_system());
@@ -5667,6 +5763,7 @@ begin
   end if;
   perform forget_subscription(id) from subscription where stream = q.id order by id;
   delete from tick where stream = q.id;
+  delete from forward_stream where stream = q.id;
   delete from stream_segment where stream = q.id;
   delete from stream where id = q.id;
   execute format('drop table %I.%I', current_schema(), event_table(q.id));
@@ -5786,6 +5883,70 @@ begin
     delete from event_retry where id = any (n.retried);
   end if;
   return query select v_fault, v_dead;
+end
+
+
+
+-- function try_forward(p_source text, p_batch jsonb, p_streams text[], p_subscriptions jsonb)
+returns TABLE(fault jsonb, verdict text) language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off as
+
+#variable_conflict use_column
+declare
+  f forward_position;
+  b forward_batch;
+begin
+  insert into forward_position (source, batch, place, at, subscriptions) values (p_source, 0, '', clock(), '[]') on conflict do nothing;
+  select * into f from forward_position where source = p_source for update;
+  verdict := case when p_batch is null or f.place = p_batch->>'place' then 'copied' when f.batch >= (p_batch->>'id')::bigint then 'behind' else 'new' end;
+  if verdict = 'behind' then
+    return next;
+    return;
+  end if;
+  /* Else a crash might forget the copies after the source has finished the batch. */
+  if current_setting('synchronous_commit') = 'off' then
+    perform set_config('synchronous_commit', 'on', true);
+  end if;
+  if verdict = 'new' then
+    select coalesce(fault, queue_fault(n, 'stream')) into fault from unnest(p_streams) n where (stream_of(n)).id is null limit 1;
+    insert into forward_stream (source, stream) select p_source, (stream_of(n)).id from unnest(p_streams) n where fault is null on conflict do nothing;
+    insert into forward_batch (source, batch, txid, txids, from_id, to_id)
+      select p_source, (p_batch->>'id')::bigint, pg_current_xact_id()::text::bigint, (p_batch->>'range')::int8multirange, (p_batch->>'from')::bigint, (p_batch->>'to')::bigint where p_streams <> '{}';
+  end if;
+  update forward_position set batch = coalesce((p_batch->>'id')::bigint, batch), place = coalesce(p_batch->>'place', place), at = clock(), subscriptions = p_subscriptions where source = p_source;
+  for b in select * from forward_batch where source = p_source order by batch loop
+    exit when forward_waits(b, p_subscriptions);
+    delete from forward_batch where source = p_source and batch = b.batch;
+  end loop;
+  return next;
+end
+
+
+
+-- function try_forward_source(p_stream text, p_subscription text, p_batch bigint, p_lease bigint)
+returns TABLE(fault jsonb, info jsonb) language plpgsql volatile security definer search_path=<schema>, pg_temp, enable_seqscan=off, enable_hashjoin=off, enable_mergejoin=off as
+
+declare
+  s subscription := subscription_of(p_stream, p_subscription);
+  n batch;
+  v_txids jsonb;
+begin
+  fault := coalesce(isolation_fault(), reading_fault(s, p_stream, p_subscription));
+  if fault is null and p_batch is not null then
+    n := held_batch(s.id, p_batch, p_lease);
+    if n.id is null then
+      fault := stale_batch_fault(p_stream, p_subscription, p_batch);
+    elsif n.retried is not null then
+      v_txids := (select jsonb_object_agg(event, txid::text) from event_retry where id = any (n.retried));
+    else
+      execute 'select jsonb_object_agg(id, txid::text) from ' || events_of(s.stream) || ' where id between $2 and $3' into v_txids using n.txids, n.from_id, n.to_id;
+    end if;
+  end if;
+  if fault is null then
+    info := jsonb_build_object('source', installation_id() || ':' || p_stream || ':' || p_subscription, 'subscriptions', forward_state(s.stream, s.id),
+      'txids', v_txids, 'range', n.txids::text, 'from', n.from_id::text, 'to', n.to_id::text,
+      'place', concat_ws('/', n.root, n.slice, n.events, n.from_id, n.to_id));
+  end if;
+  return next;
 end
 
 
@@ -6064,9 +6225,9 @@ begin
   if p_min_lag > '0' then
     perform tick_for_lag(s.stream, p_min_lag);
   end if;
-  n := hand_out(s, p_owner, p_shared, coalesce(p_lease, s.lease), p_max, p_min, p_max_wait, case when p_min_lag > '0' then clock() - p_min_lag end);
+  n := hand_out(s, p_owner, p_shared, p_durable, coalesce(p_lease, s.lease), p_max, p_min, p_max_wait, case when p_min_lag > '0' then clock() - p_min_lag end);
   if n.id is not null then
-    batch := batch_info(n, s.max_attempts);
+    batch := batch_info(n, s.max_attempts, coalesce(p_lease, s.lease), clock());
     return next;
     return query select null::jsonb, null::jsonb, e.* from events_in_batch(s.stream, n, 0, p_chunk) e;
   end if;
@@ -6256,6 +6417,44 @@ begin
     return query insert into progress as p (id, value, note, at) values (p_id, p_value, p_note, clock())
       on conflict (id) do update set value = excluded.value, note = excluded.note, at = excluded.at returning null::jsonb, p.id;
   end if;
+end
+
+
+
+-- function try_promote_stream(p_stream text)
+returns TABLE(fault jsonb, subscription text, created boolean, events bigint) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+
+#variable_conflict use_column
+declare
+  q queue := stream_of(p_stream);
+  w record;
+  s subscription;
+begin
+  fault := case when q.id is null or not hold_stream(q.id) then queue_fault(p_stream, 'stream') else coalesce(isolation_fault(), cluster_fault()) end;
+  if fault is not null then
+    return next;
+    return;
+  end if;
+  perform pg_advisory_xact_lock_shared(lock_space('rotation'), q.id);
+  perform from forward_position where source in (select source from forward_stream where stream = q.id) order by source for update;
+  execute format('lock table %I in exclusive mode', event_table(q.id));
+  for w in select x->>'name' as name, (array_agg(x->'settings'))[1] as settings, jsonb_agg(x || jsonb_build_object('source', p.source)) as parts
+             from forward_stream f join forward_position p on p.source = f.source, jsonb_array_elements(p.subscriptions) x where f.stream = q.id group by 1 order by 1
+  loop
+    subscription := w.name;
+    events := 0;
+    insert into subscription (stream, name, created_at, lease, max_attempts, backoff, lag_limit, when_stuck)
+      select q.id, w.name, clock(), lease, max_attempts, backoff, lag_limit, when_stuck from jsonb_populate_record(null::subscription, w.settings)
+        on conflict (stream, name) do nothing returning * into s;
+    created := s.id is not null;
+    if created then
+      perform set_position(s.id, l.seen, l.tick, l.sent) from start_of(q.id, '"latest"') l;
+      events := take_copies(s, w.parts);
+    end if;
+    return next;
+  end loop;
+  delete from forward_stream where stream = q.id;
+  delete from forward_batch b where not exists (select from forward_stream f where f.source = b.source);
 end
 
 
@@ -7299,6 +7498,9 @@ returns boolean language sql stable as
 -- index event_retry_due: CREATE INDEX event_retry_due ON event_retry USING btree (subscription, due, id)
 -- index event_retry_pkey: CREATE UNIQUE INDEX event_retry_pkey ON event_retry USING btree (id)
 -- index floor_pkey: CREATE UNIQUE INDEX floor_pkey ON floor USING btree (storage, queue, priority, version)
+-- index forward_batch_pkey: CREATE UNIQUE INDEX forward_batch_pkey ON forward_batch USING btree (source, batch)
+-- index forward_position_pkey: CREATE UNIQUE INDEX forward_position_pkey ON forward_position USING btree (source)
+-- index forward_stream_pkey: CREATE UNIQUE INDEX forward_stream_pkey ON forward_stream USING btree (source, stream)
 -- index installation_pkey: CREATE UNIQUE INDEX installation_pkey ON installation USING btree (only_one)
 -- index message_claim: CREATE INDEX message_claim ON ONLY message USING btree (queue, priority, vt, id) WHERE (vt < 'infinity'::timestamp with time zone)
 -- index message_group_held: CREATE INDEX message_group_held ON ONLY message USING btree (queue, grp) WHERE ((grp IS NOT NULL) AND (lease IS NOT NULL))
@@ -7351,6 +7553,9 @@ returns boolean language sql stable as
 -- table dependency: 
 -- table event_retry: 
 -- table floor: 
+-- table forward_batch: 
+-- table forward_position: fillfactor=50
+-- table forward_stream: 
 -- table installation: 
 -- table message: LIST (segment)
 -- table message_0: FOR VALUES IN ('0') fillfactor=90, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0

@@ -86,6 +86,8 @@ await sluice.admin.createSubscription("orders", "table-watch")
 `,
   lag: ordering,
   "stream-info": ordering,
+  forward: `${ordering}await sluice.admin.createStream("orders-copy")
+`,
   "after-restore": ordering,
   schedules: client,
   once: client,
@@ -131,6 +133,9 @@ ${untouched(0)}`,
 if ((await sluice.admin.getSubscriptionInfo("orders", "order-book")).retries !== 1) throw new Error("Not retried.")
 `,
   capture: `if (event!.type !== "users.update" || event!.key !== "1") throw new Error("Not captured.")
+`,
+  forward: `const copied = (await there.admin.getStreamInfo("orders-copy")).published
+if (events === 0 || copied === 0 || copied > events) throw new Error(\`\${copied} of \${events} were copied.\`)
 `,
   "after-restore": `if (streams !== 0) throw new Error("Repaired.")
 `,

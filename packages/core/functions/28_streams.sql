@@ -188,6 +188,7 @@ begin
   end if;
   perform forget_subscription(id) from subscription where stream = q.id order by id;
   delete from tick where stream = q.id;
+  delete from forward_stream where stream = q.id;
   delete from stream_segment where stream = q.id;
   delete from stream where id = q.id;
   execute format('drop table %I.%I', current_schema(), event_table(q.id));

@@ -137,7 +137,7 @@ $$
 -- next
 /* A batch whose lease is over, with what it holds, for another reader: under a new id, so that its old holder finishes nothing. One
    that is locked is just being finished. Null where there is none. Of one that nobody finished time and again the events come one by one. */
-create or replace function {schema}.take_over(s {schema}.subscription, b {schema}.batch, p_open bigint[], p_now timestamptz) returns {schema}.batch
+create or replace function {schema}.take_over(s {schema}.subscription, b {schema}.batch, p_open bigint[], p_whole boolean, p_now timestamptz) returns {schema}.batch
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
   n batch := b;
@@ -152,7 +152,7 @@ begin
     continue when not found or exists (select from batch_end where subscription = o.subscription and batch = o.id);
     insert into batch_end (subscription, batch, outcome, at, events) values (o.subscription, o.id, 'taken', p_now, 0);
     o.attempt := o.attempt - (l.until is not null and l.owner is null)::int;
-    if o.attempt >= least(s.max_attempts - coalesce((select max(attempt) from event_retry where id = any (o.retried)), 0), 5) then
+    if o.attempt >= least(s.max_attempts - coalesce((select max(attempt) from event_retry where id = any (o.retried)), 0), 5) and not p_whole then
       perform set_apart(s, o, p_now);
       continue;
     end if;
@@ -182,7 +182,7 @@ $$
 -- next
 /* What there is to hand out: what another left, events to be retried, the rest of a window, the next window. Who shares a
    subscription gets a batch beside those that are held, if they are shared too; else one at a time is out. */
-create or replace function {schema}.next_content(s {schema}.subscription, b {schema}.batch, p_shared boolean, p_max int, p_min int, p_max_wait interval, p_before timestamptz, p_now timestamptz)
+create or replace function {schema}.next_content(s {schema}.subscription, b {schema}.batch, p_shared boolean, p_whole boolean, p_max int, p_min int, p_max_wait interval, p_before timestamptz, p_now timestamptz)
 returns {schema}.batch
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
@@ -190,10 +190,10 @@ declare
   v_open bigint[] := open_batches(b);
 begin
   if exists (select from batch o where o.subscription = s.id and o.id = any (v_open) and not (p_shared and o.shared)
-      and coalesce((select l.until from batch_lease l where l.subscription = s.id and l.batch = o.id), o.until) > p_now) then
+      and leased_until(o) > p_now) then
     return null;
   end if;
-  n := take_over(s, b, v_open, p_now);
+  n := take_over(s, b, v_open, p_whole, p_now);
   b.attempt := 0;
   b.retried := null;
   /* Those that are just being finished are left, and held. */
@@ -215,8 +215,14 @@ begin
 end
 $$
 -- next
-/* The batch that this owner holds, or the next one; null where there is none for him now. Under the lock of the subscription. */
-create or replace function {schema}.hand_out(s {schema}.subscription, p_owner text, p_shared boolean, p_lease interval, p_max int, p_min int, p_max_wait interval, p_before timestamptz)
+/* Until when a batch is held: as it was handed out, renewed, or given back. */
+create or replace function {schema}.leased_until(o {schema}.batch) returns timestamptz
+language sql stable set search_path = {schema}, pg_temp as $$
+  select coalesce((select l.until from batch_lease l where l.subscription = o.subscription and l.batch = o.id), o.until)
+$$
+-- next
+/* The batch that this owner holds, under the lease that he has, since who asks again may be one who was killed by it, or the next one; null where there is none for him now. Under the lock of the subscription. */
+create or replace function {schema}.hand_out(s {schema}.subscription, p_owner text, p_shared boolean, p_whole boolean, p_lease interval, p_max int, p_min int, p_max_wait interval, p_before timestamptz)
 returns {schema}.batch
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
@@ -224,13 +230,12 @@ declare
   b batch := newest_batch(s.id);
   n batch;
 begin
-  select o.* into n from batch o where o.subscription = s.id and o.id = any (open_batches(b)) and o.owner = p_owner
-     and (select l.owner is null from batch_lease l where l.subscription = s.id and l.batch = o.id) is not true order by o.id limit 1;
+  select o.* into n from batch o where o.subscription = s.id and o.id = any (open_batches(b)) and o.owner = p_owner and leased_until(o) > v_now order by o.id limit 1;
   if found then
-    perform renew(n, v_now, p_lease);
+    n.until := leased_until(n);
     return n;
   end if;
-  n := next_content(s, b, p_shared, p_max, p_min, p_max_wait, p_before, v_now);
+  n := next_content(s, b, p_shared, p_whole, p_max, p_min, p_max_wait, p_before, v_now);
   if n.id is null then
     return null;
   end if;
@@ -246,10 +251,10 @@ begin
 end
 $$
 -- next
-create or replace function {schema}.batch_info(n {schema}.batch, p_max_attempts int) returns jsonb
+create or replace function {schema}.batch_info(n {schema}.batch, p_max_attempts int, p_lease interval, p_now timestamptz) returns jsonb
 language sql stable set search_path = {schema}, pg_temp as $$
   select jsonb_build_object('id', n.id::text, 'lease', n.lease::text, 'root', n.root::text, 'slice', n.slice, 'count', n.events, 'attempt', n.attempt, 'maxAttempts', p_max_attempts,
-    'retried', n.retried is not null, 'openedAt', epoch_ms(n.at), 'leasedUntil', epoch_ms(n.until), 'owner', n.owner)
+    'retried', n.retried is not null, 'openedAt', epoch_ms(n.at), 'leaseFor', epoch_ms_of(p_lease), 'left', epoch_ms_of(n.until - p_now), 'leasedUntil', epoch_ms(n.until), 'owner', n.owner)
 $$
 -- next
 /* Not before a third of it is over, so that asking again and again leaves no dead rows. */
@@ -285,9 +290,9 @@ begin
   if p_min_lag > '0' then
     perform tick_for_lag(s.stream, p_min_lag);
   end if;
-  n := hand_out(s, p_owner, p_shared, coalesce(p_lease, s.lease), p_max, p_min, p_max_wait, case when p_min_lag > '0' then clock() - p_min_lag end);
+  n := hand_out(s, p_owner, p_shared, p_durable, coalesce(p_lease, s.lease), p_max, p_min, p_max_wait, case when p_min_lag > '0' then clock() - p_min_lag end);
   if n.id is not null then
-    batch := batch_info(n, s.max_attempts);
+    batch := batch_info(n, s.max_attempts, coalesce(p_lease, s.lease), clock());
     return next;
     return query select null::jsonb, null::jsonb, e.* from events_in_batch(s.stream, n, 0, p_chunk) e;
   end if;

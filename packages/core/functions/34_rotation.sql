@@ -22,7 +22,7 @@ language sql volatile set search_path = {schema}, pg_temp as $$
             from (select t.id, q.name, t, clock() as now from stream t join queue q on q.id = t.id where q.dropped_at is null and hold_stream_if_free(t.id) offset 0) f) d
 $$
 -- next
-/* The subscriptions that have not done with some event of a segment. Expired ones hold nothing. */
+/* The subscriptions that have not done with some event of a segment, and sources that it has copies of. Expired ones hold nothing. */
 create or replace function {schema}.holders_of(p_stream int, p_segment int) returns text[]
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
@@ -37,7 +37,7 @@ begin
       v_names := v_names || s.name;
     end if;
   end loop;
-  return v_names;
+  return v_names || forward_holders(p_stream, p_segment);
 end
 $$
 -- next

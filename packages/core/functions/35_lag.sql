@@ -131,7 +131,7 @@ begin
        select events, at from batch_end where subscription = s.id and outcome = 'finished' and at > p_now - interval '1 minute' order by batch desc limit 1000) e), 0),
     'lastSeenAt', (select epoch_ms(greatest((select max(at) from (select at from batch where subscription = s.id and lease is not null order by id desc limit 20) o),
        (select max(at) from (select at from batch_end where subscription = s.id order by batch desc limit 20) e)))),
-    'batches', coalesce((select jsonb_agg(batch_info(o, s.max_attempts) || jsonb_build_object('leasedUntil', epoch_ms(nullif(coalesce(r.until, o.until), '-infinity')), 'owner', case when r.until is null or r.owner is not null then o.owner end) order by o.id)
+    'batches', coalesce((select jsonb_agg(batch_info(o, s.max_attempts, s.lease, p_now) || jsonb_build_object('leasedUntil', epoch_ms(nullif(coalesce(r.until, o.until), '-infinity')), 'owner', case when r.until is null or r.owner is not null then o.owner end) order by o.id)
        from batch o left join batch_lease r on r.subscription = o.subscription and r.batch = o.id where o.subscription = s.id and o.id = any (open_batches(b))), '[]'),
     'retries', (select count(*) from event_retry where subscription = s.id and due < 'infinity'),
     'dead', (select count(*) from event_retry where subscription = s.id and due = 'infinity'));

@@ -43,6 +43,7 @@ begin
     end loop;
     if not p_same_history then
       /* What was handed out after the dump had ids that others, such as targets of a forward, have seen. */
+      update forward_batch set txid = pg_current_xact_id()::text::bigint;
       perform setval('batch_id', nextval('batch_id') + 1000000000000);
     end if;
     update installation set cluster = (select system_identifier::text from pg_control_system());

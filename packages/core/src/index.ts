@@ -15,6 +15,7 @@ export type {
   QueuesAccessor,
 } from "./admin/inspect.ts"
 export type { CaptureAdmin, CaptureOptions } from "./admin/capture.ts"
+export type { PromotedSubscription } from "./admin/promote.ts"
 export type { RestoreOptions, RestoreResult } from "./admin/restore.ts"
 export type { CreateStreamOptions, ExternalTick, LagLimit, LagOptions, StreamInfo, StreamOptions, StreamsAdmin, StreamState } from "./admin/streams.ts"
 export type { CreateSubscriptionOptions, DeadEvent, OpenBatchInfo, Position, SubscriptionInfo, SubscriptionsAdmin, SubscriptionSettings, SubscriptionSetup } from "./admin/subscriptions.ts"
@@ -98,6 +99,7 @@ export type { ScheduleFilter, Schedules } from "./schedules/schedules.ts"
 export type { ResultOptions } from "./results.ts"
 export { sqlState } from "./sql-state.ts"
 export {
+  ForwardBehindError,
   RestoredElsewhereError,
   StaleBatchError,
   StreamClosedError,
@@ -110,6 +112,7 @@ export {
 } from "./stream-errors.ts"
 export type { Batch, EventRetryOptions, FinishResult } from "./stream/batch.ts"
 export type { EventOf, EventSchemas, EventTypes, StreamEvent, TypesOf } from "./stream/event.ts"
+export type { ForwardedEvent, ForwardedMessage, ForwardItem, ForwardOptions, ForwardResult, ForwardTarget } from "./stream/forward.ts"
 export type { BatchLimits } from "./stream/next-batch.ts"
 export type { EventOptions, PublishItem, PublishOptions } from "./stream/publish.ts"
 export type { Stream, StreamTypes } from "./stream/stream.ts"

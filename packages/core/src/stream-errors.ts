@@ -100,6 +100,18 @@ export class TickNotFoundError extends SluiceError {
   }
 }
 
+/** The target has a later batch of the forwarded subscription: the source was put back to an earlier state. Nothing was copied. */
+export class ForwardBehindError extends SluiceError {
+  readonly stream: string
+  readonly subscription: string
+
+  constructor(stream: string, subscription: string) {
+    super("forward_behind", `The target has copies of later batches of the subscription "${subscription}" of "${stream}" than the source is at: it was restored to an earlier state. Nothing was copied. Forward from a subscription of another name, made with { from: "earliest" } or a time.`)
+    this.stream = stream
+    this.subscription = subscription
+  }
+}
+
 /** The database was restored into another cluster, where the positions of streams mean nothing. `admin.afterRestore()` repairs them. */
 export class RestoredElsewhereError extends SluiceError {
   /** The system identifiers of the clusters. */

@@ -10,12 +10,12 @@ type Kind = (typeof kinds)[number]
 
 /** Every function of the schema, put into a class by hand: who a function is for must be decided, not forgotten. */
 const classes: Record<Kind | "everybody" | "nobody", string> = {
-  producer: `send send_batch cancel try_send try_send_batch try_send_with try_edit try_cancel results_of insert_event try_publish`,
+  producer: `send send_batch cancel try_send try_send_batch try_send_with try_edit try_cancel results_of insert_event try_publish try_forward`,
   consumer: `read pop delete archive release set_vt extend retry snooze dead_letter try_read try_pop try_delete try_archive try_settle try_set_vt
     try_lock try_finish beat leave_worker maintain flip_step due_partitions partition_step expire_archive clear_leftovers due_schedules
     fire_schedule try_progress once try_once keep_once expire_once installation_id try_next_batch reading_probe try_batch_events
-    try_lock_batch try_renew_batch try_finish_batch next_batch batch_events renew_batch release_batch finish_batch try_tick due_streams
-    rotate_step clear_batches check_lags`,
+    try_lock_batch try_renew_batch try_finish_batch try_forward_source next_batch batch_events renew_batch release_batch finish_batch
+    try_tick due_streams rotate_step clear_batches check_lags`,
   reader: `storage_differences metrics try_metrics list_queues count_queues try_get_queue try_list_messages try_count_messages try_list_archive
     try_count_archive try_get_schedule list_schedules try_list_workers try_count_workers try_get_worker try_worker_health try_stream_info
     try_get_stream try_list_streams try_list_subscriptions try_list_dead_events`,
@@ -23,8 +23,9 @@ const classes: Record<Kind | "everybody" | "nobody", string> = {
     try_redrive try_create_queue try_update_queue try_drop_queue try_purge try_admin_delete try_admin_archive try_admin_set_vt
     try_upsert_schedule try_pause_schedule try_resume_schedule try_remove_schedule try_run_schedule suspend_worker resume_worker
     shutdown_worker purge_workers try_tell_worker create_stream update_stream drop_stream create_subscription drop_subscription force_tick
-    after_restore try_create_stream try_update_stream try_drop_stream try_create_subscription try_update_subscription try_reposition
-    try_drop_subscription try_redrive_events try_after_restore capture capture_plan try_capture_table capture_row expression_fault`,
+    after_restore promote_stream try_promote_stream try_create_stream try_update_stream try_drop_stream try_create_subscription
+    try_update_subscription try_reposition try_drop_subscription try_redrive_events try_after_restore capture capture_plan try_capture_table
+    capture_row expression_fault`,
   everybody: "installed_version",
   nobody: `append_event archive_info archive_of archive_table archives argument_fault backoff_delay backoff_wanted batch_info beat_interval
     beyond_limit blocks_fetched bury capture_fault captures_of clear_cancellations clear_keys clear_rates clear_results clock
@@ -32,21 +33,22 @@ const classes: Record<Kind | "everybody" | "nobody", string> = {
     dead_ahead dead_letter_cycle dead_sources differences discard discard_expired discard_rows done_up_to drop_counters drop_range
     drop_storage due_retries empty_segment ended_badly epoch_ms epoch_ms_of error_document event_leaf event_table event_table_differences
     events_in_batch events_of exact exact_row existing_fault expired filter_fault first_id first_ready flip_move flip_pays flip_truncate
-    flip_wanted flipping forget_subscription forget_ticks found_elsewhere goes_round grant_role group_left group_of hand_out has_floor
-    held_batch held_of hold_batch hold_if_free hold_storage hold_stream hold_stream_if_free holders_of insert_message isolation_fault
-    items_fault keep keep_results key_holder key_text lag_fine lag_of lag_wanted last_sent leaf_settings left_queue limits_fault lock_child
-    lock_group lock_grouped lock_key lock_ready lock_space lock_subscription look_below maintained_lately make_range make_tick message_info
-    message_leaf message_state message_table messages_of missing_queue_fault new_lease newest_batch newest_segment next_content next_group
-    next_slice oldest_waiting open_batches open_window options_fault other_leaf own own_relation own_schema partition_fault
-    partition_measure partition_steps partitioned priority_fault publish_fault published put_off queue_fault queue_info queue_left
-    raise_fault range_bound range_may_go rate_left rate_per rate_wanted reading_fault ready_again ready_at record_change redrive_fault
-    regroup release_children release_dependants renew reopen replace_message retry_due role_functions rotation_is_due schedule_fault
-    schedule_info schedule_timing schedule_wanted searches_arrays seen_now send_item send_run set_apart set_limits set_position set_queue
-    set_role set_segments set_storage set_stream set_subscription skip_nothing stale_batch_fault stale_fault stamp_worker start_of
-    storage_functions storage_info storage_of storage_wanted stream_bytes stream_differences stream_in_use_fault stream_info stream_of
-    stream_options_fault subscription_differences subscription_fault subscription_info subscription_of subscription_options_fault
-    subscription_state sweep sweep_level take_key take_over take_turn tick_for_lag tick_is_due use_rate wait_for_others waiting_parts
-    wake_child window_end with_error without_cancelled worker_fault worker_info worker_is_stale`,
+    flip_wanted flipping forget_subscription forget_ticks forward_holders forward_state forward_waits found_elsewhere goes_round grant_role
+    group_left group_of hand_out has_floor held_batch held_of hold_batch hold_if_free hold_storage hold_stream hold_stream_if_free
+    holders_of insert_message isolation_fault items_fault keep keep_results key_holder key_text lag_fine lag_of lag_wanted last_sent
+    leaf_settings leased_until left_queue limits_fault lock_child lock_group lock_grouped lock_key lock_ready lock_space lock_subscription
+    look_below maintained_lately make_range make_tick message_info message_leaf message_state message_table messages_of missing_queue_fault
+    new_lease newest_batch newest_segment next_content next_group next_slice oldest_waiting open_batches open_window options_fault
+    other_leaf own own_relation own_schema partition_fault partition_measure partition_steps partitioned priority_fault publish_fault
+    published put_off queue_fault queue_info queue_left raise_fault range_bound range_may_go rate_left rate_per rate_wanted reading_fault
+    ready_again ready_at record_change redrive_fault regroup release_children release_dependants renew reopen replace_message retry_due
+    role_functions rotation_is_due schedule_fault schedule_info schedule_timing schedule_wanted searches_arrays seen_now send_item send_run
+    set_apart set_limits set_position set_queue set_role set_segments set_storage set_stream set_subscription skip_nothing stale_batch_fault
+    stale_fault stamp_worker start_of storage_functions storage_info storage_of storage_wanted stream_bytes stream_differences
+    stream_in_use_fault stream_info stream_of stream_options_fault subscription_differences subscription_fault subscription_info
+    subscription_of subscription_options_fault subscription_state sweep sweep_level take_copies take_key take_over take_turn tick_for_lag
+    tick_is_due use_rate wait_for_others waiting_parts wake_child window_end with_error without_cancelled worker_fault worker_info
+    worker_is_stale`,
 }
 const classOf = new Map(Object.entries(classes).flatMap(([kind, names]) => names.trim().split(/\s+/).map((name) => [name, kind] as const)))
 

@@ -28,12 +28,17 @@ function expectFlat(what: string, before: number, after: number): void {
   expect(after).toBeLessThanOrEqual(1.5 * before)
 }
 
-/** One event a batch, in a database that vacuums nothing. */
-async function batches({ stream, sub }: { stream: TestStream; sub: TestSubscription }, count: number): Promise<void> {
-  for (let n = 0; n < count; n++) {
-    await publish(stream, [n])
-    await take(sub)
-  }
+/** One event a batch, each in transactions of its own. */
+async function batches({ stream }: { stream: TestStream }, count: number): Promise<void> {
+  await pool.query(`do $$ declare v record; begin
+    for i in 1 .. ${count} loop
+      perform sluice.insert_event('${stream.name}', 'n', '1');
+      commit;
+      select * into strict v from sluice.next_batch('${stream.name}', 'sub', 'a');
+      perform sluice.finish_batch('${stream.name}', 'sub', v.batch, v.token);
+      commit;
+    end loop;
+  end $$`)
 }
 
 describe("under a pinned horizon an idle nextBatch looks at no more pages", () => {
@@ -105,7 +110,7 @@ describe("under a pinned horizon an idle nextBatch looks at no more pages", () =
 
   test("with minLag, after 300 ticks", async () => {
     const at = await idle()
-    const lag = { minLag: "1s" }
+    const lag = { minLag: "1s" } as const
     const fresh = await idlePages(pool, at.stream, lag)
     for (const n of range(1, 300)) {
       await publish(at.stream, [n])

@@ -18,6 +18,7 @@ import {
   type QueueOptions,
   updateQueue,
 } from "./queues.ts"
+import { promoteStream, type PromotedSubscription } from "./promote.ts"
 import { afterRestore, type RestoreOptions, type RestoreResult } from "./restore.ts"
 import { streamsAdmin, type StreamsAdmin } from "./streams.ts"
 import { subscriptionsAdmin, type SubscriptionsAdmin } from "./subscriptions.ts"
@@ -73,6 +74,12 @@ export interface Admin<Tx = unknown> extends StreamsAdmin<Tx>, SubscriptionsAdmi
    */
   afterRestore(options?: RestoreOptions): Promise<RestoreResult>
 
+  /**
+   * Makes a stream that `subscription.forward` copies into one of its own: the subscriptions of the source come to be here, and get what they had not done with there, as of
+   * the last that the forwarder told, and then what is published here. For a switchover: close the source, let the subscriptions and then the forwarder come to their end, promote; nothing comes twice.
+   */
+  promoteStream(stream: string): Promise<PromotedSubscription[]>
+
   readonly queues: QueuesAccessor<Tx>
   readonly messages: MessagesAccessor<Tx>
   readonly archive: ArchiveAccessor<Tx>
@@ -86,6 +93,7 @@ export function createAdmin<Tx>(session: Session<Tx>): Admin<Tx> {
     ...subscriptionsAdmin(session),
     ...captureAdmin(session),
     afterRestore: async (options = {}) => afterRestore(session, options),
+    promoteStream: async (stream) => promoteStream(session, stream),
     install: async (options = {}) => install(session, options),
     migrations: () => migrationSql(session.schema),
     verify: async (options = {}) => verify(session, options),

@@ -518,6 +518,39 @@ alter table {schema}.installation add cluster text`,
       `update {schema}.installation set cluster = (select system_identifier::text from pg_control_system())`,
     ],
   },
+  {
+    version: 15,
+    name: "forward",
+    breaking: false,
+    statements: [
+      `/* How far a forwarder has come with copying a subscription of another stream, perhaps of another cluster: the last batch that it copied, and what
+   that was. Written in the transaction that has the copies. subscriptions: what the others of that stream had not done with. */
+create table {schema}.forward_position (
+  source text primary key,
+  batch bigint not null,
+  place text not null,
+  at timestamptz not null,
+  subscriptions jsonb not null
+) with (fillfactor = 50)`,
+      `/* Streams that have copies. */
+create table {schema}.forward_stream (
+  source text not null,
+  stream int not null references {schema}.queue,
+  primary key (source, stream)
+)`,
+      `/* Copied batches that some subscription of the source has not done with, or so it was when the forwarder last told: their copies stay until then, or until the stream is
+   promoted. batch, txids and ids are the source's; txid has the copies. */
+create table {schema}.forward_batch (
+  source text not null,
+  batch bigint not null,
+  txid bigint not null,
+  txids int8multirange not null,
+  from_id bigint not null,
+  to_id bigint not null,
+  primary key (source, batch)
+)`,
+    ],
+  },
 ]
 
 /** Run after the last migration: functions hold no data, so each version brings them whole. */
@@ -5404,6 +5437,7 @@ begin
   end if;
   perform forget_subscription(id) from subscription where stream = q.id order by id;
   delete from tick where stream = q.id;
+  delete from forward_stream where stream = q.id;
   delete from stream_segment where stream = q.id;
   delete from stream where id = q.id;
   execute format('drop table %I.%I', current_schema(), event_table(q.id));
@@ -5894,7 +5928,7 @@ end
 $$`,
   `/* A batch whose lease is over, with what it holds, for another reader: under a new id, so that its old holder finishes nothing. One
    that is locked is just being finished. Null where there is none. Of one that nobody finished time and again the events come one by one. */
-create or replace function {schema}.take_over(s {schema}.subscription, b {schema}.batch, p_open bigint[], p_now timestamptz) returns {schema}.batch
+create or replace function {schema}.take_over(s {schema}.subscription, b {schema}.batch, p_open bigint[], p_whole boolean, p_now timestamptz) returns {schema}.batch
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
   n batch := b;
@@ -5909,7 +5943,7 @@ begin
     continue when not found or exists (select from batch_end where subscription = o.subscription and batch = o.id);
     insert into batch_end (subscription, batch, outcome, at, events) values (o.subscription, o.id, 'taken', p_now, 0);
     o.attempt := o.attempt - (l.until is not null and l.owner is null)::int;
-    if o.attempt >= least(s.max_attempts - coalesce((select max(attempt) from event_retry where id = any (o.retried)), 0), 5) then
+    if o.attempt >= least(s.max_attempts - coalesce((select max(attempt) from event_retry where id = any (o.retried)), 0), 5) and not p_whole then
       perform set_apart(s, o, p_now);
       continue;
     end if;
@@ -5937,7 +5971,7 @@ end
 $$`,
   `/* What there is to hand out: what another left, events to be retried, the rest of a window, the next window. Who shares a
    subscription gets a batch beside those that are held, if they are shared too; else one at a time is out. */
-create or replace function {schema}.next_content(s {schema}.subscription, b {schema}.batch, p_shared boolean, p_max int, p_min int, p_max_wait interval, p_before timestamptz, p_now timestamptz)
+create or replace function {schema}.next_content(s {schema}.subscription, b {schema}.batch, p_shared boolean, p_whole boolean, p_max int, p_min int, p_max_wait interval, p_before timestamptz, p_now timestamptz)
 returns {schema}.batch
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
@@ -5945,10 +5979,10 @@ declare
   v_open bigint[] := open_batches(b);
 begin
   if exists (select from batch o where o.subscription = s.id and o.id = any (v_open) and not (p_shared and o.shared)
-      and coalesce((select l.until from batch_lease l where l.subscription = s.id and l.batch = o.id), o.until) > p_now) then
+      and leased_until(o) > p_now) then
     return null;
   end if;
-  n := take_over(s, b, v_open, p_now);
+  n := take_over(s, b, v_open, p_whole, p_now);
   b.attempt := 0;
   b.retried := null;
   /* Those that are just being finished are left, and held. */
@@ -5969,8 +6003,13 @@ begin
   return n;
 end
 $$`,
-  `/* The batch that this owner holds, or the next one; null where there is none for him now. Under the lock of the subscription. */
-create or replace function {schema}.hand_out(s {schema}.subscription, p_owner text, p_shared boolean, p_lease interval, p_max int, p_min int, p_max_wait interval, p_before timestamptz)
+  `/* Until when a batch is held: as it was handed out, renewed, or given back. */
+create or replace function {schema}.leased_until(o {schema}.batch) returns timestamptz
+language sql stable set search_path = {schema}, pg_temp as $$
+  select coalesce((select l.until from batch_lease l where l.subscription = o.subscription and l.batch = o.id), o.until)
+$$`,
+  `/* The batch that this owner holds, under the lease that he has, since who asks again may be one who was killed by it, or the next one; null where there is none for him now. Under the lock of the subscription. */
+create or replace function {schema}.hand_out(s {schema}.subscription, p_owner text, p_shared boolean, p_whole boolean, p_lease interval, p_max int, p_min int, p_max_wait interval, p_before timestamptz)
 returns {schema}.batch
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 declare
@@ -5978,13 +6017,12 @@ declare
   b batch := newest_batch(s.id);
   n batch;
 begin
-  select o.* into n from batch o where o.subscription = s.id and o.id = any (open_batches(b)) and o.owner = p_owner
-     and (select l.owner is null from batch_lease l where l.subscription = s.id and l.batch = o.id) is not true order by o.id limit 1;
+  select o.* into n from batch o where o.subscription = s.id and o.id = any (open_batches(b)) and o.owner = p_owner and leased_until(o) > v_now order by o.id limit 1;
   if found then
-    perform renew(n, v_now, p_lease);
+    n.until := leased_until(n);
     return n;
   end if;
-  n := next_content(s, b, p_shared, p_max, p_min, p_max_wait, p_before, v_now);
+  n := next_content(s, b, p_shared, p_whole, p_max, p_min, p_max_wait, p_before, v_now);
   if n.id is null then
     return null;
   end if;
@@ -5999,10 +6037,10 @@ begin
   return n;
 end
 $$`,
-  `create or replace function {schema}.batch_info(n {schema}.batch, p_max_attempts int) returns jsonb
+  `create or replace function {schema}.batch_info(n {schema}.batch, p_max_attempts int, p_lease interval, p_now timestamptz) returns jsonb
 language sql stable set search_path = {schema}, pg_temp as $$
   select jsonb_build_object('id', n.id::text, 'lease', n.lease::text, 'root', n.root::text, 'slice', n.slice, 'count', n.events, 'attempt', n.attempt, 'maxAttempts', p_max_attempts,
-    'retried', n.retried is not null, 'openedAt', epoch_ms(n.at), 'leasedUntil', epoch_ms(n.until), 'owner', n.owner)
+    'retried', n.retried is not null, 'openedAt', epoch_ms(n.at), 'leaseFor', epoch_ms_of(p_lease), 'left', epoch_ms_of(n.until - p_now), 'leasedUntil', epoch_ms(n.until), 'owner', n.owner)
 $$`,
   `/* Not before a third of it is over, so that asking again and again leaves no dead rows. */
 create or replace function {schema}.renew(n {schema}.batch, p_now timestamptz, p_lease interval) returns void
@@ -6036,9 +6074,9 @@ begin
   if p_min_lag > '0' then
     perform tick_for_lag(s.stream, p_min_lag);
   end if;
-  n := hand_out(s, p_owner, p_shared, coalesce(p_lease, s.lease), p_max, p_min, p_max_wait, case when p_min_lag > '0' then clock() - p_min_lag end);
+  n := hand_out(s, p_owner, p_shared, p_durable, coalesce(p_lease, s.lease), p_max, p_min, p_max_wait, case when p_min_lag > '0' then clock() - p_min_lag end);
   if n.id is not null then
-    batch := batch_info(n, s.max_attempts);
+    batch := batch_info(n, s.max_attempts, coalesce(p_lease, s.lease), clock());
     return next;
     return query select null::jsonb, null::jsonb, e.* from events_in_batch(s.stream, n, 0, p_chunk) e;
   end if;
@@ -6341,7 +6379,7 @@ language sql volatile set search_path = {schema}, pg_temp as $$
     from (select f.id, f.name, tick_is_due(f.t, f.now) as tick, rotation_is_due(f.t, f.now) as rotate
             from (select t.id, q.name, t, clock() as now from stream t join queue q on q.id = t.id where q.dropped_at is null and hold_stream_if_free(t.id) offset 0) f) d
 $$`,
-  `/* The subscriptions that have not done with some event of a segment. Expired ones hold nothing. */
+  `/* The subscriptions that have not done with some event of a segment, and sources that it has copies of. Expired ones hold nothing. */
 create or replace function {schema}.holders_of(p_stream int, p_segment int) returns text[]
 language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
@@ -6356,7 +6394,7 @@ begin
       v_names := v_names || s.name;
     end if;
   end loop;
-  return v_names;
+  return v_names || forward_holders(p_stream, p_segment);
 end
 $$`,
   `/* Empties a segment that nobody needs any more. The lock waits for every transaction that may still write there, and what counts is seen
@@ -6586,7 +6624,7 @@ begin
        select events, at from batch_end where subscription = s.id and outcome = 'finished' and at > p_now - interval '1 minute' order by batch desc limit 1000) e), 0),
     'lastSeenAt', (select epoch_ms(greatest((select max(at) from (select at from batch where subscription = s.id and lease is not null order by id desc limit 20) o),
        (select max(at) from (select at from batch_end where subscription = s.id order by batch desc limit 20) e)))),
-    'batches', coalesce((select jsonb_agg(batch_info(o, s.max_attempts) || jsonb_build_object('leasedUntil', epoch_ms(nullif(coalesce(r.until, o.until), '-infinity')), 'owner', case when r.until is null or r.owner is not null then o.owner end) order by o.id)
+    'batches', coalesce((select jsonb_agg(batch_info(o, s.max_attempts, s.lease, p_now) || jsonb_build_object('leasedUntil', epoch_ms(nullif(coalesce(r.until, o.until), '-infinity')), 'owner', case when r.until is null or r.owner is not null then o.owner end) order by o.id)
        from batch o left join batch_lease r on r.subscription = o.subscription and r.batch = o.id where o.subscription = s.id and o.id = any (open_batches(b))), '[]'),
     'retries', (select count(*) from event_retry where subscription = s.id and due < 'infinity'),
     'dead', (select count(*) from event_retry where subscription = s.id and due = 'infinity'));
@@ -6653,6 +6691,7 @@ begin
     end loop;
     if not p_same_history then
       /* What was handed out after the dump had ids that others, such as targets of a forward, have seen. */
+      update forward_batch set txid = pg_current_xact_id()::text::bigint;
       perform setval('batch_id', nextval('batch_id') + 1000000000000);
     end if;
     update installation set cluster = (select system_identifier::text from pg_control_system());
@@ -7004,6 +7043,163 @@ begin
   perform raise_fault((select fault from try_finish_batch(stream, subscription, batch, token, retries)));
 end
 $$`,
+  `/* What the subscriptions of a stream have not done with, but for one and expired ones: sets of transactions with ranges of ids, and events to be retried. */
+create or replace function {schema}.forward_state(p_stream int, p_but int) returns jsonb
+language sql stable set search_path = {schema}, pg_temp as $$
+  select coalesce(jsonb_agg(jsonb_build_object('name', s.name, 'settings', to_jsonb(s),
+      'parts', (select coalesce(jsonb_agg(jsonb_build_object('txids', w.txids::text, 'from', w.from_id::text, 'to', w.to_id::text)), '[]') from waiting_parts(s) w where not isempty(w.txids)),
+      'retries', array(select event::text from event_retry where subscription = s.id and due < 'infinity' order by event)) order by s.name), '[]')
+    from subscription s where s.stream = p_stream and s.id <> p_but and s.expired_at is null
+$$`,
+  `/* What a forwarder copies beside the events: the transactions that they are of, and how far the other subscriptions are. Without p_batch only the latter. */
+create or replace function {schema}.try_forward_source(p_stream text, p_subscription text, p_batch bigint, p_lease bigint) returns table (fault jsonb, info jsonb)
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+declare
+  s subscription := subscription_of(p_stream, p_subscription);
+  n batch;
+  v_txids jsonb;
+begin
+  fault := coalesce(isolation_fault(), reading_fault(s, p_stream, p_subscription));
+  if fault is null and p_batch is not null then
+    n := held_batch(s.id, p_batch, p_lease);
+    if n.id is null then
+      fault := stale_batch_fault(p_stream, p_subscription, p_batch);
+    elsif n.retried is not null then
+      v_txids := (select jsonb_object_agg(event, txid::text) from event_retry where id = any (n.retried));
+    else
+      execute 'select jsonb_object_agg(id, txid::text) from ' || events_of(s.stream) || ' where id between $2 and $3' into v_txids using n.txids, n.from_id, n.to_id;
+    end if;
+  end if;
+  if fault is null then
+    info := jsonb_build_object('source', installation_id() || ':' || p_stream || ':' || p_subscription, 'subscriptions', forward_state(s.stream, s.id),
+      'txids', v_txids, 'range', n.txids::text, 'from', n.from_id::text, 'to', n.to_id::text,
+      'place', concat_ws('/', n.root, n.slice, n.events, n.from_id, n.to_id));
+  end if;
+  return next;
+end
+$$`,
+  `/* Whether a subscription of the source has not done with some event of a batch. */
+create or replace function {schema}.forward_waits(b {schema}.forward_batch, p_subscriptions jsonb) returns boolean
+language sql stable set search_path = {schema}, pg_temp as $$
+  select exists (select from jsonb_array_elements(p_subscriptions) s, jsonb_array_elements(s->'parts') w where (w->>'txids')::int8multirange && b.txids)
+      or exists (select from jsonb_array_elements(p_subscriptions) s, jsonb_array_elements_text(s->'retries') r where r::bigint between b.from_id and b.to_id)
+$$`,
+  `/* Notes a batch as copied, in the transaction that then copies it. verdict: new; copied, if it was; behind, if a later one was. */
+create or replace function {schema}.try_forward(p_source text, p_batch jsonb, p_streams text[], p_subscriptions jsonb) returns table (fault jsonb, verdict text)
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+#variable_conflict use_column
+declare
+  f forward_position;
+  b forward_batch;
+begin
+  insert into forward_position (source, batch, place, at, subscriptions) values (p_source, 0, '', clock(), '[]') on conflict do nothing;
+  select * into f from forward_position where source = p_source for update;
+  verdict := case when p_batch is null or f.place = p_batch->>'place' then 'copied' when f.batch >= (p_batch->>'id')::bigint then 'behind' else 'new' end;
+  if verdict = 'behind' then
+    return next;
+    return;
+  end if;
+  /* Else a crash might forget the copies after the source has finished the batch. */
+  if current_setting('synchronous_commit') = 'off' then
+    perform set_config('synchronous_commit', 'on', true);
+  end if;
+  if verdict = 'new' then
+    select coalesce(fault, queue_fault(n, 'stream')) into fault from unnest(p_streams) n where (stream_of(n)).id is null limit 1;
+    insert into forward_stream (source, stream) select p_source, (stream_of(n)).id from unnest(p_streams) n where fault is null on conflict do nothing;
+    insert into forward_batch (source, batch, txid, txids, from_id, to_id)
+      select p_source, (p_batch->>'id')::bigint, pg_current_xact_id()::text::bigint, (p_batch->>'range')::int8multirange, (p_batch->>'from')::bigint, (p_batch->>'to')::bigint where p_streams <> '{}';
+  end if;
+  update forward_position set batch = coalesce((p_batch->>'id')::bigint, batch), place = coalesce(p_batch->>'place', place), at = clock(), subscriptions = p_subscriptions where source = p_source;
+  for b in select * from forward_batch where source = p_source order by batch loop
+    exit when forward_waits(b, p_subscriptions);
+    delete from forward_batch where source = p_source and batch = b.batch;
+  end loop;
+  return next;
+end
+$$`,
+  `/* The sources whose subscriptions may still need copies of a segment. */
+create or replace function {schema}.forward_holders(p_stream int, p_segment int) returns text[]
+language plpgsql volatile set search_path = {schema}, pg_temp set enable_seqscan = off as $$
+declare
+  w record;
+  v_holds boolean;
+  v_names text[] := '{}';
+begin
+  for w in select f.source, min(b.txid) as txid from forward_stream f join forward_batch b on b.source = f.source where f.stream = p_stream group by f.source order by f.source loop
+    execute format('select exists (select from only %I where txid >= $1)', event_table(p_stream) || '_' || p_segment) into v_holds using w.txid;
+    if v_holds then
+      v_names := v_names || w.source;
+    end if;
+  end loop;
+  return v_names;
+end
+$$`,
+  `/* Makes a copy a stream of its own: the subscriptions of the source come to be here, and each gets as retries the copies of what it had not done with there when
+   the forwarder last told; then what is published from now on. One whose name is taken stays as it is. Nobody publishes meanwhile. */
+create or replace function {schema}.try_promote_stream(p_stream text) returns table (fault jsonb, subscription text, created boolean, events bigint)
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+#variable_conflict use_column
+declare
+  q queue := stream_of(p_stream);
+  w record;
+  s subscription;
+begin
+  fault := case when q.id is null or not hold_stream(q.id) then queue_fault(p_stream, 'stream') else coalesce(isolation_fault(), cluster_fault()) end;
+  if fault is not null then
+    return next;
+    return;
+  end if;
+  perform pg_advisory_xact_lock_shared(lock_space('rotation'), q.id);
+  perform from forward_position where source in (select source from forward_stream where stream = q.id) order by source for update;
+  execute format('lock table %I in exclusive mode', event_table(q.id));
+  for w in select x->>'name' as name, (array_agg(x->'settings'))[1] as settings, jsonb_agg(x || jsonb_build_object('source', p.source)) as parts
+             from forward_stream f join forward_position p on p.source = f.source, jsonb_array_elements(p.subscriptions) x where f.stream = q.id group by 1 order by 1
+  loop
+    subscription := w.name;
+    events := 0;
+    insert into subscription (stream, name, created_at, lease, max_attempts, backoff, lag_limit, when_stuck)
+      select q.id, w.name, clock(), lease, max_attempts, backoff, lag_limit, when_stuck from jsonb_populate_record(null::subscription, w.settings)
+        on conflict (stream, name) do nothing returning * into s;
+    created := s.id is not null;
+    if created then
+      perform set_position(s.id, l.seen, l.tick, l.sent) from start_of(q.id, '"latest"') l;
+      events := take_copies(s, w.parts);
+    end if;
+    return next;
+  end loop;
+  delete from forward_stream where stream = q.id;
+  delete from forward_batch b where not exists (select from forward_stream f where f.source = b.source);
+end
+$$`,
+  `create or replace function {schema}.take_copies(s {schema}.subscription, p_parts jsonb) returns bigint
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v_count bigint;
+begin
+  execute format('insert into event_retry (subscription, due, attempt, event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4)
+    select $1, $2, 0, e.id, e.txid, e.at, e.type, e.key, e.data, e.headers, e.extra1, e.extra2, e.extra3, e.extra4
+      from %I e, lateral (select e.headers->''sluice''->>''source'' as source, (e.headers->''sluice''->>''id'')::bigint as id, (e.headers->''sluice''->>''txid'')::bigint as txid offset 0) h
+     where exists (select from jsonb_to_recordset($3) as p(source text, parts jsonb, retries jsonb) where p.source = h.source
+                      and (exists (select from jsonb_to_recordset(p.parts) as w(txids int8multirange, "from" bigint, "to" bigint) where h.txid <@ w.txids and h.id between w."from" and w."to")
+                        or p.retries ? h.id::text))
+     order by e.id', event_table(s.stream)) using s.id, clock(), p_parts;
+  get diagnostics v_count = row_count;
+  return v_count;
+end
+$$`,
+  `create or replace function {schema}.promote_stream(name text) returns bigint
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
+declare
+  v record;
+  v_all bigint := 0;
+begin
+  for v in select * from try_promote_stream(name) loop
+    perform raise_fault(v.fault);
+    v_all := v_all + v.events;
+  end loop;
+  return v_all;
+end
+$$`,
   `/* A new version brings new functions; those of each storage are made from them. */
 do $$ begin
   perform {schema}.clone_functions(id) from {schema}.storage where id <> 0 and to_regclass('{schema}.message_s' || id) is not null;
@@ -7015,10 +7211,10 @@ language sql stable set search_path = {schema}, pg_temp as 'select max(version) 
 create or replace function {schema}.role_functions(p_kind text) returns text[]
 language sql immutable as $$
   select case p_kind
-    when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_send_with,try_edit,try_cancel,results_of,insert_event,try_publish}'
-    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule,try_progress,once,try_once,keep_once,expire_once,installation_id,try_next_batch,reading_probe,try_batch_events,try_lock_batch,try_renew_batch,try_finish_batch,next_batch,batch_events,renew_batch,release_batch,finish_batch,try_tick,due_streams,rotate_step,clear_batches,check_lags}'
+    when 'producer' then '{installed_version,send,send_batch,cancel,try_send,try_send_batch,try_send_with,try_edit,try_cancel,results_of,insert_event,try_publish,try_forward}'
+    when 'consumer' then '{installed_version,read,pop,delete,archive,release,set_vt,extend,retry,snooze,dead_letter,try_read,try_pop,try_delete,try_archive,try_settle,try_set_vt,try_lock,try_finish,beat,leave_worker,maintain,flip_step,due_partitions,partition_step,expire_archive,clear_leftovers,due_schedules,fire_schedule,try_progress,once,try_once,keep_once,expire_once,installation_id,try_next_batch,reading_probe,try_batch_events,try_lock_batch,try_renew_batch,try_finish_batch,try_forward_source,next_batch,batch_events,renew_batch,release_batch,finish_batch,try_tick,due_streams,rotate_step,clear_batches,check_lags}'
     when 'reader' then '{installed_version,storage_differences,metrics,try_metrics,list_queues,count_queues,try_get_queue,try_list_messages,try_count_messages,try_list_archive,try_count_archive,try_get_schedule,list_schedules,try_list_workers,try_count_workers,try_get_worker,try_worker_health,try_stream_info,try_get_stream,try_list_streams,try_list_subscriptions,try_list_dead_events}'
-    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule,suspend_worker,resume_worker,shutdown_worker,purge_workers,try_tell_worker,create_stream,update_stream,drop_stream,create_subscription,drop_subscription,force_tick,after_restore,try_create_stream,try_update_stream,try_drop_stream,try_create_subscription,try_update_subscription,try_reposition,try_drop_subscription,try_redrive_events,try_after_restore,capture,capture_plan,try_capture_table,capture_row,expression_fault}'
+    when 'admin' then '{create_queue,update_queue,drop_queue,purge,admin_delete,admin_archive,admin_set_vt,pause_queue,resume_queue,redrive,try_pause,try_redrive,try_create_queue,try_update_queue,try_drop_queue,try_purge,try_admin_delete,try_admin_archive,try_admin_set_vt,try_upsert_schedule,try_pause_schedule,try_resume_schedule,try_remove_schedule,try_run_schedule,suspend_worker,resume_worker,shutdown_worker,purge_workers,try_tell_worker,create_stream,update_stream,drop_stream,create_subscription,drop_subscription,force_tick,after_restore,promote_stream,try_promote_stream,try_create_stream,try_update_stream,try_drop_stream,try_create_subscription,try_update_subscription,try_reposition,try_drop_subscription,try_redrive_events,try_after_restore,capture,capture_plan,try_capture_table,capture_row,expression_fault}'
   end::text[]
 $$`,
   `/* Makes the role unless there is one, and lets it call the functions of its kind. No rights on tables: the functions run as

@@ -3,6 +3,7 @@ import type { Duration } from "../duration.ts"
 import type { Leased, Message, PoppedMessage } from "../message.ts"
 import type { Session, Statement } from "../session.ts"
 import type { StandardSchema } from "../standard-schema.ts"
+import type { Inlet } from "../stream/forward.ts"
 import type { TxOption } from "../types.ts"
 import type { Transactions } from "../transactions.ts"
 import type { WakeHub } from "../wake-hub.ts"
@@ -107,6 +108,8 @@ export interface Queue<Input = unknown, Output = Input, Tx = unknown> {
   /** Deletes every message, leased ones too, and returns how many. The archive stays. */
   purge(options?: TxOption<Tx>): Promise<number>
   metrics(options?: TxOption<Tx>): Promise<QueueMetrics>
+  /** @internal */
+  readonly inlet: Inlet<Tx>
 }
 
 export type WorkOptions = HandlerOptions & WorkerOptions
@@ -126,8 +129,15 @@ export function createQueue<Input, Output, Tx>(
     return settleBatch(session, statement, name, messages, options)
   }
   const handler = (run: (message: Message<never>, context: MessageContext & TransactionContext<Tx>) => unknown, options: HandlerOptions = {}) => createHandler(session, transactions, name, schema, run, options)
+  const sendMany = async (items: readonly BatchItem<Input>[], options: SendOptions<Tx> = {}): Promise<string[]> => {
+    if (Array.isArray(items)) budget?.take(items.length)
+    const ids = await sendBatch(session, name, schema, items, options)
+    if (ids.length > 0) transactions.sent(name, options)
+    return ids
+  }
   return {
     name,
+    inlet: { kind: "queue", session, transactions, put: (items, tx) => sendMany(items as readonly BatchItem<Input>[], { tx }) },
     handler,
     batchHandler: (run: (messages: readonly Message<never>[], context: TransactionContext<Tx>) => unknown, options: BatchHandlerOptions) => createBatchHandler(session, transactions, name, schema, run, options),
     work: async (run: (message: Message<never>, context: MessageContext & TransactionContext<Tx>) => unknown, options: WorkOptions = {}) => {
@@ -143,12 +153,7 @@ export function createQueue<Input, Output, Tx>(
       transactions.sent(name, options)
       return id
     },
-    sendBatch: async (items, options = {}) => {
-      if (Array.isArray(items)) budget?.take(items.length)
-      const ids = await sendBatch(session, name, schema, items, options)
-      if (ids.length > 0) transactions.sent(name, options)
-      return ids
-    },
+    sendBatch: sendMany,
     read: async (options = {}) => {
       checkOptions(options, ["lease", "filter", "tx", "signal"], "options")
       const messages = await readBatch(session, name, reader, options)

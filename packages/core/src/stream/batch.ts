@@ -100,7 +100,6 @@ export function createBatch<Tx>({ session, reader: { stream, subscription }, eve
   const name = [stream, subscription, head.id, head.lease] as const
   const decisions = new Map<string, Decision>()
   const controller = new AbortController()
-  const lease = head.leasedUntil - head.openedAt
   const ids = new Set<string>()
   let first: Promise<StreamEvent[]> | undefined
   let ended = false
@@ -179,7 +178,7 @@ export function createBatch<Tx>({ session, reader: { stream, subscription }, eve
       await hold(null)
       ended = true
     },
-    renew: () => hold(lease),
+    renew: () => hold(head.leaseFor),
     lock: async (tx) => void (await session.run(statements.lock, [...name], { tx: tx as Tx })),
     decide,
     forgetEnd: () => {

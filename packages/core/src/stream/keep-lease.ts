@@ -4,12 +4,12 @@ import type { OpenBatch } from "./batch.ts"
 
 /** Renews the lease of a batch every third of it until told to stop. Without a connection it tries again: the lease may hold that long. */
 export function keepLease(batch: OpenBatch): () => void {
-  const every = Math.max((batch.head.leasedUntil - batch.head.openedAt) / 3, 5)
+  const { leaseFor, left } = batch.head
   let timer: ReturnType<typeof setTimeout>
   let stopped = false
 
-  function plan(): void {
-    timer = quietTimer(() => void renew(), every)
+  function plan(ms: number): void {
+    timer = quietTimer(() => void renew(), Math.max(ms / 3, 5))
   }
 
   async function renew(): Promise<void> {
@@ -20,10 +20,11 @@ export function keepLease(batch: OpenBatch): () => void {
       if (error instanceof StaleBatchError) return
       if (isGone(error)) return batch.lose()
     }
-    if (!stopped && !batch.hasEnded()) plan()
+    if (!stopped && !batch.hasEnded()) plan(leaseFor)
   }
 
-  plan()
+  // One that was open already may have little left.
+  plan(Math.min(left, leaseFor))
   return () => {
     stopped = true
     clearTimeout(timer)

@@ -65,7 +65,9 @@ export interface BatchHead {
   readonly maxAttempts: number | null
   readonly retried: boolean
   readonly openedAt: number
-  readonly leasedUntil: number
+  /** Milliseconds: how long it is leased at a time, and how long it still is. */
+  readonly leaseFor: number
+  readonly left: number
 }
 
 interface NextRow extends EventRow {

@@ -6,6 +6,7 @@ import type { TxOption } from "../types.ts"
 import type { WakeHub } from "../wake-hub.ts"
 import type { EventSchemas, EventTypes } from "./event.ts"
 import { encodeEvent, eventKeys, encodeItems, publish, type PublishItem, type PublishOptions } from "./publish.ts"
+import type { Inlet } from "./forward.ts"
 import { createSubscription, type Subscription, type SubscriptionOptions } from "./subscription.ts"
 
 /** What `client.stream(name, …)` takes. */
@@ -32,12 +33,23 @@ export interface Stream<Types extends EventTypes = EventTypes, Tx = unknown> {
   subscription(name: string, options?: SubscriptionOptions): Subscription<Types, Tx>
   /** @internal */
   readonly schemas: EventSchemas | undefined
+  /** @internal */
+  readonly inlet: Inlet<Tx>
 }
 
 export function createStream<Types extends EventTypes, Tx>(session: Session<Tx>, hub: WakeHub, transactions: Transactions<Tx>, name: string, schemas: EventSchemas | undefined): Stream<Types, Tx> {
+  const publishBatch = async (items: readonly unknown[], options: TxOption<Tx> = {}): Promise<string[]> => {
+    checkOptions(options, ["tx"], "options")
+    const texts = await encodeItems(session, schemas, items)
+    if (texts.length === 0) return []
+    const ids = await publish(session, name, texts, options)
+    transactions.sent(name, options)
+    return ids
+  }
   return {
     name,
     schemas,
+    inlet: { kind: "stream", session, transactions, put: (items, tx) => publishBatch(items, { tx }) },
     publish: async (type, data, options = {}) => {
       checkOptions(options, [...eventKeys, "tx"], "options")
       const text = await encodeEvent(session, schemas, type, data, options)
@@ -45,14 +57,7 @@ export function createStream<Types extends EventTypes, Tx>(session: Session<Tx>,
       transactions.sent(name, options)
       return id!
     },
-    publishBatch: async (items, options = {}) => {
-      checkOptions(options, ["tx"], "options")
-      const texts = await encodeItems(session, schemas, items)
-      if (texts.length === 0) return []
-      const ids = await publish(session, name, texts, options)
-      transactions.sent(name, options)
-      return ids
-    },
+    publishBatch,
     subscription: (subscription, options = {}) => createSubscription(session, hub, name, schemas, subscription, options),
   }
 }

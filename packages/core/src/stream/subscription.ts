@@ -5,6 +5,7 @@ import type { StaleBatchError } from "../stream-errors.ts"
 import type { WakeHub } from "../wake-hub.ts"
 import { type Batch, createBatch, type OpenBatch } from "./batch.ts"
 import type { EventSchemas, EventTypes, StreamEvent } from "./event.ts"
+import { forward, type ForwardOptions, type ForwardResult, type ForwardTarget } from "./forward.ts"
 import { keepLease } from "./keep-lease.ts"
 import { type BatchLimits, batchLimitKeys, checkLimits, checkLoop, type CheckedLimits, nextBatch, type Reader } from "./next-batch.ts"
 
@@ -28,12 +29,18 @@ export interface Subscription<Types extends EventTypes = EventTypes, Tx = unknow
   readonly stream: string
   readonly name: string
   readonly owner: string
-  /** The batch that this owner has open, or the next one; null where there is nothing for it now. Hold it longer than its lease with `batch.renew`. READ COMMITTED, in a transaction of its own. */
+  /** The batch that this owner has open, or the next one; null where there is nothing for it now. One that it had open keeps the lease that it has, and is another delivery once that is over. Hold it longer with `batch.renew`. READ COMMITTED, in a transaction of its own. */
   nextBatch(options?: BatchLimits): Promise<Batch<Types, Tx> | null>
   /** Batch after batch, waiting where there is none, each renewed while the body runs. One that the body has not ended is finished when the loop goes on; breaking off leaves it open. */
   batches(options?: LoopOptions): AsyncIterableIterator<Batch<Types, Tx>>
   /** Event after event. A batch is finished when an event is asked for after its last one; breaking off, after its last one too, leaves it open, and all of it comes again. */
   events(options?: LoopOptions): AsyncIterableIterator<StreamEvent<Types>>
+  /**
+   * Copies batch after batch, in order, into a stream or queue of the same or another database: each in one transaction there, with how far it has come, so
+   * that whatever is killed nothing is lost, and nothing copied twice. One copies at a time, the next waits; nobody else should read this subscription. The header `sluice` of a copy has the
+   * source's `id`, `at` and `txid`. Resolves when the signal aborts; rejects with the first error, after which it may be called again. See `admin.promoteStream`.
+   */
+  forward(target: ForwardTarget, options?: ForwardOptions<Types>): Promise<ForwardResult>
 }
 
 const FIRST_PAUSE = 5
@@ -99,6 +106,11 @@ export function createSubscription<Types extends EventTypes, Tx>(session: Sessio
     },
     batches: (how) => batches(how) as AsyncGenerator<Batch<Types, Tx>>,
     events: (how) => events(how) as AsyncGenerator<StreamEvent<Types>>,
+    // Of its own name: two of one owner would share a batch.
+    forward: async (target, how = {}) => {
+      const forwarder: Reader = { stream, subscription: name, owner: `forward-${crypto.randomUUID()}`, shared: false }
+      return forward({ session, hub, reader: forwarder, schemas, open: (limits, by) => openNext(session, forwarder, by, limits, true) }, target, how)
+    },
   }
 }
 

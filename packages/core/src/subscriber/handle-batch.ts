@@ -43,7 +43,7 @@ async function handleInTurn<Tx>(batch: OpenBatch, host: BatchHost<Tx>, over: Abo
 
 /** What its handlers did is done: that the server is away for a moment is no reason to do it again, while the lease may last. */
 async function finishAtLast<Tx>(batch: OpenBatch, { emitter }: BatchHost<Tx>, over: AbortSignal): Promise<FinishResult> {
-  const deadline = performance.now() + batch.head.leasedUntil - batch.head.openedAt
+  const deadline = performance.now() + batch.head.leaseFor
   for (let pause = FIRST_PAUSE; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
     try {
       return await batch.finish()

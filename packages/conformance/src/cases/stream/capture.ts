@@ -1,6 +1,14 @@
 import { equal, rejects } from "../../assert.ts"
-import type { ConformanceCase } from "../../case.ts"
+import type { CaseContext, ConformanceCase } from "../../case.ts"
 import { mustNext, openStream } from "./open-stream.ts"
+
+/** Sluice does not capture what is in its own schema. */
+async function userTable(context: CaseContext, columns: string): Promise<string> {
+  const name = `public.${context.unique("captured")}`
+  await context.exec(`create table ${name} (${columns})`)
+  context.after(() => context.exec(`drop table ${name}`))
+  return name
+}
 
 /** What happens to the rows of a table comes as events, in the transactions that do it. */
 export const captureCases: readonly ConformanceCase[] = [
@@ -9,7 +17,7 @@ export const captureCases: readonly ConformanceCase[] = [
     rule: "within",
     async run(context) {
       const { client, reader, name } = await openStream(context)
-      const table = await context.table("id int8 primary key, total numeric, note text, secret text")
+      const table = await userTable(context, "id int8 primary key, total numeric, note text, secret text")
       await client.admin.captureTable(table, { stream: name, ignore: ["secret"], old: true })
       const type = (operation: string): string => `${table.split(".")[1]}.${operation}`
       await context.driver.transaction(async (tx) => {
@@ -41,7 +49,7 @@ export const captureCases: readonly ConformanceCase[] = [
     rule: "core",
     async run(context) {
       const { client, reader, name } = await openStream(context)
-      const table = await context.table("id int4 primary key")
+      const table = await userTable(context, "id int4 primary key")
       equal([await client.admin.captureTable(table, { stream: name }), await client.admin.captureTable(table, { stream: name })], [false, true], "captured before")
       equal(await client.admin.releaseTable(table, { stream: name }), true, "released")
       await context.exec(`insert into ${table} values (1)`)
