@@ -704,12 +704,14 @@ end
 
 
 -- function capture_plan(p_stream text, p_table regclass, p_options jsonb, OUT fault jsonb, OUT existed boolean, OUT statements text[])
-returns record language plpgsql stable security definer search_path=<schema>, pg_temp as
+returns record language plpgsql volatile security definer search_path=<schema>, pg_temp as
 
 declare
   q queue := stream_of(p_stream);
   o jsonb;
 begin
+  /* Of two at the same moment one would find the triggers of the other there already. */
+  perform pg_advisory_xact_lock(lock_space('capture'), hashoid(p_table));
   statements := array(select format('drop trigger if exists %I on %s', name, p_table) from captures_of(p_stream) where relation = p_table and not inherited order by name);
   existed := statements <> '{}';
   /* A stream that is gone may have left triggers. */
@@ -780,18 +782,19 @@ returns TABLE(relation oid, name name, stream integer, inherited boolean) langua
 
 
 
--- function check_lags()
-returns TABLE(stream text, subscription text, age double precision, events bigint, bytes bigint, expired boolean) language plpgsql volatile security definer search_path=<schema>, pg_temp as
+-- function check_lags(p_after integer, p_limit integer)
+returns TABLE(stream text, subscription text, age double precision, events bigint, bytes bigint, expired boolean, next integer) language plpgsql volatile security definer search_path=<schema>, pg_temp defaults 0, 100 as
 
 #variable_conflict use_column
 declare
   v_now timestamptz := clock();
   w record;
   l record;
+  v_last int := (select max(id) from (select id from subscription where id > p_after order by id limit p_limit) p having count(*) = p_limit);
 begin
   for w in select s, q.name, coalesce(s.lag_limit, t.lag_limit) as lag_limit, coalesce(s.when_stuck, t.when_stuck) as what
              from subscription s join stream t on t.id = s.stream join queue q on q.id = t.id
-            where s.expired_at is null and cluster_fault() is null and (coalesce(s.lag_limit, t.lag_limit) is not null or s.stuck_at is not null) order by s.id
+            where s.id > p_after and s.id <= coalesce(v_last, 2147483647) and s.expired_at is null and cluster_fault() is null and (coalesce(s.lag_limit, t.lag_limit) is not null or s.stuck_at is not null) order by s.id
   loop
     continue when not hold_stream_if_free((w.s).stream);
     select * into l from lag_of(w.s, v_now);
@@ -804,11 +807,12 @@ begin
     if coalesce(beyond_limit(w.lag_limit, l.age, l.events, l.bytes), false) then
       update subscription set stuck_at = coalesce(stuck_at, v_now), expired_at = case when w.what = 'expire' then v_now end
        where id = (w.s).id and (stuck_at is null or w.what = 'expire');
-      return query select w.name, (w.s).name, l.age, l.events, l.bytes, w.what = 'expire';
+      return query select w.name, (w.s).name, l.age, l.events, l.bytes, w.what = 'expire', null::int;
     elsif (w.s).stuck_at is not null then
       update subscription set stuck_at = null where id = (w.s).id;
     end if;
   end loop;
+  return query select null::text, null::text, null::float8, null::bigint, null::bigint, null::boolean, v_last where v_last is not null;
 end
 
 

@@ -42,3 +42,23 @@ test.each(["dropped", "expired"])("the signal of a batch whose subscription is %
     break
   }
 })
+
+test("lags are looked at page by page, each with locks of its own", async () => {
+  const stream = await freshStream()
+  for (let n = 0; n < 5; n++) await subscribe(stream, `page.${n}`, { lagLimit: { events: 1 } })
+  await publish(stream, range(1, 5))
+  const found: string[] = []
+  let pages = 0
+  for (let after: number | null = 0; after !== null; pages++) {
+    const { rows }: { rows: { stream: string | null; subscription: string; next: number | null }[] } = await pool.query("select * from sluice.check_lags($1, 2)", [after])
+    found.push(...rows.filter((row) => row.stream === stream.name).map(({ subscription }) => subscription))
+    after = rows.at(-1)?.next ?? null
+  }
+  expect(found).toEqual(range(0, 4).map((n) => `page.${n}`))
+  expect(pages).toBeGreaterThanOrEqual(3)
+  await pool.query("select sluice.create_subscription($1, 'more.' || n, '{\"lagLimit\": {\"events\": 1}}') from generate_series(1, 150) n", [stream.name])
+  await publish(stream, range(1, 5))
+  const stuck = new Set<string>()
+  await client.maintenance({ onStuck: (one) => stuck.add(one.subscription) }).run()
+  expect(stuck.size).toBeGreaterThanOrEqual(155)
+})
