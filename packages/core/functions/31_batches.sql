@@ -109,9 +109,10 @@ begin
 end
 $$
 -- next
-/* Events whose retry is due, at most so many; one that is suspected of killing its readers comes alone. */
+/* Events whose retry is due, at most so many; one that is suspected of killing its readers comes alone. Planned anew each time: what members
+   hold is skipped by a hash only where it is a constant, else each row is compared with each that is held. */
 create or replace function {schema}.due_retries(b {schema}.batch, p_open bigint[], p_max int, p_now timestamptz) returns {schema}.batch
-language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
 declare
   n batch := b;
   v_held bigint[] := array(select unnest(retried) from batch where subscription = b.subscription and id = any (p_open));
@@ -324,7 +325,7 @@ begin
     return query select r.event, r.at, r.type, r.key, r.data, r.headers, r.extra1, r.extra2, r.extra3, r.extra4, r.attempt + n.attempt
       from event_retry r where r.id = any (n.retried) and r.event > p_after order by r.event limit p_limit;
   else
-    return query execute 'select id, at, type, key, data, headers, extra1, extra2, extra3, extra4, $5 from ' || events_of(p_stream, 'i.id > greatest($2, $3 - 1) and i.id <= $4')
+    return query execute 'select id, at, type, key, data, headers, extra1, extra2, extra3, extra4, $5 from ' || events_between(p_stream, 'greatest($2 + 1, $3)', '$4')
         || ' order by id limit $6'
       using n.txids, p_after, n.from_id, n.to_id, n.attempt, p_limit;
   end if;

@@ -10,7 +10,7 @@ begin
   execute 'with wanted as materialized (
       select distinct on (event) event, w from (select (w->>''id'')::bigint as event, w, place from jsonb_array_elements($8) with ordinality t(w, place)) d order by event, place desc),
     o as materialized (
-      select id, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, 0 as attempt, null::jsonb as errors, false as alone from ' || events_of(s.stream, 'i.id between $2 and $3 and i.id = any (array(select event from wanted))') || '
+      select id, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, 0 as attempt, null::jsonb as errors, false as alone from ' || events_between(s.stream, '$2', '$3', 'i.id = any (array(select event from wanted))') || '
       union all
       select event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, attempt, errors, alone from event_retry where id = any ($4)),
     put as (

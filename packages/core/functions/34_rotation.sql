@@ -133,11 +133,12 @@ begin
     v_below := least(b.id, (select min(o) from unnest(b.open) o));
     continue when not exists (select from batch where subscription = s.id and id < v_below order by id desc offset p_most);
     v_below := least(v_below, (select id from batch where subscription = s.id and id < v_below order by id desc offset 100 limit 1));
+    /* In the order of who drops it. */
+    with gone as (delete from batch where subscription = s.id and id < v_below returning 1)
+    select v_all + count(*) into v_all from gone;
     delete from batch_end where subscription = s.id and batch < v_below;
     delete from batch_lease where subscription = s.id and batch < v_below;
     delete from slice where subscription = s.id and root is distinct from b.rest_root and root < v_below;
-    with gone as (delete from batch where subscription = s.id and id < v_below returning 1)
-    select v_all + count(*) into v_all from gone;
   end loop;
   /* Renewed while their subscription was just being dropped. */
   delete from batch_lease l where not exists (select from subscription o where o.id = l.subscription);

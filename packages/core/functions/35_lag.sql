@@ -62,29 +62,39 @@ language sql immutable as $$
 $$
 -- next
 /* Looks for subscriptions that lag behind too far: those that block the rotation, and are told again and again, and those that
-   expire now. Nothing that one of them lacks is gone before it has expired. */
-create or replace function {schema}.check_lags() returns table (stream text, subscription text, age float8, events bigint, bytes bigint, expired boolean)
+   expire now. Nothing that one of them lacks is gone before it has expired. Page by page, since each takes a dozen locks: a last row
+   tells only after which one to go on. */
+create or replace function {schema}.check_lags(p_after int default 0, p_limit int default 100)
+returns table (stream text, subscription text, age float8, events bigint, bytes bigint, expired boolean, next int)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := clock();
   w record;
   l record;
+  v_last int := (select max(id) from (select id from subscription where id > p_after order by id limit p_limit) p having count(*) = p_limit);
 begin
   for w in select s, q.name, coalesce(s.lag_limit, t.lag_limit) as lag_limit, coalesce(s.when_stuck, t.when_stuck) as what
              from subscription s join stream t on t.id = s.stream join queue q on q.id = t.id
-            where s.expired_at is null and cluster_fault() is null and (coalesce(s.lag_limit, t.lag_limit) is not null or s.stuck_at is not null) order by s.id
+            where s.id > p_after and s.id <= coalesce(v_last, 2147483647) and s.expired_at is null and cluster_fault() is null and (coalesce(s.lag_limit, t.lag_limit) is not null or s.stuck_at is not null) order by s.id
   loop
     continue when not hold_stream_if_free((w.s).stream);
     select * into l from lag_of(w.s, v_now);
+    if coalesce(beyond_limit(w.lag_limit, l.age, l.events, l.bytes), false) or (w.s).stuck_at is not null then
+      /* Maintenance does not wait for who is just changing it. One that was changed, or repositioned, meanwhile is looked at in the next round. */
+      perform from subscription n where n.id = (w.s).id and n is not distinct from w.s for no key update skip locked;
+      continue when not found;
+      select * into l from lag_of(w.s, v_now);
+    end if;
     if coalesce(beyond_limit(w.lag_limit, l.age, l.events, l.bytes), false) then
-      update subscription set stuck_at = coalesce(stuck_at, v_now), expired_at = case when w.what = 'expire' then v_now end 
-       where id = (w.s).id and expired_at is null and (stuck_at is null or w.what = 'expire');
-      return query select w.name, (w.s).name, l.age, l.events, l.bytes, w.what = 'expire';
+      update subscription set stuck_at = coalesce(stuck_at, v_now), expired_at = case when w.what = 'expire' then v_now end
+       where id = (w.s).id and (stuck_at is null or w.what = 'expire');
+      return query select w.name, (w.s).name, l.age, l.events, l.bytes, w.what = 'expire', null::int;
     elsif (w.s).stuck_at is not null then
       update subscription set stuck_at = null where id = (w.s).id;
     end if;
   end loop;
+  return query select null::text, null::text, null::float8, null::bigint, null::bigint, null::boolean, v_last where v_last is not null;
 end
 $$
 -- next

@@ -188,11 +188,13 @@ $$
 -- next
 /* The statements that make the triggers of a capture; the first ones remove those of an earlier one. p_options null: no more. */
 create or replace function {schema}.capture_plan(p_stream text, p_table regclass, p_options jsonb, out fault jsonb, out existed boolean, out statements text[])
-language plpgsql stable set search_path = {schema}, pg_temp as $$
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   q queue := stream_of(p_stream);
   o jsonb;
 begin
+  /* Of two at the same moment one would find the triggers of the other there already. */
+  perform pg_advisory_xact_lock(lock_space('capture'), hashoid(p_table));
   statements := array(select format('drop trigger if exists %I on %s', name, p_table) from captures_of(p_stream) where relation = p_table and not inherited order by name);
   existed := statements <> '{}';
   /* A stream that is gone may have left triggers. */

@@ -104,7 +104,7 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 begin
   perform raise_fault(argument_fault('retries', jsonb_typeof(retries) = 'array' and not exists (
     select from jsonb_array_elements(case jsonb_typeof(retries) when 'array' then retries else '[]' end) w
-     where (w->>'id' ~ '^[0-9]{1,18}$') is not true or jsonb_typeof(w->'delay') not in ('number', 'null') or jsonb_typeof(w->'dead') <> 'boolean')));
+     where (w->>'id' ~ '^[0-9]{1,18}$') is not true or jsonb_typeof(w->'delay') not in ('number', 'null') or (w->>'delay')::numeric not between 0 and 3153600000000 or jsonb_typeof(w->'dead') <> 'boolean')));
   perform raise_fault((select fault from try_finish_batch(stream, subscription, batch, token, retries)));
 end
 $$

@@ -23,7 +23,7 @@ begin
     elsif n.retried is not null then
       v_txids := (select jsonb_object_agg(event, txid::text) from event_retry where id = any (n.retried));
     else
-      execute 'select jsonb_object_agg(id, txid::text) from ' || events_of(s.stream) || ' where id between $2 and $3' into v_txids using n.txids, n.from_id, n.to_id;
+      execute 'select jsonb_object_agg(id, txid::text) from ' || events_between(s.stream, '$2', '$3') into v_txids using n.txids, n.from_id, n.to_id;
     end if;
   end if;
   if fault is null then

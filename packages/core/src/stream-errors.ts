@@ -124,3 +124,6 @@ export class RestoredElsewhereError extends SluiceError {
     this.actual = actual
   }
 }
+
+/** Whether there is nothing more to read for a subscription. */
+export const isGone = (error: unknown): boolean => error instanceof StreamNotFoundError || error instanceof SubscriptionNotFoundError || error instanceof SubscriptionExpiredError

@@ -19,6 +19,16 @@ async function table(name: string, columns = "id int primary key, n int"): Promi
   return stream
 }
 
+test("captured by many at the same moment it is captured once", async () => {
+  const stream = await freshStream(client)
+  await pool.query("create table at_once (id int primary key)")
+  const before = await Promise.all(Array.from({ length: 8 }, () => admin.captureTable("at_once", { stream: stream.name })))
+  expect(before.filter((existed) => !existed)).toHaveLength(1)
+  expect(await triggersOf("at_once")).toBe(3)
+  await Promise.all(Array.from({ length: 8 }, () => admin.releaseTable("at_once", { stream: stream.name })))
+  expect(await triggersOf("at_once")).toBe(0)
+})
+
 describe("every way of writing is recorded:", () => {
   test("upsert, merge and COPY", async () => {
     const stream = await table("ways")

@@ -32,7 +32,7 @@ const classes: Record<Kind | "everybody" | "nobody", string> = {
     clone_functions cloned cluster_fault count_messages count_rates count_sent count_waiting create_event_tables create_storage cut
     dead_ahead dead_letter_cycle dead_sources differences discard discard_expired discard_rows done_up_to drop_counters drop_range
     drop_storage due_retries empty_segment ended_badly epoch_ms epoch_ms_of error_document event_leaf event_table event_table_differences
-    events_in_batch events_of exact exact_row existing_fault expired filter_fault first_id first_ready flip_move flip_pays flip_truncate
+    events_in_batch events_of events_between exact exact_row existing_fault expired filter_fault first_id first_ready flip_move flip_pays flip_truncate
     flip_wanted flipping forget_subscription forget_ticks forward_holders forward_state forward_waits found_elsewhere goes_round grant_role
     group_left group_of hand_out has_floor held_batch held_of hold_batch hold_if_free hold_storage hold_stream hold_stream_if_free
     holders_of insert_message isolation_fault items_fault keep keep_results key_holder key_text lag_fine lag_of lag_wanted last_sent

@@ -95,6 +95,8 @@ describe("22023 names an argument that cannot be meant:", () => {
     ["retries", "finish_batch($1, 'test', 1, 1, '[{\"id\": \"x\"}]')"],
     ["retries", "finish_batch($1, 'test', 1, 1, '[{\"id\": \"1\", \"delay\": \"1s\"}]')"],
     ["retries", "finish_batch($1, 'test', 1, 1, '[{\"id\": \"1\", \"dead\": \"x\"}]')"],
+    ["retries", "finish_batch($1, 'test', 1, 1, '[{\"id\": \"1\", \"delay\": -1}]')"],
+    ["retries", "finish_batch($1, 'test', 1, 1, '[{\"id\": \"1\", \"delay\": 1e300}]')"],
   ])("%s of %s", async (argument, call) => {
     const { name } = await freshStream(client)
     expect(await fault("22023", `select sluice.${call}${call.includes("$1") ? "" : " where $1::text is not null"}`, [name])).toEqual({ code: "invalid_argument", argument })

@@ -5209,6 +5209,16 @@ create or replace function {schema}.events_of(p_stream int, p_where text default
 language sql immutable set search_path = {schema}, pg_temp as $$
   select format('unnest($1) r, lateral (select * from %I i where i.txid >= coalesce(lower(r), 0) and i.txid < coalesce(upper(r), 9223372036854775807) and %s offset 0) e', event_table(p_stream), p_where)
 $$`,
+  `/* The same from an id to another, both included. A range of one transaction is asked for as one: before 18 only that ends the search in
+   the index at the last id, and of a million events in one transaction each batch would go through all that follow. */
+create or replace function {schema}.events_between(p_stream int, p_from text, p_to text, p_where text default 'true') returns text
+language sql immutable set search_path = {schema}, pg_temp as $$
+  select format('unnest($1) r, lateral (
+      select * from %1$I i where upper(r) - lower(r) = 1 and i.txid = lower(r) and %2$s
+      union all
+      select * from %1$I i where upper(r) - lower(r) is distinct from 1 and i.txid >= coalesce(lower(r), 0) and i.txid < coalesce(upper(r), 9223372036854775807) and %2$s offset 0) e',
+    event_table(p_stream), format('i.id >= %s and i.id <= %s and %s', p_from, p_to, p_where))
+$$`,
   `/* What was ever published, rolled back or not: a hint for ticks and metrics, never for what is in a batch. */
 create or replace function {schema}.published(p_stream int) returns bigint
 language sql volatile set search_path = {schema}, pg_temp as $$
@@ -5891,9 +5901,10 @@ begin
   return n;
 end
 $$`,
-  `/* Events whose retry is due, at most so many; one that is suspected of killing its readers comes alone. */
+  `/* Events whose retry is due, at most so many; one that is suspected of killing its readers comes alone. Planned anew each time: what members
+   hold is skipped by a hash only where it is a constant, else each row is compared with each that is held. */
 create or replace function {schema}.due_retries(b {schema}.batch, p_open bigint[], p_max int, p_now timestamptz) returns {schema}.batch
-language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+language plpgsql volatile set search_path = {schema}, pg_temp set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
 declare
   n batch := b;
   v_held bigint[] := array(select unnest(retried) from batch where subscription = b.subscription and id = any (p_open));
@@ -6096,7 +6107,7 @@ begin
     return query select r.event, r.at, r.type, r.key, r.data, r.headers, r.extra1, r.extra2, r.extra3, r.extra4, r.attempt + n.attempt
       from event_retry r where r.id = any (n.retried) and r.event > p_after order by r.event limit p_limit;
   else
-    return query execute 'select id, at, type, key, data, headers, extra1, extra2, extra3, extra4, $5 from ' || events_of(p_stream, 'i.id > greatest($2, $3 - 1) and i.id <= $4')
+    return query execute 'select id, at, type, key, data, headers, extra1, extra2, extra3, extra4, $5 from ' || events_between(p_stream, 'greatest($2 + 1, $3)', '$4')
         || ' order by id limit $6'
       using n.txids, p_after, n.from_id, n.to_id, n.attempt, p_limit;
   end if;
@@ -6190,7 +6201,7 @@ begin
   execute 'with wanted as materialized (
       select distinct on (event) event, w from (select (w->>''id'')::bigint as event, w, place from jsonb_array_elements($8) with ordinality t(w, place)) d order by event, place desc),
     o as materialized (
-      select id, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, 0 as attempt, null::jsonb as errors, false as alone from ' || events_of(s.stream, 'i.id between $2 and $3 and i.id = any (array(select event from wanted))') || '
+      select id, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, 0 as attempt, null::jsonb as errors, false as alone from ' || events_between(s.stream, '$2', '$3', 'i.id = any (array(select event from wanted))') || '
       union all
       select event, txid, at, type, key, data, headers, extra1, extra2, extra3, extra4, attempt, errors, alone from event_retry where id = any ($4)),
     put as (
@@ -6475,11 +6486,12 @@ begin
     v_below := least(b.id, (select min(o) from unnest(b.open) o));
     continue when not exists (select from batch where subscription = s.id and id < v_below order by id desc offset p_most);
     v_below := least(v_below, (select id from batch where subscription = s.id and id < v_below order by id desc offset 100 limit 1));
+    /* In the order of who drops it. */
+    with gone as (delete from batch where subscription = s.id and id < v_below returning 1)
+    select v_all + count(*) into v_all from gone;
     delete from batch_end where subscription = s.id and batch < v_below;
     delete from batch_lease where subscription = s.id and batch < v_below;
     delete from slice where subscription = s.id and root is distinct from b.rest_root and root < v_below;
-    with gone as (delete from batch where subscription = s.id and id < v_below returning 1)
-    select v_all + count(*) into v_all from gone;
   end loop;
   /* Renewed while their subscription was just being dropped. */
   delete from batch_lease l where not exists (select from subscription o where o.id = l.subscription);
@@ -6545,29 +6557,39 @@ language sql immutable as $$
   select coalesce(p_age > (p_limit->>'age')::float8, false) or coalesce(p_events > (p_limit->>'events')::float8, false) or coalesce(p_bytes > (p_limit->>'bytes')::float8, false)
 $$`,
   `/* Looks for subscriptions that lag behind too far: those that block the rotation, and are told again and again, and those that
-   expire now. Nothing that one of them lacks is gone before it has expired. */
-create or replace function {schema}.check_lags() returns table (stream text, subscription text, age float8, events bigint, bytes bigint, expired boolean)
+   expire now. Nothing that one of them lacks is gone before it has expired. Page by page, since each takes a dozen locks: a last row
+   tells only after which one to go on. */
+create or replace function {schema}.check_lags(p_after int default 0, p_limit int default 100)
+returns table (stream text, subscription text, age float8, events bigint, bytes bigint, expired boolean, next int)
 language plpgsql volatile set search_path = {schema}, pg_temp as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := clock();
   w record;
   l record;
+  v_last int := (select max(id) from (select id from subscription where id > p_after order by id limit p_limit) p having count(*) = p_limit);
 begin
   for w in select s, q.name, coalesce(s.lag_limit, t.lag_limit) as lag_limit, coalesce(s.when_stuck, t.when_stuck) as what
              from subscription s join stream t on t.id = s.stream join queue q on q.id = t.id
-            where s.expired_at is null and cluster_fault() is null and (coalesce(s.lag_limit, t.lag_limit) is not null or s.stuck_at is not null) order by s.id
+            where s.id > p_after and s.id <= coalesce(v_last, 2147483647) and s.expired_at is null and cluster_fault() is null and (coalesce(s.lag_limit, t.lag_limit) is not null or s.stuck_at is not null) order by s.id
   loop
     continue when not hold_stream_if_free((w.s).stream);
     select * into l from lag_of(w.s, v_now);
+    if coalesce(beyond_limit(w.lag_limit, l.age, l.events, l.bytes), false) or (w.s).stuck_at is not null then
+      /* Maintenance does not wait for who is just changing it. One that was changed, or repositioned, meanwhile is looked at in the next round. */
+      perform from subscription n where n.id = (w.s).id and n is not distinct from w.s for no key update skip locked;
+      continue when not found;
+      select * into l from lag_of(w.s, v_now);
+    end if;
     if coalesce(beyond_limit(w.lag_limit, l.age, l.events, l.bytes), false) then
-      update subscription set stuck_at = coalesce(stuck_at, v_now), expired_at = case when w.what = 'expire' then v_now end 
-       where id = (w.s).id and expired_at is null and (stuck_at is null or w.what = 'expire');
-      return query select w.name, (w.s).name, l.age, l.events, l.bytes, w.what = 'expire';
+      update subscription set stuck_at = coalesce(stuck_at, v_now), expired_at = case when w.what = 'expire' then v_now end
+       where id = (w.s).id and (stuck_at is null or w.what = 'expire');
+      return query select w.name, (w.s).name, l.age, l.events, l.bytes, w.what = 'expire', null::int;
     elsif (w.s).stuck_at is not null then
       update subscription set stuck_at = null where id = (w.s).id;
     end if;
   end loop;
+  return query select null::text, null::text, null::float8, null::bigint, null::bigint, null::boolean, v_last where v_last is not null;
 end
 $$`,
   `create or replace function {schema}.try_stream_info(p_stream text) returns table (fault jsonb, info jsonb)
@@ -6873,11 +6895,13 @@ end
 $$`,
   `/* The statements that make the triggers of a capture; the first ones remove those of an earlier one. p_options null: no more. */
 create or replace function {schema}.capture_plan(p_stream text, p_table regclass, p_options jsonb, out fault jsonb, out existed boolean, out statements text[])
-language plpgsql stable set search_path = {schema}, pg_temp as $$
+language plpgsql volatile set search_path = {schema}, pg_temp as $$
 declare
   q queue := stream_of(p_stream);
   o jsonb;
 begin
+  /* Of two at the same moment one would find the triggers of the other there already. */
+  perform pg_advisory_xact_lock(lock_space('capture'), hashoid(p_table));
   statements := array(select format('drop trigger if exists %I on %s', name, p_table) from captures_of(p_stream) where relation = p_table and not inherited order by name);
   existed := statements <> '{}';
   /* A stream that is gone may have left triggers. */
@@ -7021,7 +7045,7 @@ language plpgsql volatile set search_path = {schema}, pg_temp as $$
 begin
   perform raise_fault(argument_fault('retries', jsonb_typeof(retries) = 'array' and not exists (
     select from jsonb_array_elements(case jsonb_typeof(retries) when 'array' then retries else '[]' end) w
-     where (w->>'id' ~ '^[0-9]{1,18}$') is not true or jsonb_typeof(w->'delay') not in ('number', 'null') or jsonb_typeof(w->'dead') <> 'boolean')));
+     where (w->>'id' ~ '^[0-9]{1,18}$') is not true or jsonb_typeof(w->'delay') not in ('number', 'null') or (w->>'delay')::numeric not between 0 and 3153600000000 or jsonb_typeof(w->'dead') <> 'boolean')));
   perform raise_fault((select fault from try_finish_batch(stream, subscription, batch, token, retries)));
 end
 $$`,
@@ -7049,7 +7073,7 @@ begin
     elsif n.retried is not null then
       v_txids := (select jsonb_object_agg(event, txid::text) from event_retry where id = any (n.retried));
     else
-      execute 'select jsonb_object_agg(id, txid::text) from ' || events_of(s.stream) || ' where id between $2 and $3' into v_txids using n.txids, n.from_id, n.to_id;
+      execute 'select jsonb_object_agg(id, txid::text) from ' || events_between(s.stream, '$2', '$3') into v_txids using n.txids, n.from_id, n.to_id;
     end if;
   end if;
   if fault is null then

@@ -80,7 +80,7 @@ const statements = {
   tick: { name: "tick_due", text: "select fault::text as fault, tick::text as tick from {schema}.try_tick($1::text, false, null, null)" },
   rotate: { name: "rotate_step", text: "select fault::text as fault, did from {schema}.rotate_step($1::text)" },
   batches: { name: "clear_batches", text: "select {schema}.clear_batches()::text as answer" },
-  lags: { name: "check_lags", text: "select stream, subscription, age, events::float8 as events, bytes::float8 as bytes, expired from {schema}.check_lags()" },
+  lags: { name: "check_lags", text: "select stream, subscription, age, events::float8 as events, bytes::float8 as bytes, expired, next from {schema}.check_lags($1::int4)" },
   strays: { name: "clear_leftovers", text: "select {schema}.clear_leftovers()::text as answer" },
 }
 
@@ -196,10 +196,22 @@ export async function slowRound<Tx>(session: Session<Tx>, counts: Counts, signal
   counts.keysExpired += await untilNone(session, statements.keys, signal)
   counts.strays += await untilNone(session, statements.strays, signal)
   counts.batchesCleared += await ask<number, Tx>(session, statements.batches, [])
-  for (const stuck of await session.run<StuckSubscription>(statements.lags, [])) {
-    if (stuck.expired) counts.expired++
-    else counts.stuck++
-    onStuck(stuck)
+  await checkLags(session, counts, signal, onStuck)
+}
+
+async function checkLags<Tx>(session: Session<Tx>, counts: Counts, signal: AbortSignal, onStuck: (stuck: StuckSubscription) => void): Promise<void> {
+  for (let after: number | null = 0; after !== null && !signal.aborted; ) {
+    const rows: (StuckSubscription & { readonly next: number | null })[] = await session.run(statements.lags, [after])
+    after = null
+    for (const { next, ...stuck } of rows) {
+      if (next !== null) {
+        after = next
+        continue
+      }
+      if (stuck.expired) counts.expired++
+      else counts.stuck++
+      onStuck(stuck)
+    }
   }
 }
 

@@ -1,4 +1,4 @@
-import { StaleBatchError } from "../stream-errors.ts"
+import { isGone, StaleBatchError } from "../stream-errors.ts"
 import { quietTimer } from "../timer.ts"
 import type { OpenBatch } from "./batch.ts"
 
@@ -18,6 +18,7 @@ export function keepLease(batch: OpenBatch): () => void {
     } catch (error) {
       // What was lost has told its signal.
       if (error instanceof StaleBatchError) return
+      if (isGone(error)) return batch.lose()
     }
     if (!stopped && !batch.hasEnded()) plan(leaseFor)
   }

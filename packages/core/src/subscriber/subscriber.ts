@@ -10,7 +10,7 @@ import type { OpenBatch } from "../stream/batch.ts"
 import type { EventSchemas } from "../stream/event.ts"
 import { keepLease } from "../stream/keep-lease.ts"
 import type { Reader } from "../stream/next-batch.ts"
-import { StreamNotFoundError, SubscriptionExpiredError, SubscriptionNotFoundError } from "../stream-errors.ts"
+import { isGone } from "../stream-errors.ts"
 import { openNext } from "../stream/subscription.ts"
 import type { Transactions } from "../transactions.ts"
 import type { WakeHub } from "../wake-hub.ts"
@@ -218,8 +218,6 @@ export function createSubscriber<Tx>({ session, hub, transactions, wake, stream,
 
 /** What came of a look: `refused` could not look, `failed` has a batch that stays open, `gone` has no subscription to read. */
 type Turn = "served" | "nothing" | "refused" | "failed" | "gone"
-
-const isGone = (error: unknown): boolean => error instanceof StreamNotFoundError || error instanceof SubscriptionNotFoundError || error instanceof SubscriptionExpiredError
 
 const errorPause = (failures: number): number => Math.min(500 * 2 ** failures, LONGEST_ERROR_PAUSE)
 
