@@ -47,7 +47,7 @@ export interface Batch<Types extends EventTypes = EventTypes, Tx = unknown> {
   deadLetter(event: Pick<StreamEvent, "id">, options?: Pick<EventRetryOptions, "error">): void
   /** Takes back what was decided of an event: it is done. */
   done(event: Pick<StreamEvent, "id">): void
-  /** Done, but for events that are to be retried or dead: the subscription goes on behind it. With `{ tx }` that commits with what the events did, at any isolation level. Throws `StaleBatchError`, and has changed nothing then: roll back. */
+  /** Done, but for events that are to be retried or dead: the subscription goes on behind it. With `{ tx }` that commits with what the events did, at any isolation level. Throws `StaleBatchError`, and has changed nothing then: roll back. Above READ COMMITTED that is also said of a batch opened after the transaction's snapshot, which it does not see: open the batch first. */
   finish(options?: TxOption<Tx>): Promise<FinishResult>
   /** Gives it back at once, for whoever asks next; the attempt is not charged. */
   release(): Promise<void>
