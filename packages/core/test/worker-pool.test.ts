@@ -113,16 +113,18 @@ describe.each(driverNames)("over %s", (driver) => {
     const user = `${database}_${driver.replaceAll(/\W/g, "")}`
     const login = await openLogin(pool, url, user, { schema: "sluice", attributes: "superuser" })
     let refused = 0
+    const shut = Promise.withResolvers<void>()
     const { client, effect, end } = openEffects(driver, login.url, 3, async (point) => {
       if (point !== "claimed" || refused++ > 0) return
       await pool.query(`alter role ${user} nologin`)
       await pool.query("select pg_terminate_backend(pid) from pg_stat_activity where usename = $1", [user])
       await expect.poll(async () => (await pool.query("select from pg_stat_activity where usename = $1", [user])).rowCount).toBe(0)
+      shut.resolve()
     })
     const name = await filled(other, 4)
     const worker = client.worker([client.queue<number>(name).handler(effectful(effect), { transactional: true })], { concurrency: 2, prefetch: 2, maintenance: false })
     const told = tellingOf(worker)
-    const off = worker.on("error", () => void pool.query(`alter role ${user} login`).then(off))
+    const off = worker.on("error", () => void shut.promise.then(() => pool.query(`alter role ${user} login`)).then(off)) // not while it is being shut: it would never be
     const attempts: number[] = []
     worker.on("start", ({ message }) => attempts.push(message.attempt))
     await worker.drain()
