@@ -1,4 +1,4 @@
-import type { DriverUnderTest, GroupName, Isolation } from "@sluice/conformance"
+import { type DriverUnderTest, type GroupName, groups as kit, type Isolation } from "@sluice/conformance"
 import type { Mode } from "./adapter.ts"
 
 /** What PgBouncer in transaction mode takes away from any client. */
@@ -15,6 +15,8 @@ export const driverGroups: readonly GroupName[] = ["wire", "errors", "transactio
 
 /** They take a minute each, and ask of a mode what the other groups of core ask: the modes that differ most run them, and the others with --full. */
 export const slowGroups: readonly GroupName[] = ["worker", "transactional worker", "worker budget", "subscriber", "transactional subscriber"]
+/** What is left without them, for tests beside `pnpm conformance`, which runs all groups. */
+export const quickGroups: readonly GroupName[] = kit.map(({ name }) => name).filter((name) => !slowGroups.includes(name))
 export const slowModes: readonly string[] = ["plain", "PgBouncer", "pool of one"]
 
 /** What such a session can be asked for. */
