@@ -2,9 +2,10 @@ import { describe, expect, test } from "vitest"
 import { pinHorizon } from "./helpers/churn.ts"
 import { callPages } from "./helpers/claim-pages.ts"
 import { harness } from "./helpers/harness.ts"
+import { quietServer } from "./helpers/quiet-server.ts"
 import { withBroken } from "./helpers/with-broken.ts"
 
-const { client, pool } = await harness()
+const { client, pool } = await harness(await quietServer())
 
 const EVENTS = 50_000
 const BATCHES = 2000

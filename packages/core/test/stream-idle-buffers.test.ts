@@ -2,11 +2,12 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import { pinHorizon } from "./helpers/churn.ts"
 import { inTransaction } from "./helpers/harness.ts"
 import { moveClock } from "./helpers/move-clock.ts"
+import { quietServer } from "./helpers/quiet-server.ts"
 import { idlePages } from "./helpers/stream-cost.ts"
 import { openTransaction, publish, range, streamHarness, take, type TestStream, type TestSubscription } from "./helpers/streams.ts"
 import { withBroken } from "./helpers/with-broken.ts"
 
-const { client, pool, freshStream, subscribe } = await streamHarness()
+const { client, pool, freshStream, subscribe } = await streamHarness(await quietServer())
 const maintenance = client.maintenance()
 let unpin: () => Promise<void>
 beforeEach(async () => {

@@ -18,9 +18,9 @@ export function openPool(url: string, max = 10): Pool {
   return pool
 }
 
-/** A database of this file's own with Sluice in it. The client polls: tests of waking make their own. */
-export async function harness(): Promise<Harness> {
-  const { url } = await databasePerFile()
+/** A database of this file's own with Sluice in it, unless it has one. The client polls: tests of waking make their own. */
+export async function harness(own?: string): Promise<Harness> {
+  const url = own ?? (await databasePerFile()).url
   const pool = openPool(url)
   const client = createClient(pgDriver(pool), { listen: false, notify: false })
   afterAll(async () => {

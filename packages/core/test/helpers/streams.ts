@@ -13,8 +13,8 @@ export interface StreamHarness extends Harness {
   subscribe(stream: TestStream, name?: string, options?: CreateSubscriptionOptions<PoolClient>, reader?: SubscriptionOptions): Promise<TestSubscription>
 }
 
-export async function streamHarness(): Promise<StreamHarness> {
-  const base = await harness()
+export async function streamHarness(own?: string): Promise<StreamHarness> {
+  const base = await harness(own)
   let made = 0
   return {
     ...base,
